@@ -1,0 +1,21 @@
+"""Few-shot image generation with Reptile (FIGR; Clouatre and Demers 2019) in JAX.
+
+import figr_jax
+model = figr_jax.load("runs/quickstart")
+model.adapt(images)          # uint8 [shots, H, W, C], a class never seen
+new = model.generate(24)     # uint8 [24, H, W, C]
+"""
+
+__version__ = "0.1.0"
+
+
+def load(path):
+    """Loads a meta-trained model, a `generation.FewShotGenerator`.
+
+    Args:
+      path: a run's folder (its newest snapshot is taken) or one snapshot.
+    """
+    # Here, and not above: whoever only draws data need not wait for jax and orbax.
+    from figr_jax import generation
+
+    return generation.load(path)

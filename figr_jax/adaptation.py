@@ -1,0 +1,158 @@
+"""U_tau^K: K inner steps that adapt slow parameters to one support (algorithm 1)."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import optax
+from jax import lax
+
+from figr_jax import losses
+from figr_jax.networks import GanParams
+
+
+class Inner(NamedTuple):
+    """How to adapt. Hashable, so it can be a static argument of `jax.jit`.
+
+    Attributes:
+      loss: what critic and generator minimise.
+      optimizer: any optax transform; each network has its own state, fresh at each
+        adaptation.
+      steps: inner steps K.
+      critic_steps: critic updates in an inner step.
+    """
+
+    loss: losses.Loss
+    optimizer: optax.GradientTransformation
+    steps: int = 10
+    critic_steps: int = 1
+
+
+class Noise(NamedTuple):
+    """The randomness of one inner step; with a leading axis [steps], of them all."""
+
+    critic_latents: jax.Array  # [critic_steps, shots, latent], standard normal
+    penalty_mix: jax.Array  # [critic_steps, shots], uniform in [0, 1)
+    generator_latents: jax.Array  # [shots, latent], standard normal
+
+
+class Trace(NamedTuple):
+    """What one inner step reports, before its updates; `adapt` stacks to [steps]."""
+
+    critic_loss: jax.Array  # shape=(), of the last critic step
+    generator_loss: jax.Array  # shape=()
+    gradient_penalty: jax.Array  # shape=(), unweighted
+
+
+class InnerState(NamedTuple):
+    """What inner steps hand on: fast parameters and their optimizer states."""
+
+    fast: GanParams
+    optimizer: GanParams  # of optax states, one a network
+
+
+def draw_noise(key, networks, shots, inner):
+    """The noise of all inner steps: a `Noise` with leading axis [inner.steps]."""
+    critic_key, mix_key, generator_key = jax.random.split(key, 3)
+    steps, critic_steps = inner.steps, inner.critic_steps
+    return Noise(
+        jax.random.normal(critic_key, (steps, critic_steps, shots, networks.latent)),
+        jax.random.uniform(mix_key, (steps, critic_steps, shots)),
+        jax.random.normal(generator_key, (steps, shots, networks.latent)),
+    )
+
+
+def init_state(slow, inner):
+    """The state before the first inner step: fast = slow, fresh optimizer states."""
+    return InnerState(slow, GanParams(*(inner.optimizer.init(p) for p in slow)))
+
+
+def _update(inner, gradient, optimizer_state, params):
+    updates, optimizer_state = inner.optimizer.update(gradient, optimizer_state, params)
+    return optax.apply_updates(params, updates), optimizer_state
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def inner_step(networks, state, support, noise, inner):
+    """Critic steps, then a generator step against the updated critic (algorithm 1).
+
+    Args:
+      networks: `Networks`.
+      state: `InnerState`.
+      support: `[shots, H, W, C]` float32 in [-1, 1].
+      noise: `Noise` of this step.
+      inner: `Inner`.
+
+    Returns:
+      The next `InnerState` and the step's `Trace`.
+    """
+
+    def critic_step(carry, step_noise):
+        critic, optimizer_state = carry
+        latents, mix = step_noise
+        fake = networks.generate(state.fast.generator, latents)
+
+        def loss(critic):
+            return inner.loss.critic(
+                functools.partial(networks.criticize, critic), support, fake, mix
+            )
+
+        (value, penalty), gradient = jax.value_and_grad(loss, has_aux=True)(critic)
+        return _update(inner, gradient, optimizer_state, critic), (value, penalty)
+
+    (critic, critic_optimizer), (critic_losses, penalties) = lax.scan(
+        critic_step,
+        (state.fast.critic, state.optimizer.critic),
+        (noise.critic_latents, noise.penalty_mix),
+    )
+
+    def generator_loss(generator):
+        fake = networks.generate(generator, noise.generator_latents)
+        return inner.loss.generator(functools.partial(networks.criticize, critic), fake)
+
+    value, gradient = jax.value_and_grad(generator_loss)(state.fast.generator)
+    generator, generator_optimizer = _update(
+        inner, gradient, state.optimizer.generator, state.fast.generator
+    )
+    state = InnerState(
+        GanParams(generator, critic), GanParams(generator_optimizer, critic_optimizer)
+    )
+    return state, Trace(critic_losses[-1], value, penalties[-1])
+
+
+def adapt_with_noise(networks, slow, support, noise, inner):
+    """`adapt` with its noise given, so that a trajectory can be replayed elsewhere.
+
+    Args:
+      networks: `Networks`.
+      slow: `GanParams`, unchanged.
+      support: `[shots, H, W, C]` float32 in [-1, 1].
+      noise: `Noise` with leading axis [inner.steps].
+      inner: `Inner`.
+
+    Returns:
+      The fast parameters, `GanParams`, and a `Trace` with leading axis [inner.steps].
+    """
+
+    def step(state, step_noise):
+        return inner_step(networks, state, support, step_noise, inner)
+
+    state, trace = lax.scan(step, init_state(slow, inner), noise)
+    return state.fast, trace
+
+
+def adapt(networks, slow, support, key, inner):
+    """Adapts slow parameters to one support: W_tau = U_tau^K(Phi) (algorithm 1).
+
+    Args:
+      networks: `Networks`.
+      slow: `GanParams`, unchanged.
+      support: `[shots, H, W, C]` float32 in [-1, 1].
+      key: PRNG key of this adaptation.
+      inner: `Inner`.
+
+    Returns:
+      The fast parameters, `GanParams`, and a `Trace` with leading axis [inner.steps].
+    """
+    noise = draw_noise(key, networks, support.shape[0], inner)
+    return adapt_with_noise(networks, slow, support, noise, inner)

@@ -1,0 +1,266 @@
+"""The schema: every field, its default, its unit, its allowed range; and what it names.
+
+Defaults are the paper's (Table 1, FIGR-8), on the data that needs no download.
+"""
+
+import ast
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ml_collections
+import optax
+
+from figr_jax import adaptation, losses, networks
+from figr_jax.data import datasets
+from figr_jax.errors import BadInput
+from figr_jax.networks import layers
+
+
+class Field(NamedTuple):
+    """One field of the config.
+
+    Attributes:
+      default: its default, which also fixes its type.
+      meaning: one line, with the unit.
+      allowed: the allowed range, in words that complete "must be ...".
+      check: whether a value is in that range.
+    """
+
+    default: Any
+    meaning: str
+    allowed: str
+    check: Callable[[Any], bool]
+
+
+def _at_least(low, default, meaning):
+    return Field(default, meaning, f"at least {low}", lambda x: x >= low)
+
+
+def _positive(default, meaning):
+    return Field(
+        default, meaning, "a positive number", lambda x: 0 < x and math.isfinite(x)
+    )
+
+
+def _one_of(choices, default, meaning):
+    allowed = "one of " + ", ".join(str(choice) for choice in choices)
+    return Field(default, meaning, allowed, lambda x: x in choices)
+
+
+def _optimizer_fields(default, learning_rate):
+    return {
+        "optimizer": Field(
+            default,
+            "name of an optax optimizer",
+            "the name of an optax optimizer that takes a learning rate",
+            _is_optimizer,
+        ),
+        "learning_rate": _positive(learning_rate, "its learning rate"),
+        "optimizer_args": Field(
+            "",
+            "its other arguments, as b1=0.0,b2=0.9",
+            "name=number pairs with commas between, as b1=0.0,b2=0.9",
+            lambda x: _parse_args(x) is not None,
+        ),
+    }
+
+
+def _is_optimizer(name):
+    function = getattr(optax, name, None)
+    return (
+        inspect.isfunction(function)
+        and "learning_rate" in inspect.signature(function).parameters
+    )
+
+
+def _parse_args(text):
+    """`"b1=0.0,b2=0.9"` as `(("b1", 0.0), ("b2", 0.9))`; None if it does not parse."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    try:
+        args = tuple((k.strip(), ast.literal_eval(v.strip())) for k, _, v in pairs)
+    except (ValueError, SyntaxError):
+        return None
+    numbers = all(isinstance(v, int | float) for _, v in args)
+    return args if numbers and all(k.isidentifier() for k, _ in args) else None
+
+
+SCHEMA = {
+    "dataset": {
+        "name": _one_of(
+            (*datasets.NAMES, "none"), "glyphs", "data set; none: imported weights"
+        ),
+        "image_size": Field(
+            32,
+            "height and width, pixels",
+            "a power of two, at least 8",
+            lambda x: x >= 8 and x & (x - 1) == 0,
+        ),
+        "channels": _one_of((1, 3), 1, "grey or colour"),
+        "heldout": _at_least(0, 50, "classes that meta-training never sees"),
+        "split_seed": _at_least(0, 0, "seed of the choice of held-out classes"),
+    },
+    "networks": {
+        "family": _one_of(tuple(networks.FAMILIES), "resnet", "architecture"),
+        "width": _at_least(1, 64, "channels at full resolution"),
+        "stages": _at_least(1, 4, "up- and downsamplings by 2"),
+        "latent": _at_least(1, 100, "size of a latent"),
+        "convolution": _one_of(
+            layers.LOWERINGS, "auto", "lowering of the convolutions"
+        ),
+    },
+    "inner": {
+        "shots": _at_least(1, 8, "support images n"),
+        "steps": _at_least(1, 10, "inner steps K"),
+        "loss": _one_of(losses.LOSSES, "wgan_gp", "loss of a task"),
+        "penalty_weight": Field(
+            10.0,
+            "weight of the gradient penalty",
+            "a number of at least 0",
+            lambda x: 0 <= x < math.inf,
+        ),
+        "critic_steps": _at_least(1, 1, "critic updates in an inner step"),
+        **_optimizer_fields("sgd", 1e-4),
+    },
+    "outer": {
+        "tasks": _at_least(1, 1, "tasks in a meta-step"),
+        **_optimizer_fields("adam", 1e-5),
+    },
+    "run": {
+        "seed": _at_least(0, 0, "seed of every random draw"),
+        "meta_steps": _at_least(1, 100_000, "meta-steps of the whole run"),
+        "log_every": _at_least(1, 50, "meta-steps in a dispatch and in a logged block"),
+        "sample_every": _at_least(1, 10_000, "meta-steps between sample grids"),
+        "save_every": _at_least(1, 1_000, "meta-steps between checkpoints"),
+        "tensorboard": _one_of((False, True), False, "also write TensorBoard events"),
+    },
+}
+
+# What a resumed run may not change: the meaning of its weights and of its episodes.
+FIXED = (
+    *(f"dataset.{name}" for name in SCHEMA["dataset"]),
+    *(f"networks.{name}" for name in SCHEMA["networks"] if name != "convolution"),
+    "outer.optimizer",
+    "outer.optimizer_args",
+    "run.seed",
+)
+
+
+def default():
+    """A config with every default, locked: only fields of the schema can be set."""
+    sections = {
+        section: {name: field.default for name, field in fields.items()}
+        for section, fields in SCHEMA.items()
+    }
+    return ml_collections.ConfigDict(sections).lock()
+
+
+def from_dict(values):
+    """The config that was stored as plain dictionaries, validated.
+
+    Raises:
+      BadInput: if a field is unknown, of a wrong type or out of range.
+    """
+    config = default()
+    try:
+        config.update(values)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BadInput(f"stored config: {error}") from error
+    validate(config)
+    return config
+
+
+def validate(config):
+    """Checks every field.
+
+    Raises:
+      BadInput: names the first field that is out of range, its value and the range.
+    """
+    for section, fields in SCHEMA.items():
+        for name, field in fields.items():
+            value = config[section][name]
+            if not field.check(value):
+                raise BadInput(
+                    f"--config.{section}.{name}={value!r}: must be {field.allowed}"
+                )
+    size, stages = config.dataset.image_size, config.networks.stages
+    if size >> stages == 0:
+        raise BadInput(
+            f"--config.networks.stages={stages}: must be at most "
+            f"{size.bit_length() - 1} for images of {size} pixels"
+        )
+    run = config.run
+    for name in ("sample_every", "save_every"):
+        if run[name] % run.log_every:
+            raise BadInput(
+                f"--config.run.{name}={run[name]}: must be a multiple of "
+                f"run.log_every={run.log_every}"
+            )
+    for section in ("inner", "outer"):
+        _section_optimizer(config, section)
+
+
+def check_resume(config, stored):
+    """Checks that a config may continue the run whose config is `stored`.
+
+    Raises:
+      BadInput: names the first field that differs but must not.
+    """
+    for path in FIXED:
+        section, name = path.split(".")
+        new, old = config[section][name], stored[section][name]
+        if new != old:
+            raise BadInput(
+                f"--config.{path}={new!r}: the run being resumed has {old!r}; "
+                "keep it, or start anew with another --workdir"
+            )
+
+
+def build_networks(config):
+    """The `networks.Networks` that a config names."""
+    sizes = dict(config.networks)
+    return networks.build(
+        sizes.pop("family"),
+        image_size=config.dataset.image_size,
+        channels=config.dataset.channels,
+        **sizes,
+    )
+
+
+def build_inner(config):
+    """The `adaptation.Inner` that a config names."""
+    inner = config.inner
+    return adaptation.Inner(
+        _loss(inner.loss, inner.penalty_weight),
+        _section_optimizer(config, "inner"),
+        inner.steps,
+        inner.critic_steps,
+    )
+
+
+def build_outer(config):
+    """The optax transform on the pseudo-gradient that a config names."""
+    return _section_optimizer(config, "outer")
+
+
+# Cached, so that equal configs give equal (hashable) objects and compile once.
+_loss = functools.cache(losses.build)
+
+
+@functools.cache
+def _optimizer(name, learning_rate, args):
+    return getattr(optax, name)(learning_rate, **dict(args))
+
+
+def _section_optimizer(config, section):
+    values = config[section]
+    args = _parse_args(values.optimizer_args)
+    try:
+        return _optimizer(values.optimizer, values.learning_rate, args)
+    except TypeError as error:
+        raise BadInput(
+            f"--config.{section}.optimizer_args={values.optimizer_args!r}: "
+            f"optax.{values.optimizer} says: {error}"
+        ) from error

@@ -1,0 +1,1 @@
+"""Images: from files to banks to episodes."""

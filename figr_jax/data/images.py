@@ -1,0 +1,154 @@
+"""Images: decoding, squaring, polarity, and the one way to floats and back."""
+
+import pathlib
+
+import numpy as np
+from jax import numpy as jnp
+from PIL import Image, ImageOps
+
+from figr_jax.errors import BadInput
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+
+
+def to_float(images):
+    """From uint8 in [0, 255] to float32 in [-1, 1], any shape: what networks see."""
+    return images.astype(jnp.float32) / 127.5 - 1
+
+
+def to_uint8(images):
+    """Floats in [-1, 1] to uint8 in [0, 255], any shape: what files hold."""
+    return jnp.clip(jnp.round((images + 1) * 127.5), 0, 255).astype(jnp.uint8)
+
+
+def decode(file, channels):
+    """Decodes an image file of any size and mode; of several frames the first.
+
+    Args:
+      file: path or binary file object.
+      channels: 1 for grey, 3 for colour.
+
+    Returns:
+      `[H, W, channels]` uint8; transparency has become white.
+
+    Raises:
+      OSError, ValueError, SyntaxError, Image.DecompressionBombError: if it cannot be
+        decoded (whatever Pillow raises).
+    """
+    with Image.open(file) as image:
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith(("I", "F")):
+            # Pillow clips deeper greys to 8 bits instead of scaling them.
+            values = np.asarray(image, np.float32)
+            scale = 255 / 65535 if values.max() > 255 else 1
+            image = Image.fromarray(np.uint8(np.clip(values * scale, 0, 255)))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def background(images):
+    """The background: the median grey level of the border pixels.
+
+    Args:
+      images: `[..., H, W, C]` uint8.
+
+    Returns:
+      A float in [0, 255].
+    """
+    edges = (
+        images[..., 0, :, :],
+        images[..., -1, :, :],
+        images[..., :, 0, :],
+        images[..., :, -1, :],
+    )
+    return float(np.median(np.concatenate([edge.ravel() for edge in edges])))
+
+
+def fit(image, image_size):
+    """Makes an image square by padding, then resizes it (bilinear, antialiased).
+
+    Args:
+      image: `[H, W, C]` uint8.
+      image_size: height and width of the result, pixels.
+
+    Returns:
+      `[image_size, image_size, C]` uint8.
+    """
+    height, width, channels = image.shape
+    side = max(height, width)
+    if height != width:
+        top, left = (side - height) // 2, (side - width) // 2
+        square = np.full((side, side, channels), background(image), np.uint8)
+        square[top : top + height, left : left + width] = image
+        image = square
+    if side != image_size:
+        pixels = Image.fromarray(image[..., 0] if channels == 1 else image)
+        pixels = pixels.resize((image_size, image_size), Image.Resampling.BILINEAR)
+        image = np.asarray(pixels).reshape(image_size, image_size, channels)
+    return image
+
+
+def list_files(paths):
+    """The image files that some paths stand for.
+
+    Args:
+      paths: files, and folders that stand for the images in them, sorted by name.
+
+    Returns:
+      A list of `pathlib.Path`.
+
+    Raises:
+      BadInput: if a path does not exist or a folder has no images.
+    """
+    files = []
+    for path in map(pathlib.Path, paths):
+        if not path.exists():
+            raise BadInput(f"{path}: no such file or folder of support images")
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(
+            p
+            for p in path.iterdir()
+            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+        )
+        if not inside:
+            raise BadInput(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
+        files.extend(inside)
+    return files
+
+
+def read(paths, image_size, channels):
+    """Reads image files for adaptation.
+
+    Args:
+      paths: see `list_files`.
+      image_size: height and width of the result, pixels.
+      channels: 1 or 3.
+
+    Returns:
+      `[shots, image_size, image_size, channels]` uint8.
+
+    Raises:
+      BadInput: if there is none, or one cannot be read (it is named).
+    """
+    result = []
+    for path in list_files(paths):
+        try:
+            image = decode(path, channels)
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombError,
+        ) as error:
+            raise BadInput(
+                f"{path}: not a readable image ({error}); wanted is PNG, JPEG, WebP "
+                "or GIF"
+            ) from error
+        result.append(fit(image, image_size))
+    return np.stack(result)

@@ -1,0 +1,93 @@
+"""Brings weights of the code published with the paper into a snapshot.
+
+python -m figr_jax.import_torch --checkpoint=FILE --out=DIR
+"""
+
+import pickle
+
+from absl import flags
+
+from figr_jax import errors
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "File of the published code.")
+_OUT = flags.DEFINE_string("out", None, "Folder for the snapshot, as a run's folder.")
+_LEARNING_RATE = flags.DEFINE_float(
+    "learning_rate",
+    1e-3,
+    "Inner learning rate it was trained with, which the file does not tell.",
+    lower_bound=0,
+)
+
+
+def _read(path):
+    """Generator and critic as dicts of arrays, and the meta-steps done."""
+    try:
+        import torch
+    except ImportError as error:
+        raise errors.BadInput(
+            "reading PyTorch files needs `pip install figr_jax[torch]`"
+        ) from error
+    try:
+        file = torch.load(path, map_location="cpu", weights_only=True)
+        states = [
+            {name: tensor.float().numpy() for name, tensor in file[part].items()}
+            for part in ("generator", "discriminator")
+        ]
+        return *states, int(file["episode"])
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        pickle.UnpicklingError,
+        *(KeyError, TypeError, AttributeError, ValueError, IndexError),
+    ) as error:
+        raise errors.BadInput(
+            f"--checkpoint={path}: cannot be read ({error}); wanted is a PyTorch file "
+            "of a dict with generator, discriminator and episode"
+        ) from error
+
+
+def main(argv):
+    """Reads the file, writes the snapshot."""
+    if argv or _CHECKPOINT.value is None or _OUT.value is None:
+        raise errors.BadInput("give --checkpoint=FILE and --out=DIR, and no more")
+    from figr_jax import checkpoints, config, files  # slow to import: after the flags
+    from figr_jax.data import splits
+    from figr_jax.networks import published
+
+    generator, critic, step = _read(_CHECKPOINT.value)
+    try:
+        slow, found = published.to_params(generator, critic)
+    except (KeyError, ValueError) as error:
+        raise errors.BadInput(
+            f"--checkpoint={_CHECKPOINT.value}: not networks of the published code, "
+            f"{error} is missing or misshapen"
+        ) from error
+    cfg = config.default()
+    cfg.dataset.update(
+        name="none", image_size=found.image_size, channels=found.channels, heldout=0
+    )
+    cfg.networks.update(
+        family=found.family, width=found.width, stages=found.stages, latent=found.latent
+    )
+    cfg.inner.update(
+        shots=4, loss="wgan_gp_published", learning_rate=_LEARNING_RATE.value
+    )
+    config.validate(cfg)
+    # The published code's data sets but MNIST are black on white.
+    info = {
+        "config": cfg.to_dict(),
+        "split": splits.Split("none", "", ())._asdict(),
+        "background": 255.0,
+    }
+    out = files.make_folder(_OUT.value, "--out")
+    checkpoints.save_snapshot(out, step, slow, info)
+    print(
+        f"found {found.family} of width {found.width}, {found.stages} stages, "
+        f"{found.image_size} pixels, {found.channels} channels"
+    )
+    print(f"wrote {out / 'snapshots' / str(step)}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,147 @@
+"""The losses of one task: pure functions of a critic and its images.
+
+A critic here is a function `[N, H, W, C] -> [N]`. Losses are minimised.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+from jax import numpy as jnp
+
+
+class Loss(NamedTuple):
+    """What critic and generator minimise. Hashable.
+
+    Attributes:
+      critic: `(critic, real, fake, mix) -> (loss, penalty)`, two scalars; real and fake
+        are `[N, H, W, C]`, mix is `[N]` in [0, 1]. The penalty is unweighted.
+      generator: `(critic, fake) -> loss`, a scalar.
+    """
+
+    critic: Callable
+    generator: Callable
+
+
+def input_gradient(critic, images):
+    """Gradient of each image's value: `[N, H, W, C]`, the shape of `images`."""
+    return jax.grad(lambda x: critic(x).sum())(images)
+
+
+def interpolate(real, fake, mix):
+    """x_hat = mix * real + (1 - mix) * fake, one `mix` an image (Gulrajani, alg. 1)."""
+    mix = mix[:, None, None, None]
+    return mix * real + (1 - mix) * fake
+
+
+def gradient_penalty(critic, real, fake, mix, axes=(1, 2, 3)):
+    """E (||grad D(x_hat)|| - 1)^2 (Gulrajani et al. 2017, equation 3).
+
+    Args:
+      critic: `[N, H, W, C] -> [N]`.
+      real: `[N, H, W, C]`.
+      fake: `[N, H, W, C]`.
+      mix: `[N]` in [0, 1].
+      axes: axes of the norm; the whole image unless told.
+
+    Returns:
+      A scalar.
+    """
+    gradient = input_gradient(critic, interpolate(real, fake, mix))
+    square = jnp.sum(gradient**2, axes)
+    # At a zero gradient the norm has no derivative; as in PyTorch we take 0, not NaN.
+    norm = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+    return jnp.mean((norm - 1) ** 2)
+
+
+def _real_and_fake(critic, real, fake):
+    """Values of both in one pass of the critic: two arrays `[N]`."""
+    values = critic(jnp.concatenate([real, fake]))
+    return values[: len(real)], values[len(real) :]
+
+
+def wgan_gp(penalty_weight=10.0):
+    """Wasserstein loss with gradient penalty, as the paper defines it.
+
+    L_D = E D(fake) - E D(real) + weight * penalty,  L_G = -E D(fake)
+    (Gulrajani et al. 2017, equation 3; FIGR, algorithm 1).
+
+    Args:
+      penalty_weight: weight of the penalty (lambda), 10 in the paper.
+
+    Returns:
+      A `Loss`.
+    """
+
+    def critic_loss(critic, real, fake, mix):
+        real_values, fake_values = _real_and_fake(critic, real, fake)
+        penalty = gradient_penalty(critic, real, fake, mix)
+        loss = fake_values.mean() - real_values.mean() + penalty_weight * penalty
+        return loss, penalty
+
+    def generator_loss(critic, fake):
+        return -critic(fake).mean()
+
+    return Loss(critic_loss, generator_loss)
+
+
+def wgan_gp_published(penalty_weight=10.0):
+    """What the code published with the paper computes.
+
+    Three differences to `wgan_gp`: real images are pushed to low values, the mean runs
+    over the joined batch of 2N (so the penalty weighs twice), and the penalty's norm
+    runs over the channel axis alone, so that each pixel's slope is pulled to 1.
+
+    Args:
+      penalty_weight: weight of the penalty, 10 in the published code.
+
+    Returns:
+      A `Loss`.
+    """
+
+    def critic_loss(critic, real, fake, mix):
+        real_values, fake_values = _real_and_fake(critic, real, fake)
+        penalty = gradient_penalty(critic, real, fake, mix, axes=3)
+        distance = jnp.mean(jnp.concatenate([real_values, -fake_values]))
+        return distance + penalty_weight * penalty, penalty
+
+    def generator_loss(critic, fake):
+        return critic(fake).mean()
+
+    return Loss(critic_loss, generator_loss)
+
+
+def non_saturating():
+    """Binary cross-entropy, the paper's first MNIST experiment.
+
+    L_D = E softplus(-D(real)) + E softplus(D(fake)),  L_G = E softplus(-D(fake))
+    (Goodfellow et al. 2014, section 3, with D the logit). There is no penalty.
+
+    Returns:
+      A `Loss`.
+    """
+
+    def critic_loss(critic, real, fake, mix):
+        del mix  # part of every loss's signature; only penalties need it
+        real_values, fake_values = _real_and_fake(critic, real, fake)
+        loss = (
+            jax.nn.softplus(-real_values).mean() + jax.nn.softplus(fake_values).mean()
+        )
+        return loss, jnp.zeros(())
+
+    def generator_loss(critic, fake):
+        return jax.nn.softplus(-critic(fake)).mean()
+
+    return Loss(critic_loss, generator_loss)
+
+
+LOSSES = ("wgan_gp", "wgan_gp_published", "non_saturating")
+
+
+def build(name, penalty_weight):
+    """The loss of that name, one of `LOSSES`."""
+    if name == "non_saturating":
+        return non_saturating()
+    return {"wgan_gp": wgan_gp, "wgan_gp_published": wgan_gp_published}[name](
+        penalty_weight
+    )

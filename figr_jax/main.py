@@ -1,0 +1,39 @@
+"""Meta-trains a model, or goes on with a run: the same command again.
+
+python -m figr_jax.main --config=configs/quickstart.py --workdir=runs/quickstart
+"""
+
+import pathlib
+
+from absl import flags
+from ml_collections import config_flags
+
+from figr_jax import errors
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", help_string="A file of configs/; --config.SECTION.FIELD=VALUE overrides."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run; by default runs/<config name>."
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where prepared data sets live; by default that of TFDS."
+)
+
+
+def main(argv):
+    """Checks the flags, then trains."""
+    if argv:
+        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
+    if _CONFIG.value is None:
+        raise errors.BadInput("--config is missing: give a file, as configs/*.py")
+    name = config_flags.get_config_filename(flags.FLAGS["config"])
+    workdir = _WORKDIR.value or f"runs/{pathlib.Path(name).stem}"
+
+    from figr_jax import training  # slow to import, so after the flags are checked
+
+    training.train(_CONFIG.value, workdir, _DATA_DIR.value)
+
+
+if __name__ == "__main__":
+    errors.run(main)

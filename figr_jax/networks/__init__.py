@@ -1,0 +1,88 @@
+"""Generators and critics: pure functions of (parameters, inputs)."""
+
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+from jax import numpy as jnp
+
+from figr_jax.networks import dcgan, resnet
+
+FAMILIES = {"resnet": resnet, "dcgan": dcgan}
+
+
+class GanParams(NamedTuple):
+    """Parameters of a generator and its critic: pytrees, the paper's Phi or W_tau."""
+
+    generator: Any
+    critic: Any
+
+
+class Networks(NamedTuple):
+    """A generator, its critic and the size of what they take. Hashable.
+
+    Attributes:
+      generator: `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1].
+      critic: images to `[N]`.
+      latent: size of a latent.
+      image_size: height and width, pixels.
+      channels: 1 or 3.
+    """
+
+    generator: nn.Module
+    critic: nn.Module
+    latent: int
+    image_size: int
+    channels: int
+
+    def generate(self, params, latents):
+        """Images of generator parameters: `[N, latent]` to `[N, H, W, C]`."""
+        return self.generator.apply({"params": params}, latents)
+
+    def criticize(self, params, images):
+        """Values of critic parameters: `[N, H, W, C]` to `[N]`."""
+        return self.critic.apply({"params": params}, images)
+
+    def init(self, key):
+        """Initial parameters, by PyTorch's default (see `layers.uniform_fan_in`)."""
+        generator_key, critic_key = jax.random.split(key)
+        latents = jnp.zeros((1, self.latent))
+        images = jnp.zeros((1, self.image_size, self.image_size, self.channels))
+        return GanParams(
+            self.generator.init(generator_key, latents)["params"],
+            self.critic.init(critic_key, images)["params"],
+        )
+
+
+def build(
+    family,
+    *,
+    image_size,
+    channels=1,
+    width=64,
+    stages=4,
+    latent=100,
+    convolution="auto",
+):
+    """The networks of the paper, for any size.
+
+    Args:
+      family: a key of `FAMILIES`.
+      image_size: height and width, pixels; a multiple of `2**stages`.
+      channels: of the images, 1 or 3.
+      width: channels at full resolution (64 in the paper).
+      stages: number of up- and downsamplings (4 in the paper).
+      latent: size of a latent (100 in the paper).
+      convolution: one of `layers.LOWERINGS`.
+
+    Returns:
+      `Networks`.
+    """
+    module = FAMILIES[family]
+    return Networks(
+        module.Generator(image_size, channels, width, stages, convolution),
+        module.Critic(width, stages, convolution),
+        latent,
+        image_size,
+        channels,
+    )

@@ -1,0 +1,80 @@
+"""Adapts a checkpoint to a few images of one class and draws new ones.
+
+python -m figr_jax.sample --checkpoint=runs/quickstart --support=FOLDER --out=samples
+"""
+
+import pathlib
+
+from absl import flags
+
+from figr_jax import errors
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "A run's folder (its newest snapshot) or one snapshot."
+)
+_SUPPORT = flags.DEFINE_multi_string(
+    "support", [], "Folder of images, or an image; more paths may follow."
+)
+_HELDOUT = flags.DEFINE_string(
+    "heldout", None, "Instead of --support: name of a held-out class of the data set."
+)
+_COUNT = flags.DEFINE_integer("count", 24, "Images to draw.", lower_bound=1)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of every random draw.", lower_bound=0, upper_bound=2**32 - 1
+)
+_INNER_STEPS = flags.DEFINE_integer(
+    "inner_steps", None, "Inner steps; by default as in training.", lower_bound=0
+)
+_INVERT = flags.DEFINE_boolean(
+    "invert", None, "Swap dark and light; by default found from the background."
+)
+_OUT = flags.DEFINE_string("out", "samples", "Folder for the pictures.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "For --heldout: where prepared data sets live."
+)
+
+
+def _support(model, paths):
+    if bool(paths) == bool(_HELDOUT.value):
+        raise errors.BadInput(
+            "give the images to adapt to: either --support or --heldout"
+        )
+    if _HELDOUT.value:
+        return model.draw_heldout(_HELDOUT.value, _SEED.value, _DATA_DIR.value)
+    support, inverted = model.read(paths, _INVERT.value)
+    if inverted:
+        why = "as asked" if _INVERT.value else "the background was the other way"
+        print(f"dark and light swapped: {why} (--invert, --noinvert)")
+    return support
+
+
+def main(argv):
+    """Reads the support, adapts, draws, writes."""
+    if _CHECKPOINT.value is None:
+        raise errors.BadInput("--checkpoint is missing: give a run's folder")
+    from figr_jax import files, generation, pictures  # slow to import: after the flags
+
+    out = files.make_folder(pathlib.Path(_OUT.value), "--out")
+    model = generation.load(_CHECKPOINT.value)
+    support = _support(model, _SUPPORT.value + argv)
+    shots, trained = len(support), model.config.inner.shots
+    if shots != trained:
+        print(f"{shots} support images; the checkpoint was trained with {trained}")
+    print("compiling, then adapting (under a minute on two CPU cores)", flush=True)
+    model.adapt(support, _SEED.value, _INNER_STEPS.value)
+    generated = model.generate(_COUNT.value, _SEED.value)
+
+    digits = len(str(len(generated) - 1))
+    for i, image in enumerate(generated):
+        pictures.save(out / f"{i:0{digits}}.png", image)
+    columns = max(shots, 8)
+    pictures.save(out / "grid.png", pictures.panel(support, generated, columns))
+    print(
+        "compiled in {compile:.1f} s, adapted in {adapt:.2f} s, generated in "
+        "{generate:.2f} s".format_map(model.seconds)
+    )
+    print(f"wrote {len(generated)} images and {out / 'grid.png'}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

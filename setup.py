@@ -1,0 +1,48 @@
+"""Installs figr_jax: `pip install .` (CPU) or `pip install .[cuda13]` (GPU)."""
+
+import pathlib
+import re
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.*)"$', (HERE / "figr_jax/__init__.py").read_text(), re.M
+)[1]
+
+setuptools.setup(
+    name="figr_jax",
+    version=VERSION,
+    description="Few-shot image generation with Reptile (FIGR) in JAX",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["figr_jax", "figr_jax.*"]),
+    install_requires=[
+        "jax>=0.10",
+        "flax>=0.12",
+        "optax>=0.2.8",
+        "numpy",
+        "tensorflow-datasets>=4.9.10",
+        "orbax-checkpoint>=0.12,<0.13",
+        "absl-py",
+        "ml-collections",
+        "array_record",  # the TFDS file format that needs no TensorFlow
+        "importlib_resources",  # TFDS imports it and does not declare it
+        "Pillow",  # decodes, resizes and writes images
+        "matplotlib",  # carries the free fonts of the glyphs data set
+        "scipy",  # comes with jax; glyphs compares shapes with scipy.ndimage
+        "tqdm",  # comes with TFDS; progress bars
+    ],
+    extras_require={
+        "cuda12": ["jax[cuda12]"],
+        "cuda13": ["jax[cuda13]"],
+        "test": ["pytest", "ruff"],
+        # Parity test, benchmark and import of the published code's weights only. Pinned
+        # to the release that parity was measured with.
+        "torch": ["torch==2.13.0"],
+        "tensorboard": ["tensorboardX"],  # writes events without TensorFlow
+    },
+)
