@@ -75,8 +75,8 @@ def meta_step(networks, state, supports, key, inner, optimizer):
     slow = optax.apply_updates(state.slow, updates)
     record = Record(
         *(leaf.mean() for leaf in traces),
-        optax.global_norm(pseudo_gradient),
-        optax.global_norm(updates),
-        optax.global_norm(slow),
+        optax.tree.norm(pseudo_gradient),
+        optax.tree.norm(updates),
+        optax.tree.norm(slow),
     )
     return ReptileState(state.step + 1, slow, optimizer_state), record

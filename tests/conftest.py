@@ -1,32 +1,74 @@
-import os
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import pytest
-from absl import flags
 
-# Four virtual devices would do no harm, but nothing here needs more than one.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from figr_jax import networks
+from figr_jax.data import bank as banks
 
-from figr_jax import networks  # noqa: E402
+ROOT = pathlib.Path(__file__).parent.parent
 
-flags.FLAGS.mark_as_parsed()
-jax.config.update("jax_numpy_dtype_promotion", "strict")
+# A run of seconds: the quickstart with its networks shrunk.
+SHRINK = [
+    "--config.dataset.image_size=8",
+    "--config.networks.width=2",
+    "--config.networks.stages=1",
+    "--config.networks.latent=3",
+    "--config.inner.steps=2",
+    "--config.run.meta_steps=4",
+    "--config.run.log_every=2",
+    "--config.run.sample_every=4",
+    "--config.run.save_every=2",
+]
 
 
-def shrunk(family="dcgan", **overrides):
-    sizes = dict(image_size=8, channels=1, width=4, stages=2, latent=5)
-    return networks.build(family, **(sizes | overrides))
+def start_verb(name, *args):
+    """Starts `python -m figr_jax.<name>`, as a user would."""
+    return subprocess.Popen(
+        [sys.executable, "-m", f"figr_jax.{name}", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def run_verb(name, *args):
+    """Runs a verb that must succeed, returns what it printed."""
+    process = start_verb(name, *args)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
 
 
 @pytest.fixture(scope="session")
 def tiny():
-    """A tiny DCGAN and its initial parameters."""
-    nets = shrunk()
-    return nets, nets.init(jax.random.key(0))
+    """Tiny networks and their initial parameters."""
+    nets = networks.build("dcgan", image_size=8, width=4, stages=2, latent=5)
+    return nets, jax.jit(nets.init)(jax.random.key(0))
 
 
 @pytest.fixture(scope="session")
 def support():
-    """A random support of 3 images for the tiny networks."""
+    """A support of 3 random images for the tiny networks."""
     return jax.random.uniform(jax.random.key(9), (3, 8, 8, 1), jnp.float32, -1, 1)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """A folder in which the glyphs are prepared, with their bank at 8x8."""
+    path = tmp_path_factory.mktemp("data")
+    banks.load("glyphs", 8, 1, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory, data_dir):
+    """The folder of a finished tiny run."""
+    path = tmp_path_factory.mktemp("run")
+    config = f"--config={ROOT / 'configs/quickstart.py'}"
+    run_verb("main", config, f"--workdir={path}", f"--data_dir={data_dir}", *SHRINK)
+    return path

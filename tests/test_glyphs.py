@@ -10,17 +10,9 @@ from figr_jax.data.builders.glyphs import Glyphs, glyphs
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Prepares the whole data set once and returns its data folder."""
-    path = tmp_path_factory.mktemp("glyphs")
-    Glyphs(data_dir=path).download_and_prepare()
-    return path
-
-
-@pytest.fixture(scope="module")
-def builder(folder):
-    """Returns a fresh builder that finds the data set in the folder."""
-    return Glyphs(data_dir=folder)
+def builder(data_dir):
+    """Returns a fresh builder that finds the prepared data set in its folder."""
+    return Glyphs(data_dir=data_dir)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,142 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from figr_jax import adaptation, losses, networks, reptile
+
+RATE, STEPS = 0.1, 7
+ADAPT = jax.jit(adaptation.adapt, static_argnums=(0, 4))
+META_STEP = jax.jit(reptile.meta_step, static_argnums=(0, 4, 5))
+
+
+class ConstantImage(nn.Module):
+    """Every latent becomes the same grey, a parameter."""
+
+    @nn.compact
+    def __call__(self, latents):
+        grey = self.param("value", nn.initializers.constant(2.0), ())
+        return jnp.broadcast_to(grey, (len(latents), 1, 1, 1))
+
+
+class ConstantValue(nn.Module):
+    """Every image has the same value, a parameter."""
+
+    @nn.compact
+    def __call__(self, images):
+        value = self.param("value", nn.initializers.constant(-3.0), ())
+        return jnp.broadcast_to(value, (len(images),))
+
+
+def quadratic_task():
+    """The critic learns the mean of the support, the generator learns the critic.
+
+    L_D = (d - mean(support))^2 / 2,  L_G = (g - d)^2 / 2.
+    """
+    nets = networks.Networks(ConstantImage(), ConstantValue(), 1, 1, 1)
+    loss = losses.Loss(
+        lambda critic, real, fake, mix: (
+            0.5 * (critic(real).mean() - real.mean()) ** 2,
+            jnp.zeros(()),
+        ),
+        lambda critic, fake: 0.5 * (fake.mean() - critic(fake).mean()) ** 2,
+    )
+    return nets, loss
+
+
+def closed_form(g, d, target, critic_steps=1):
+    """After STEPS inner steps of gradient descent, critic before generator."""
+    for _ in range(STEPS):
+        d = target + (1 - RATE) ** critic_steps * (d - target)
+        g = g - RATE * (g - d)
+    return g, d
+
+
+@pytest.mark.parametrize("critic_steps", [1, 3])
+def test_quadratic_task_has_its_closed_form(critic_steps):
+    nets, loss = quadratic_task()
+    slow = nets.init(jax.random.key(0))
+    inner = adaptation.Inner(loss, optax.sgd(RATE), STEPS, critic_steps)
+    support = jnp.full((4, 1, 1, 1), 0.5)
+    fast, trace = adaptation.adapt(nets, slow, support, jax.random.key(1), inner)
+    expected = closed_form(2.0, -3.0, 0.5, critic_steps)
+    got = [float(p["value"]) for p in fast]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    assert trace.critic_loss.shape == (STEPS,)
+
+
+def test_reptile_on_quadratic_tasks_has_its_closed_form():
+    nets, loss = quadratic_task()
+    inner = adaptation.Inner(loss, optax.sgd(RATE), STEPS)
+    outer, outer_rate = optax.sgd(0.3), 0.3
+    targets = (0.5, -0.25)
+    supports = jnp.array(targets).reshape(2, 1, 1, 1, 1).repeat(4, 1)
+    state = reptile.init(nets, jax.random.key(0), outer)
+    state, record = reptile.meta_step(
+        nets, state, supports, jax.random.key(1), inner, outer
+    )
+    fast = np.array([closed_form(2.0, -3.0, target) for target in targets])
+    slow = np.array([2.0, -3.0])
+    difference = slow - fast.mean(0)
+    got = [float(p["value"]) for p in state.slow]
+    np.testing.assert_allclose(got, slow - outer_rate * difference, rtol=1e-5)
+    assert float(record.pseudo_gradient_norm) == pytest.approx(
+        np.linalg.norm(difference), rel=1e-5
+    )
+    assert int(state.step) == 1
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny, support):
+    """Inner, and the fast parameters of the tiny networks as task 0 gets them."""
+    nets, slow = tiny
+    inner = adaptation.Inner(losses.wgan_gp(), optax.adam(1e-2, b1=0.0), 3)
+    key = jax.random.fold_in(jax.random.key(5), 0)
+    return inner, ADAPT(nets, slow, support, key, inner)[0]
+
+
+def assert_close(a, b, rtol=1e-5):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-6)
+
+
+def test_an_outer_step_of_sgd_at_rate_one_lands_on_the_fast_parameters(
+    tiny, support, adapted
+):
+    nets, slow = tiny
+    inner, fast = adapted
+    outer = optax.sgd(1.0)
+    state = reptile.ReptileState(jnp.zeros((), jnp.int32), slow, outer.init(slow))
+    state, _ = META_STEP(nets, state, support[None], jax.random.key(5), inner, outer)
+    assert_close(state.slow, fast)
+
+
+def test_outer_sgd_is_an_incremental_update_to_the_mean(tiny, support, adapted):
+    nets, slow = tiny
+    inner, fast = adapted
+    second = 0.5 * support
+    key = jax.random.fold_in(jax.random.key(5), 1)
+    other, _ = ADAPT(nets, slow, second, key, inner)
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, fast, other)
+    outer = optax.sgd(0.25)
+    state = reptile.ReptileState(jnp.zeros((), jnp.int32), slow, outer.init(slow))
+    supports = jnp.stack([support, second])
+    state, _ = META_STEP(nets, state, supports, jax.random.key(5), inner, outer)
+    assert_close(state.slow, optax.incremental_update(mean, slow, 0.25))
+
+
+def test_adaptation_moves_both_networks_and_leaves_the_slow_parameters(
+    tiny, support, adapted
+):
+    nets, slow = tiny
+    inner, fast = adapted
+    before = jax.tree.map(np.array, slow)
+    key = jax.random.fold_in(jax.random.key(5), 0)
+    again, _ = ADAPT(nets, slow, support, key, inner)
+    jax.tree.map(np.testing.assert_array_equal, slow, before)
+    for moved, start in zip(fast, slow, strict=True):
+        assert optax.tree.norm(jax.tree.map(jnp.subtract, moved, start)) > 1e-2
+    # Nothing is kept from one adaptation to the next, no optimizer state either.
+    jax.tree.map(np.testing.assert_array_equal, again, fast)

@@ -1,0 +1,73 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from figr_jax import losses
+
+REAL = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
+FAKE = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
+MIX = jax.random.uniform(jax.random.key(2), (4,))
+WEIGHTS = jax.random.normal(jax.random.key(3), (8, 8, 1))
+
+
+def linear(images):
+    """D(x) = <w, x>: its gradient is w at every image."""
+    return jnp.einsum("nhwc,hwc->n", images, WEIGHTS)
+
+
+def test_penalty_of_a_linear_critic():
+    expected = (jnp.linalg.norm(WEIGHTS) - 1) ** 2
+    got = losses.gradient_penalty(linear, REAL, FAKE, MIX)
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_published_penalty_of_a_linear_critic_pulls_each_pixel_to_one():
+    expected = ((jnp.abs(WEIGHTS) - 1) ** 2).mean()
+    _, got = losses.wgan_gp_published().critic(linear, REAL, FAKE, MIX)
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_penalty_is_taken_between_real_and_fake():
+    square = lambda images: 0.5 * jnp.sum(images**2, (1, 2, 3))  # noqa: E731
+    between = MIX[:, None, None, None] * REAL + (1 - MIX[:, None, None, None]) * FAKE
+    norms = jnp.linalg.norm(between.reshape(4, -1), axis=1)  # grad D(x) = x
+    got = losses.gradient_penalty(square, REAL, FAKE, MIX)
+    assert float(got) == pytest.approx(float(((norms - 1) ** 2).mean()), rel=1e-5)
+
+
+def test_penalty_has_a_derivative_where_the_gradient_is_zero():
+    def penalty(scale):
+        return losses.gradient_penalty(
+            lambda x: scale * x.sum((1, 2, 3)), REAL, FAKE, MIX
+        )
+
+    assert float(penalty(0.0)) == 1.0
+    assert np.isfinite(jax.grad(penalty)(0.0))
+
+
+def test_wgan_gp():
+    loss = losses.wgan_gp(penalty_weight=10.0)
+    value, penalty = loss.critic(linear, REAL, FAKE, MIX)
+    expected = linear(FAKE).mean() - linear(REAL).mean() + 10 * penalty
+    assert float(value) == pytest.approx(float(expected), rel=1e-5)
+    assert float(loss.generator(linear, FAKE)) == -float(linear(FAKE).mean())
+
+
+def test_published_loss_differs_in_sign_and_weight():
+    loss = losses.wgan_gp_published(penalty_weight=10.0)
+    value, penalty = loss.critic(linear, REAL, FAKE, MIX)
+    expected = (linear(REAL).mean() - linear(FAKE).mean()) / 2 + 10 * penalty
+    assert float(value) == pytest.approx(float(expected), rel=1e-5)
+    assert float(loss.generator(linear, FAKE)) == float(linear(FAKE).mean())
+
+
+def test_non_saturating_of_an_undecided_critic():
+    loss = losses.non_saturating()
+    undecided = lambda images: jnp.zeros(len(images))  # noqa: E731
+    value, penalty = loss.critic(undecided, REAL, FAKE, MIX)
+    assert float(value) == pytest.approx(2 * math.log(2))
+    assert float(penalty) == 0
+    assert float(loss.generator(undecided, FAKE)) == pytest.approx(math.log(2))

@@ -1,0 +1,101 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from figr_jax import networks
+from figr_jax.networks import layers
+
+
+def count(tree):
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize(
+    "family, image_size, generator, critic",
+    [
+        ("resnet", 32, 57_399_745, 20_422_081),
+        ("resnet", 64, 60_336_577, 25_238_977),
+        ("dcgan", 32, 17_898_945, 18_040_257),
+        ("dcgan", 64, 19_361_217, 19_920_321),
+    ],
+)
+def test_parameter_counts_at_the_papers_size(family, image_size, generator, critic):
+    nets = networks.build(family, image_size=image_size)
+    params = jax.eval_shape(nets.init, jax.random.key(0))
+    assert (count(params.generator), count(params.critic)) == (generator, critic)
+
+
+@pytest.mark.parametrize("family", networks.FAMILIES)
+@pytest.mark.parametrize("image_size, channels, stages", [(16, 3, 1), (8, 1, 3)])
+def test_shapes_for_any_size(family, image_size, channels, stages):
+    nets = networks.build(
+        family, image_size=image_size, channels=channels, width=2, stages=stages
+    )
+    params = jax.eval_shape(nets.init, jax.random.key(0))
+    latents = jax.ShapeDtypeStruct((5, nets.latent), jnp.float32)
+    images = jax.eval_shape(nets.generate, params.generator, latents)
+    assert images.shape == (5, image_size, image_size, channels)
+    values = jax.eval_shape(nets.criticize, params.critic, images)
+    assert values.shape == (5,)
+
+
+def test_generated_images_are_in_range(tiny):
+    nets, params = tiny
+    latents = 100 * jax.random.normal(jax.random.key(1), (20, nets.latent))
+    images = nets.generate(params.generator, latents)
+    assert -1 <= images.min() < images.max() <= 1
+
+
+def test_initialisation_is_pytorchs():
+    x = jnp.zeros((1, 8, 8, 16))
+    params = layers.Convolution(64, 5).init(jax.random.key(0), x)["params"]
+    bound = (5 * 5 * 16) ** -0.5  # 1 / sqrt(fan_in), for weights and biases
+    for leaf in params.values():
+        assert 0.9 * bound < jnp.abs(leaf).max() <= bound
+    # A uniform distribution on +-bound has the standard deviation bound / sqrt(3).
+    assert params["kernel"].std() == pytest.approx(bound / 3**0.5, rel=0.02)
+    prelu = layers.PReLU().init(jax.random.key(0), x)["params"]["slope"]
+    np.testing.assert_array_equal(prelu, np.full(16, 0.25, np.float32))
+
+
+def xla_autodiff(x, kernel):
+    """The convolution as XLA and plain autodiff have it: the reference."""
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def derivatives(convolve, x, kernel, y):
+    """Value, first derivatives, and second derivatives as the penalty takes them."""
+
+    def loss(x, kernel):
+        return jnp.sum(y * jnp.tanh(convolve(x, kernel)))
+
+    def penalty(x, kernel):
+        return jnp.sum(jax.grad(loss)(x, kernel) ** 2)
+
+    return (
+        convolve(x, kernel),
+        jax.grad(loss, (0, 1))(x, kernel),
+        jax.grad(penalty, (0, 1))(x, kernel),
+        jax.grad(lambda k: jnp.sum(jax.grad(loss, 1)(x, k) ** 2))(kernel),
+    )
+
+
+@pytest.mark.parametrize("lowering", ["xla", "patches"])
+@pytest.mark.parametrize("height, width, size", [(6, 6, 3), (4, 6, 5), (2, 2, 7)])
+def test_lowerings_equal_autodiff_of_xla(lowering, height, width, size):
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (3, height, width, 2))
+    kernel = jax.random.normal(keys[1], (size, size, 2, 5))
+    y = jax.random.normal(keys[2], (3, height, width, 5))
+    got, expected = (
+        jax.jit(functools.partial(derivatives, f))(x, kernel, y)
+        for f in (lambda x, k: layers.convolve(x, k, lowering), xla_autodiff)
+    )
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5 * float(jnp.abs(b).max()))

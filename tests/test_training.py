@@ -1,0 +1,172 @@
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import figr_jax
+from figr_jax import checkpoints, config, training
+from figr_jax.errors import BadInput, FailedWork
+
+CONFIGS = sorted(pathlib.Path(__file__).parent.parent.glob("configs/*.py"))
+
+
+def load_config(path):
+    namespace = {}
+    exec(path.read_text(), namespace)
+    return namespace["get_config"]()
+
+
+def shrink(cfg, **run):
+    cfg.dataset.image_size = 8
+    cfg.networks.update(width=2, stages=1, latent=3)
+    cfg.inner.steps = 2
+    cfg.run.update(meta_steps=6, log_every=2, sample_every=100, save_every=2)
+    cfg.run.update(run)
+    return cfg
+
+
+def quick(**run):
+    return shrink(load_config(CONFIGS[0].with_name("quickstart.py")), **run)
+
+
+def metrics(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        assert record.pop("meta_steps_per_second") > 0
+    return records
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data_dir):
+    """An uninterrupted run of 6 meta-steps: its folder and its final state."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, training.train(quick(), workdir, data_dir)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(
+    whole, tmp_path, data_dir
+):
+    training.train(quick(meta_steps=3), tmp_path, data_dir)  # ends within a block
+    # As a run killed after logging a block and before saving it leaves the file.
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 4, "critic_loss": 7}\n{"step": 5, "cri')
+    state = training.train(quick(), tmp_path, data_dir)
+    jax.tree.map(np.testing.assert_array_equal, state, whole[1])
+    assert [r["step"] for r in metrics(tmp_path)] == [2, 3, 4, 6]
+    assert metrics(tmp_path)[-1] == metrics(whole[0])[-1]
+
+
+def test_the_numbers_do_not_depend_on_the_block_size(whole, tmp_path, data_dir):
+    cfg = quick(log_every=3, save_every=3, sample_every=3)
+    state = training.train(cfg, tmp_path, data_dir)
+    jax.tree.map(np.testing.assert_array_equal, state, whole[1])
+
+
+def test_a_finished_run_is_left_alone(whole, data_dir, capsys):
+    before = metrics(whole[0])
+    training.train(quick(), whole[0], data_dir)
+    assert "nothing to do" in capsys.readouterr().out
+    assert metrics(whole[0]) == before
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_runs_a_meta_step(path, tmp_path, data_dir):
+    cfg = shrink(load_config(path), meta_steps=1)
+    training.train(cfg, tmp_path, data_dir)
+    (record,) = metrics(tmp_path)
+    assert np.isfinite(list(record.values())).all()
+    assert record["update_norm"] > 0
+    assert figr_jax.load(tmp_path).config == cfg
+
+
+def test_the_folder_of_a_run(workdir):
+    assert {p.name for p in workdir.iterdir()} == {
+        *("checkpoints", "snapshots", "samples"),
+        *("metrics.jsonl", "config.json", "split.json"),
+    }
+    assert [p.name for p in (workdir / "samples").iterdir()] == ["4.png"]
+    assert [r["step"] for r in metrics(workdir)] == [2, 4]
+    split = json.loads((workdir / "split.json").read_text())
+    assert len(set(split["heldout"])) == 50
+    stored = config.from_dict(json.loads((workdir / "config.json").read_text()))
+    assert stored.networks.width == 2
+
+
+def test_grid_has_a_red_support_above_three_generated_rows(workdir):
+    grid = np.asarray(Image.open(workdir / "samples/4.png"))
+    side = 64 + 2  # an image, enlarged, and its frame
+    assert grid.shape == (4 * side, 4 * 4 * side + 3 * 16, 3)
+    np.testing.assert_array_equal(grid[0, 0], grid[side - 1, 4 * side - 1])
+    red, grey = grid[0, 0].astype(int), grid[side, 0].astype(int)
+    assert red[0] > 2 * red[1] and grey[0] == grey[1] == grey[2]
+
+
+def test_heldout_classes_never_reach_training(whole, tmp_path, data_dir, monkeypatch):
+    allowed = []
+    source = training.episodes.source
+
+    def spy(bank, classes):
+        allowed.extend(bank.names[index] for index in classes)
+        return source(bank, classes)
+
+    monkeypatch.setattr(training.episodes, "source", spy)
+    # After a resume too: the published code redraws the split then.
+    workdir = shutil.copytree(whole[0], tmp_path / "copy")
+    training.train(quick(meta_steps=7), workdir, data_dir)
+    heldout = json.loads((whole[0] / "split.json").read_text())["heldout"]
+    assert len(allowed) > 1000 and not set(allowed) & set(heldout)
+
+
+@pytest.mark.parametrize(
+    "section, field, value",
+    [
+        ("networks", "width", 4),
+        ("dataset", "split_seed", 1),
+        ("outer", "optimizer", "sgd"),
+    ],
+)
+def test_resuming_refuses_what_must_not_change(whole, data_dir, section, field, value):
+    cfg = quick()
+    cfg[section][field] = value
+    with pytest.raises(
+        BadInput, match=rf"--config.{section}.{field}={value!r}: the run"
+    ):
+        training.train(cfg, whole[0], data_dir)
+
+
+def test_a_rate_may_change_on_resume(whole, tmp_path, data_dir):
+    workdir = shutil.copytree(whole[0], tmp_path / "copy")
+    cfg = quick(meta_steps=7)
+    cfg.outer.learning_rate = 1e-4
+    state = training.train(cfg, workdir, data_dir)
+    assert int(state.step) == 7
+
+
+def test_diverged_losses_stop_the_run(tmp_path, data_dir):
+    cfg = quick()
+    cfg.outer.update(optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(FailedWork, match="meta-step 2: the losses are no longer"):
+        training.train(cfg, tmp_path, data_dir)
+    assert not list((tmp_path / "snapshots").glob("[0-9]*"))
+
+
+def test_a_flipped_bit_in_a_snapshot_is_found(workdir, tmp_path):
+    snapshot = checkpoints.find_snapshot(workdir)
+    found = 0
+    for file in sorted((snapshot / "state").rglob("d/*")):
+        copy = shutil.copytree(snapshot, tmp_path / file.name)
+        damaged = copy / file.relative_to(snapshot)
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 1
+        damaged.write_bytes(content)
+        try:
+            figr_jax.load(copy)
+        except FailedWork as error:
+            assert "damaged" in str(error)
+            found += 1
+    assert found
