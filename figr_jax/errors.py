@@ -34,7 +34,10 @@ def _config_error(error):
 
 def _parse(argv):
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        if "config" in flags.FLAGS and flags.FLAGS.config is not None:
+            flags.FLAGS.config.to_dict()  # a missing file is told only on first use
+        return rest
     except flags.Error as error:
         _stop(error, BadInput.exit_code)
     except (AttributeError, LookupError) as error:

@@ -25,7 +25,7 @@ def _read(path):
         import torch
     except ImportError as error:
         raise errors.BadInput(
-            "reading PyTorch files needs `pip install figr_jax[torch]`"
+            "reading PyTorch files needs `pip install -e '.[torch]'`"
         ) from error
     try:
         file = torch.load(path, map_location="cpu", weights_only=True)

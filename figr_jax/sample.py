@@ -3,8 +3,6 @@
 python -m figr_jax.sample --checkpoint=runs/quickstart --support=FOLDER --out=samples
 """
 
-import pathlib
-
 from absl import flags
 
 from figr_jax import errors
@@ -54,9 +52,9 @@ def main(argv):
         raise errors.BadInput("--checkpoint is missing: give a run's folder")
     from figr_jax import files, generation, pictures  # slow to import: after the flags
 
-    out = files.make_folder(pathlib.Path(_OUT.value), "--out")
     model = generation.load(_CHECKPOINT.value)
     support = _support(model, _SUPPORT.value + argv)
+    out = files.make_folder(_OUT.value, "--out")
     shots, trained = len(support), model.config.inner.shots
     if shots != trained:
         print(f"{shots} support images; the checkpoint was trained with {trained}")

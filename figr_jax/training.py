@@ -293,6 +293,6 @@ def _event_writer(workdir):
         module = importlib.import_module("tensorboardX")
     except ImportError as error:
         raise BadInput(
-            "--config.run.tensorboard=True: needs `pip install figr_jax[tensorboard]`"
+            "--config.run.tensorboard=True: needs `pip install -e '.[tensorboard]'`"
         ) from error
     return module.SummaryWriter(str(workdir / "tensorboard"))

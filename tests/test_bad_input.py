@@ -1,0 +1,126 @@
+"""What a user can get wrong ends in one line on stderr and exit code 2."""
+
+import pytest
+from conftest import ROOT, SHRINK, start_verb
+
+from figr_jax import config
+from figr_jax.errors import BadInput
+
+CONFIG = f"--config={ROOT / 'configs/quickstart.py'}"
+
+
+def complaint(verb, *args):
+    process = start_verb(verb, *args)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, (out, err)
+    assert err.startswith("error: ") and err.count("\n") == 1, err
+    return err
+
+
+@pytest.mark.parametrize(
+    "override, expected",
+    [
+        ("inner.stps=5", 'Did you mean "steps"'),
+        ("inner.steps=five", "inner.steps=five"),
+        ("inner.shots=0", "inner.shots=0: must be at least 1"),
+        ("dataset.image_size=33", "dataset.image_size=33: must be a power of two"),
+        ("outer.learning_rate=-1", "outer.learning_rate=-1.0: must be a positive"),
+    ],
+)
+def test_train_with_a_bad_config(tmp_path, override, expected):
+    workdir = tmp_path / "run"
+    args = (CONFIG, f"--workdir={workdir}", f"--config.{override}")
+    assert expected in complaint("main", *args)
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    "args, expected",
+    [
+        ([], "--config is missing"),
+        (["--config=no/such.py"], "no/such.py"),
+        ([CONFIG, "--wrokdir=x"], "Did you mean: workdir"),
+        ([CONFIG, "steps=5"], "unexpected argument 'steps=5'"),
+        ([CONFIG, "--workdir=/proc/run"], "--workdir=/proc/run: cannot be made"),
+    ],
+)
+def test_train_with_bad_flags(args, expected):
+    assert expected in complaint("main", *args)
+
+
+def test_resume_with_other_networks(workdir, data_dir):
+    args = (CONFIG, f"--workdir={workdir}", f"--data_dir={data_dir}", *SHRINK)
+    got = complaint("main", *args, "--config.networks.width=4")
+    assert "--config.networks.width=4: the run being resumed has 2" in got
+
+
+@pytest.fixture
+def folders(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("no image")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_text("no image")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "support, expected",
+    [
+        (["--support={}/none"], "none: no such file or folder"),
+        (["--support={}/empty"], "empty: no images in this folder"),
+        (["--support={}/text"], "text: no images in this folder"),
+        (["--support={}/broken"], "a.png: not a readable image"),
+        ([], "either --support or --heldout"),
+        (["--heldout=LATIN"], "did you mean"),
+        (["--support={}/broken", "--count=0"], "--count=0"),
+    ],
+)
+def test_sample_with_bad_support(workdir, folders, support, expected):
+    out = folders / "out"
+    args = [arg.format(folders) for arg in support]
+    got = complaint("sample", f"--checkpoint={workdir}", *args, f"--out={out}")
+    assert expected in got
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["none", "empty"])
+def test_sample_without_a_checkpoint(folders, name):
+    got = complaint("sample", f"--checkpoint={folders / name}", "--support=x")
+    assert f"{name}: " in got and "no" in got
+
+
+def test_import_of_what_is_no_checkpoint(folders):
+    pytest.importorskip("torch", reason="needs the extra [torch]")
+    args = (f"--checkpoint={folders}/broken/a.png", f"--out={folders}/out")
+    assert "a.png: cannot be read" in complaint("import_torch", *args)
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        *[("dataset.name", "cats"), ("dataset.image_size", 4), ("dataset.channels", 2)],
+        *[("dataset.heldout", -1), ("networks.family", "unet"), ("networks.width", 0)],
+        *[("networks.stages", 6), ("networks.convolution", "fft")],
+        *[("inner.steps", 0), ("inner.loss", "hinge"), ("inner.penalty_weight", -1.0)],
+        *[("inner.critic_steps", 0), ("inner.optimizer", "chain")],
+        *[("inner.optimizer_args", "b1"), ("inner.optimizer_args", "b7=0.1")],
+        *[("inner.learning_rate", float("nan")), ("outer.tasks", 0)],
+        *[("run.meta_steps", 0), ("run.log_every", 0), ("run.save_every", 75)],
+    ],
+)
+def test_every_range_is_checked(path, value):
+    cfg = config.default()
+    section, field = path.split(".")
+    cfg[section][field] = value
+    with pytest.raises(BadInput, match=f"^--config.{path}={value!r}: "):
+        config.validate(cfg)
+
+
+def test_defaults_are_valid_and_the_papers():
+    cfg = config.default()
+    config.validate(cfg)
+    # Table 1, FIGR-8.
+    assert (cfg.inner.learning_rate, cfg.outer.learning_rate) == (1e-4, 1e-5)
+    assert (cfg.inner.shots, cfg.inner.steps, cfg.dataset.heldout) == (8, 10, 50)
+    assert (cfg.inner.optimizer, cfg.outer.optimizer) == ("sgd", "adam")

@@ -1,0 +1,154 @@
+import filecmp
+import json
+
+import numpy as np
+import pytest
+from conftest import run_verb
+from PIL import Image, ImageDraw
+
+import figr_jax
+from figr_jax.errors import BadInput
+
+
+def draw_crosses(folder, background, ink, sizes=(40, 30, 64, 20)):
+    """Crosses of several sizes, one a file."""
+    folder.mkdir()
+    for i, size in enumerate(sizes):
+        image = Image.new("L", (size, size), background)
+        pen = ImageDraw.Draw(image)
+        pen.line((5, 5, size - 5, size - 5), fill=ink, width=4)
+        pen.line((5, size - 5, size - 5, 5), fill=ink, width=4)
+        image.save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    return figr_jax.load(workdir)
+
+
+@pytest.fixture(scope="module")
+def crosses(tmp_path_factory):
+    return draw_crosses(tmp_path_factory.mktemp("own") / "crosses", 255, 0)
+
+
+@pytest.fixture(scope="module")
+def sampled(workdir, crosses, tmp_path_factory):
+    """What `sample` wrote for the crosses, and what it printed."""
+    out = tmp_path_factory.mktemp("sampled")
+    args = (f"--checkpoint={workdir}", f"--support={crosses}", f"--out={out}")
+    return out, run_verb("sample", *args)
+
+
+def test_sample_writes_a_grid_and_the_images(sampled):
+    out, printed = sampled
+    names = [f"{i:02}.png" for i in range(24)] + ["grid.png"]
+    assert sorted(p.name for p in out.iterdir()) == names
+    assert Image.open(out / "00.png").size == (8, 8)
+    rows, columns = 1 + 24 // 8, 8
+    assert Image.open(out / "grid.png").size == (columns * 66, rows * 66)
+    assert "adapted in" in printed and "swapped" not in printed
+
+
+def test_the_same_seed_gives_the_same_bytes(sampled, workdir, crosses, tmp_path):
+    # The newest snapshot, one file after the other, and fewer images: all the same.
+    run_verb(
+        "sample",
+        f"--checkpoint={workdir}/snapshots/4",
+        "--support",
+        *sorted(crosses.iterdir()),
+        "--count=11",
+        f"--out={tmp_path}",
+    )
+    names = [f"{i:02}.png" for i in range(11)]
+    match, *rest = filecmp.cmpfiles(sampled[0], tmp_path, names, shallow=False)
+    assert match == names, rest
+
+
+def test_another_seed_gives_other_images(model, crosses):
+    support, _ = model.read([crosses])
+    model.adapt(support, seed=0)
+    first, second = model.generate(5, seed=0), model.generate(5, seed=1)
+    assert (first != second).any()
+    model.adapt(support, seed=1)
+    assert (model.generate(5, seed=0) != first).any()
+
+
+def test_polarity_is_found(model, crosses, tmp_path):
+    inverse = draw_crosses(tmp_path / "inverse", 0, 255)
+    black_on_white, swapped = model.read([crosses])
+    assert not swapped
+    white_on_black, swapped = model.read([inverse])
+    assert swapped
+    np.testing.assert_array_equal(white_on_black, black_on_white)
+    np.testing.assert_array_equal(
+        model.read([inverse], invert=False)[0], 255 - white_on_black
+    )
+
+
+def test_arrays_in_arrays_out(model):
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8)
+    trace = model.adapt(images, inner_steps=3)  # 6 shots, trained with 4
+    assert trace.critic_loss.shape == (3,)
+    many = model.generate(40)
+    assert many.shape == (40, 8, 8, 1) and many.dtype == np.uint8
+    np.testing.assert_array_equal(model.generate(3), many[:3])
+    assert model.generate(0).shape == (0, 8, 8, 1)
+
+
+def test_more_inner_steps_move_further(model, crosses):
+    support, _ = model.read([crosses])
+    images = []
+    for steps in (0, 1, 20):
+        model.adapt(support, inner_steps=steps)
+        images.append(model.generate(8).astype(float))
+    one, twenty = (np.abs(x - images[0]).mean() for x in images[1:])
+    assert 0 < one < twenty
+
+
+def test_wrong_arrays_are_refused(workdir):
+    model = figr_jax.load(workdir)
+    with pytest.raises(RuntimeError, match="adapt"):
+        model.generate(1)
+    for shape, dtype in [
+        ((4, 9, 9), np.uint8),
+        ((4, 8, 8), float),
+        ((0, 8, 8), np.uint8),
+    ]:
+        with pytest.raises(ValueError, match="must be uint8"):
+            model.adapt(np.zeros(shape, dtype))
+
+
+def test_heldout_classes_by_name(model, workdir, data_dir):
+    name = json.loads((workdir / "split.json").read_text())["heldout"][0]
+    support = model.draw_heldout(name.lower(), data_dir=data_dir)
+    assert support.shape == (4, 8, 8, 1)
+    with pytest.raises(BadInput, match=f"did you mean '{name}'"):
+        model.draw_heldout(name + "X", data_dir=data_dir)
+
+
+def test_import_of_published_weights(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs the extra [torch]")
+    from experiments.speed import torch_peer
+
+    sizes = dict(image_size=16, width=3, stages=2, latent=6)
+    generator, critic = torch_peer.build("resnet", **sizes)
+    parts = {
+        "generator": generator.state_dict(),
+        "discriminator": critic.state_dict(),
+        "episode": 7,
+    }
+    torch.save(parts, tmp_path / "checkpoint")
+    printed = run_verb(
+        "import_torch", f"--checkpoint={tmp_path}/checkpoint", f"--out={tmp_path}/run"
+    )
+    assert "resnet of width 3, 2 stages, 16 pixels" in printed
+    model = figr_jax.load(tmp_path / "run")
+    latents = torch.randn(5, 6)
+    theirs = generator(latents).detach().numpy().transpose(0, 2, 3, 1)
+    ours = model.networks.generate(model.slow.generator, latents.numpy())
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    crosses = draw_crosses(tmp_path / "crosses", 255, 0)
+    args = (f"--checkpoint={tmp_path}/run", f"--support={crosses}")
+    run_verb("sample", *args, f"--out={tmp_path}/out", "--count=1")
+    assert (tmp_path / "out" / "grid.png").exists()
