@@ -129,7 +129,12 @@ SCHEMA = {
         **_optimizer_fields("adam", 1e-5),
     },
     "run": {
-        "seed": _at_least(0, 0, "seed of every random draw"),
+        "seed": Field(
+            0,
+            "seed of every random draw",
+            "from 0 to 2147483647",
+            lambda x: 0 <= x < 2**31,
+        ),
         "meta_steps": _at_least(1, 100_000, "meta-steps of the whole run"),
         "log_every": _at_least(1, 50, "meta-steps in a dispatch and in a logged block"),
         "sample_every": _at_least(1, 10_000, "meta-steps between sample grids"),

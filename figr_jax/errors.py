@@ -17,33 +17,30 @@ class FailedWork(Exception):
     exit_code = 1
 
 
-def _stop(error, exit_code):
-    line = " ".join(str(error).split())
+def _stop(message, exit_code):
+    line = " ".join(str(message).split())
     print(f"error: {line}", file=sys.stderr)
     sys.exit(exit_code)
 
 
-def _config_error(error):
-    """The useful part of what ml_collections raises while flags are parsed."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    if isinstance(error, OSError):  # a list of attempts; each ends with its reason
-        return f"--config: {lines[-1]}"
-    text = " ".join(lines).strip("\"'")
-    return f"--config has no field {text}" if isinstance(error, LookupError) else text
-
-
 def _parse(argv):
+    """Parses the flags; what ml_collections raises for --config becomes one line."""
     try:
         rest = flags.FLAGS(argv)
         if "config" in flags.FLAGS and flags.FLAGS.config is not None:
             flags.FLAGS.config.to_dict()  # a missing file is told only on first use
         return rest
     except flags.Error as error:
-        _stop(error, BadInput.exit_code)
+        message = error
     except (AttributeError, LookupError) as error:
-        _stop(_config_error(LookupError(error)), BadInput.exit_code)
-    except (OSError, TypeError, ValueError, SyntaxError) as error:
-        _stop(_config_error(error), BadInput.exit_code)
+        while isinstance(error, Exception):  # a KeyError inside an AttributeError
+            error = error.args[0]
+        message = f"--config has no field {error}"
+    except OSError as error:  # a list of attempts: the last line tells the reason
+        message = f"--config: {str(error).splitlines()[-1]}"
+    except (TypeError, ValueError, SyntaxError) as error:
+        message = f"--config: {error}"
+    _stop(message, BadInput.exit_code)
 
 
 def run(verb):

@@ -1,8 +1,6 @@
 """The loop of meta-training: restore, step, log, sample, save."""
 
 import functools
-import importlib
-import json
 import time
 
 import jax
@@ -10,10 +8,11 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from figr_jax import checkpoints, config, files, generation, pictures, reptile
+from figr_jax import checkpoints, config, files, generation, pictures, reptile, runlog
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images, splits
 from figr_jax.errors import BadInput, FailedWork
+from figr_jax.runlog import say
 
 GRID_CLASSES = 4  # held-out classes side by side in a sample grid
 GRID_ROWS = 3  # rows of generated images under each support, as in the paper
@@ -39,9 +38,32 @@ def train(cfg, workdir, data_dir=None):
     (workdir / "samples").mkdir(exist_ok=True)
     store = checkpoints.Store(workdir)
     try:
-        info = _stored_info(cfg, store)
-        run = _Run(cfg, workdir, data_dir, store, info)
-        return run.loop()
+        stored = _stored_info(cfg, store)
+        dataset = cfg.dataset
+        bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
+        split = _stored_split(stored, bank) if stored else _draw_split(dataset, bank)
+        info = {
+            "config": cfg.to_dict(),
+            "split": split._asdict(),
+            # About a thousand images show the background of all.
+            "background": images.background(
+                bank.images[:: len(bank.images) // 1000 + 1]
+            ),
+        }
+        files.write_json(workdir / "config.json", info["config"])
+        files.write_json(workdir / "split.json", info["split"])
+        state = _initial_state(cfg, store, stored)
+        training, heldout = split.indices(bank.names)
+        _describe(cfg, bank, heldout, state)
+        source = _source(cfg, bank, training)
+
+        def sample(state):
+            _write_grid(workdir, state, info, bank, heldout)
+
+        def save(state):
+            store.save(int(state.step), state, state.slow, info)
+
+        return _loop(cfg, workdir, state, source, sample, save)
     finally:
         store.close()
 
@@ -51,8 +73,64 @@ def _stored_info(cfg, store):
     if store.latest() is None:
         return None
     info = checkpoints.read_info(store.latest())
-    config.check_resume(cfg, info["config"])
+    config.check_resume(cfg, config.from_dict(info["config"]))
     return info
+
+
+def _draw_split(dataset, bank):
+    return splits.draw(
+        dataset.name, bank.version, bank.names, dataset.heldout, dataset.split_seed
+    )
+
+
+def _stored_split(info, bank):
+    split = splits.Split(**info["split"])
+    if split.version != bank.version:
+        raise BadInput(
+            f"{bank.dataset} {bank.version} is prepared, the run being resumed has "
+            f"{split.version}; give that one's --data_dir"
+        )
+    return split
+
+
+def _initial_state(cfg, store, stored):
+    init = functools.partial(
+        reptile.init, config.build_networks(cfg), optimizer=config.build_outer(cfg)
+    )
+    key = jax.random.key(cfg.run.seed)
+    if stored:
+        say(f"resuming from {store.latest()}")
+        return checkpoints.load(store.latest(), jax.eval_shape(init, key), stored)
+    say("initialising the networks")
+    return jax.jit(init)(key)  # op by op this takes longer than many meta-steps
+
+
+def _describe(cfg, bank, heldout, state):
+    generator, critic = (
+        sum(leaf.size for leaf in jax.tree.leaves(params)) for params in state.slow
+    )
+    say(
+        f"{bank.dataset} {bank.version}: {len(bank.images):,} images of "
+        f"{len(bank.names):,} classes, {len(heldout)} held out"
+    )
+    say(
+        f"{cfg.networks.family}, width {cfg.networks.width}: generator {generator:,} "
+        f"parameters, critic {critic:,}; on {jax.devices()[0].device_kind}"
+    )
+
+
+def _source(cfg, bank, training):
+    """What episodes of meta-training are drawn from."""
+    shots = cfg.inner.shots
+    allowed = episodes.large_enough(bank, training, shots)
+    if not len(allowed):
+        raise BadInput(
+            f"--config.inner.shots={shots}: no class of {bank.dataset} has that many"
+        )
+    if len(allowed) < len(training):
+        left_out = len(training) - len(allowed)
+        say(f"{left_out} classes have fewer than {shots} images and are left out")
+    return episodes.source(bank, allowed)
 
 
 def make_block(networks, inner, optimizer, tasks, shots):
@@ -95,204 +173,66 @@ def make_block(networks, inner, optimizer, tasks, shots):
     return block
 
 
-class _Run:
-    """One run: what the loop needs at hand."""
+def _compile_block(cfg, state, source):
+    block = make_block(
+        config.build_networks(cfg),
+        config.build_inner(cfg),
+        config.build_outer(cfg),
+        cfg.outer.tasks,
+        cfg.inner.shots,
+    )
+    say("compiling the meta-step (up to a minute on two CPU cores)")
+    begin = time.perf_counter()
+    jitted = jax.jit(block, donate_argnums=0)
+    compiled = jitted.lower(state, cfg.run.log_every, cfg.run.seed, source).compile()
+    say(f"compiled in {time.perf_counter() - begin:.0f} s")
+    return compiled
 
-    def __init__(self, cfg, workdir, data_dir, store, info):
-        self.cfg, self.workdir, self.store = cfg, workdir, store
-        self.networks = config.build_networks(cfg)
-        self.optimizer = config.build_outer(cfg)
-        self.bank = banks.load(
-            cfg.dataset.name, cfg.dataset.image_size, cfg.dataset.channels, data_dir
-        )
-        split = splits.Split(**info["split"]) if info else self._draw_split()
-        if split.version != self.bank.version:
-            raise BadInput(
-                f"{cfg.dataset.name} {self.bank.version} is prepared, the run being "
-                f"resumed has {split.version}; give that one's --data_dir"
-            )
-        self.training, self.heldout = split.indices(self.bank.names)
-        self.info = {
-            "config": cfg.to_dict(),
-            "split": split._asdict(),
-            "background": images.background(self.bank.images[:: _stride(self.bank)]),
-        }
-        self.state = self._restore(info) if info else self._init()
-        self.events = _event_writer(workdir) if cfg.run.tensorboard else None
 
-    def _draw_split(self):
-        dataset = self.cfg.dataset
-        return splits.draw(
-            dataset.name,
-            self.bank.version,
-            self.bank.names,
-            dataset.heldout,
-            dataset.split_seed,
-        )
-
-    def _state_shapes(self):
-        return jax.eval_shape(self._init_function(), jax.random.key(0))
-
-    def _init_function(self):
-        return functools.partial(reptile.init, self.networks, optimizer=self.optimizer)
-
-    def _init(self):
-        say("initialising the networks")
-        # One jitted call: op by op it takes longer than a meta-step.
-        return jax.jit(self._init_function())(jax.random.key(self.cfg.run.seed))
-
-    def _restore(self, info):
-        path = self.store.latest()
-        say(f"resuming from {path}")
-        return checkpoints.load(path, self._state_shapes(), info)
-
-    def loop(self):
-        run = self.cfg.run
-        files.write_json(self.workdir / "config.json", self.info["config"])
-        files.write_json(self.workdir / "split.json", self.info["split"])
-        step = int(self.state.step)
-        _truncate(self.workdir / "metrics.jsonl", step)
-        self._describe(step)
-        if step >= run.meta_steps:
-            say(f"nothing to do: meta-step {step} of {run.meta_steps} is done")
-            return self.state
-
-        source, block = self._compile()
-        begin, first = time.perf_counter(), step
-        while step < run.meta_steps:
-            # Blocks end at multiples of log_every, also after a resume in between.
-            count = min(run.log_every - step % run.log_every, run.meta_steps - step)
-            tick = time.perf_counter()
-            self.state, record = block(self.state, count, run.seed, source)
-            record = {k: float(v) for k, v in record._asdict().items()}
-            step += count
-            rate = count / (time.perf_counter() - tick)
-            self._log(step, record, rate)
-            elapsed = time.perf_counter() - begin
-            left = elapsed / (step - first) * (run.meta_steps - step)
-            _narrate(step, run.meta_steps, record, rate, left)
-            last = step == run.meta_steps
-            if step % run.save_every == 0 or last:
-                self.store.save(step, self.state, self.state.slow, self.info)
-            if step % run.sample_every == 0 or last:
-                self._sample(step)
-        say(f"done: {self.workdir}")
-        return self.state
-
-    def _describe(self, step):
-        cfg, counts = self.cfg, [_size(params) for params in self.state.slow]
-        say(
-            f"{cfg.dataset.name} {self.bank.version}: {len(self.bank.images):,} images "
-            f"of {len(self.bank.names):,} classes, {len(self.heldout)} held out"
-        )
-        say(
-            f"{cfg.networks.family}, width {cfg.networks.width}: generator "
-            f"{counts[0]:,} parameters, critic {counts[1]:,}; on "
-            f"{jax.devices()[0].device_kind}"
-        )
-        say(f"meta-steps {step} to {cfg.run.meta_steps} into {self.workdir}")
-
-    def _compile(self):
-        cfg = self.cfg
-        allowed = episodes.large_enough(self.bank, self.training, cfg.inner.shots)
-        small = len(self.training) - len(allowed)
-        if not len(allowed):
-            raise BadInput(
-                f"--config.inner.shots={cfg.inner.shots}: no class of "
-                f"{cfg.dataset.name} has as many images"
-            )
-        if small:
-            say(f"{small} classes have fewer than {cfg.inner.shots} images: left out")
-        source = episodes.source(self.bank, allowed)
-        block = make_block(
-            self.networks,
-            config.build_inner(cfg),
-            self.optimizer,
-            cfg.outer.tasks,
-            cfg.inner.shots,
-        )
-        say("compiling the meta-step (about a minute on two CPU cores)")
+def _loop(cfg, workdir, state, source, sample, save):
+    run, step = cfg.run, int(state.step)
+    if step >= run.meta_steps:
+        say(f"nothing to do: {step} of {run.meta_steps} meta-steps are done")
+        return state
+    block = _compile_block(cfg, state, source)
+    log = runlog.RunLog(workdir, step, run.meta_steps, run.tensorboard)
+    say(f"meta-steps {step} to {run.meta_steps} into {workdir}")
+    while step < run.meta_steps:
+        # Blocks end at multiples of log_every, also after a resume in between.
+        count = min(run.log_every - step % run.log_every, run.meta_steps - step)
         begin = time.perf_counter()
-        compiled = (
-            jax.jit(block, donate_argnums=0)
-            .lower(self.state, cfg.run.log_every, cfg.run.seed, source)
-            .compile()
-        )
-        say(f"compiled in {time.perf_counter() - begin:.0f} s")
-        return source, compiled
-
-    def _log(self, step, record, rate):
-        line = {"step": step, **record, "meta_steps_per_second": rate}
-        with open(self.workdir / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
-        if self.events:
-            for name, value in record.items():
-                self.events.add_scalar(name, value, step)
+        state, record = block(state, count, run.seed, source)
+        record = {name: float(value) for name, value in record._asdict().items()}
+        step += count
         if not np.isfinite(list(record.values())).all():
             raise FailedWork(
                 f"meta-step {step}: the losses are no longer finite; try smaller "
                 "learning rates (--config.inner.learning_rate)"
             )
-
-    def _sample(self, step):
-        """Writes samples/<step>.png: held-out classes as in the paper's figures."""
-        shots = self.cfg.inner.shots
-        heldout = episodes.large_enough(self.bank, self.heldout, shots)[:GRID_CLASSES]
-        if not len(heldout):
-            return
-        say("sampling held-out classes" + (", compiles first" * (not self._sampled)))
-        self._sampled = True
-        model = generation.FewShotGenerator(self.state.slow, self.info)
-        panels = []
-        for index in heldout:
-            support = episodes.support(self.bank, index, shots, self.cfg.run.seed)
-            model.adapt(support, seed=self.cfg.run.seed)
-            generated = model.generate(GRID_ROWS * shots, seed=self.cfg.run.seed)
-            panels.append(pictures.panel(support, generated, columns=shots))
-        path = self.workdir / "samples" / f"{step}.png"
-        pictures.save(path, pictures.side_by_side(panels))
-        say(f"wrote {path}")
-
-    _sampled = False
+        log.block(step, record, count / (time.perf_counter() - begin))
+        if step % run.save_every == 0 or step == run.meta_steps:
+            save(state)
+        if step % run.sample_every == 0 or step == run.meta_steps:
+            sample(state)
+    log.close()
+    say(f"done: {workdir}")
+    return state
 
 
-def say(text):
-    """Prints a line of narration at once."""
-    print(text, flush=True)
-
-
-def _narrate(step, steps, record, rate, left):
-    minutes, seconds = divmod(round(left), 60)
-    say(
-        f"meta-step {step}/{steps}  critic {record['critic_loss']:.3f}  generator "
-        f"{record['generator_loss']:.3f}  penalty {record['gradient_penalty']:.3f}  "
-        f"{rate:.2f} meta-steps/s  {minutes}:{seconds:02d} left"
-    )
-
-
-def _size(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def _stride(bank):
-    """About a thousand images show the background of all."""
-    return max(1, len(bank.images) // 1000)
-
-
-def _truncate(path, step):
-    """Drops the records of meta-steps after `step`: they will be done again."""
-    if path.exists():
-        lines = path.read_text().splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n")]
-        kept = [line for line in kept if json.loads(line)["step"] <= step]
-        files.write_bytes(path, "".join(kept).encode())
-
-
-def _event_writer(workdir):
-    try:
-        module = importlib.import_module("tensorboardX")
-    except ImportError as error:
-        raise BadInput(
-            "--config.run.tensorboard=True: needs `pip install -e '.[tensorboard]'`"
-        ) from error
-    return module.SummaryWriter(str(workdir / "tensorboard"))
+def _write_grid(workdir, state, info, bank, heldout):
+    """Writes samples/<step>.png: held-out classes as in the paper's figures."""
+    model = generation.FewShotGenerator(state.slow, info)
+    shots, seed = model.config.inner.shots, model.config.run.seed
+    heldout = episodes.large_enough(bank, heldout, shots)[:GRID_CLASSES]
+    if not len(heldout):
+        return
+    say(f"drawing {len(heldout)} held-out classes (the first time this compiles)")
+    panels = []
+    for index in heldout:
+        support = episodes.support(bank, index, shots, seed)
+        model.adapt(support, seed)
+        generated = model.generate(GRID_ROWS * shots, seed)
+        panels.append(pictures.panel(support, generated, columns=shots))
+    path = workdir / "samples" / f"{int(state.step)}.png"
+    pictures.save(path, pictures.side_by_side(panels))
+    say(f"wrote {path}")

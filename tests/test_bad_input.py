@@ -106,7 +106,12 @@ def test_import_of_what_is_no_checkpoint(folders):
         *[("inner.critic_steps", 0), ("inner.optimizer", "chain")],
         *[("inner.optimizer_args", "b1"), ("inner.optimizer_args", "b7=0.1")],
         *[("inner.learning_rate", float("nan")), ("outer.tasks", 0)],
-        *[("run.meta_steps", 0), ("run.log_every", 0), ("run.save_every", 75)],
+        *[
+            ("run.meta_steps", 0),
+            ("run.seed", 2**31),
+            ("run.log_every", 0),
+            ("run.save_every", 75),
+        ],
     ],
 )
 def test_every_range_is_checked(path, value):
