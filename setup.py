@@ -31,7 +31,7 @@ setuptools.setup(
         "ml-collections",
         "array_record",  # the TFDS file format that needs no TensorFlow
         "importlib_resources",  # TFDS imports it and does not declare it
-        "Pillow",  # decodes, resizes and writes images
+        "Pillow>=10.1",  # decodes, resizes and writes images
         "matplotlib",  # carries the free fonts of the glyphs data set
         "scipy",  # comes with jax; glyphs compares shapes with scipy.ndimage
         "tqdm",  # comes with TFDS; progress bars

@@ -52,7 +52,17 @@ class InnerState(NamedTuple):
 
 
 def draw_noise(key, networks, shots, inner):
-    """The noise of all inner steps: a `Noise` with leading axis [inner.steps]."""
+    """Draws the noise of an adaptation.
+
+    Args:
+      key: PRNG key of the adaptation.
+      networks: `Networks`.
+      shots: number of support images.
+      inner: `Inner`.
+
+    Returns:
+      `Noise` with leading axis [inner.steps].
+    """
     critic_key, mix_key, generator_key = jax.random.split(key, 3)
     steps, critic_steps = inner.steps, inner.critic_steps
     return Noise(
@@ -63,7 +73,12 @@ def draw_noise(key, networks, shots, inner):
 
 
 def init_state(slow, inner):
-    """The state before the first inner step: fast = slow, fresh optimizer states."""
+    """The `InnerState` before the first inner step.
+
+    Args:
+      slow: `GanParams`; the fast parameters begin as these.
+      inner: `Inner`; its optimizer's states begin fresh.
+    """
     return InnerState(slow, GanParams(*(inner.optimizer.init(p) for p in slow)))
 
 

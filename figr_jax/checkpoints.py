@@ -1,8 +1,9 @@
 """Training states and snapshots on disk: the only importer of orbax.
 
-A run's folder has `checkpoints/<step>` (all that training resumes from) and
-`snapshots/<step>` (the slow parameters, for sampling). With each travels an info
-record: config, split, and a checksum of every leaf.
+A run's folder has `checkpoints/<step>` (`state`, all that training resumes from) and
+`snapshots/<step>` (`slow`, the slow parameters, for sampling). With each travels an
+info record: config, split, background, the version that wrote it, and a checksum of
+every leaf.
 """
 
 import pathlib
@@ -28,11 +29,6 @@ def checksums(tree):
     }
 
 
-def _verify(tree, info, path):
-    if checksums(tree) != info["checksums"]:
-        raise FailedWork(f"{path}: damaged, a checksum does not match")
-
-
 def _manager(folder, keep):
     options = ocp.CheckpointManagerOptions(
         preservation_policy=ocp.checkpoint_managers.LatestN(keep)
@@ -40,27 +36,16 @@ def _manager(folder, keep):
     return ocp.CheckpointManager(pathlib.Path(folder).absolute(), options=options)
 
 
-def _arguments(tree, info):
+def _arguments(item, tree, info):
     info = dict(info, checksums=checksums(tree), version=figr_jax.__version__)
-    return ocp.args.Composite(
-        state=ocp.args.StandardSave(tree), info=ocp.args.JsonSave(info)
-    )
+    arrays = {item: ocp.args.StandardSave(tree)}
+    return ocp.args.Composite(info=ocp.args.JsonSave(info), **arrays)
 
 
-def _template(tree):
-    """Shapes of a tree, to be restored onto the first device of this process."""
-    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
-    )
-
-
-def _restore(path, template):
+def _restore(path, item, argument):
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        return checkpointer.restore(
-            path,
-            ocp.args.Composite(state=ocp.args.StandardRestore(_template(template))),
-        ).state
+        args = ocp.args.Composite(**{item: argument})
+        return checkpointer.restore(pathlib.Path(path).absolute(), args)[item]
 
 
 def read_info(path):
@@ -70,26 +55,26 @@ def read_info(path):
       path: its folder.
 
     Returns:
-      A dict with `config`, `split`, `checksums`, `version` and what was given.
+      A dict with `config`, `split`, `background`, `checksums` and `version`.
 
     Raises:
       FailedWork: if it cannot be read.
     """
     try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            return checkpointer.restore(
-                pathlib.Path(path).absolute(),
-                ocp.args.Composite(info=ocp.args.JsonRestore()),
-            ).info
-    except (OSError, ValueError, KeyError) as error:
+        info = _restore(path, "info", ocp.args.JsonRestore())
+        if not {"config", "split", "background", "checksums"} <= info.keys():
+            raise KeyError("incomplete")
+        return info
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise FailedWork(f"{path}: damaged, its info cannot be read") from error
 
 
-def load(path, template, info):
+def load(path, item, template, info):
     """Restores the arrays of one checkpoint or snapshot, and verifies them.
 
     Args:
       path: its folder.
+      item: "state" of a checkpoint or "slow" of a snapshot.
       template: a pytree of arrays or shapes, as `jax.eval_shape` gives.
       info: its info record.
 
@@ -99,12 +84,26 @@ def load(path, template, info):
     Raises:
       FailedWork: if it is damaged.
     """
+    # Where the arrays were when they were saved does not matter.
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    template = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), template
+    )
     try:
-        tree = _restore(pathlib.Path(path).absolute(), template)
+        tree = _restore(path, item, ocp.args.StandardRestore(template))
     except (OSError, ValueError, KeyError) as error:
-        raise FailedWork(f"{path}: damaged, its arrays cannot be read") from error
-    _verify(tree, info, path)
+        raise FailedWork(
+            f"{path}: its arrays cannot be read: damaged, or of another version "
+            f"(figr_jax {info.get('version')} wrote it)"
+        ) from error
+    if checksums(tree) != info["checksums"]:
+        raise FailedWork(f"{path}: damaged, a checksum does not match")
     return tree
+
+
+def _snapshot_steps(workdir):
+    folders = pathlib.Path(workdir).glob("snapshots/*")
+    return sorted(int(p.name) for p in folders if p.name.isdigit())
 
 
 def find_snapshot(path):
@@ -122,26 +121,39 @@ def find_snapshot(path):
     path = pathlib.Path(path)
     if not path.is_dir():
         raise BadInput(f"--checkpoint={path}: no such folder")
-    if (path / "info").is_dir() and (path / "state").is_dir():
+    if (path / "slow").is_dir():
         return path
-    steps = [p for p in path.glob("snapshots/*") if p.name.isdigit()]
+    steps = _snapshot_steps(path)
     if not steps:
         raise BadInput(
             f"--checkpoint={path}: holds no snapshot; give the --workdir of a run "
             "that has saved, or one folder of its snapshots/"
         )
-    return max(steps, key=lambda p: int(p.name))
+    return path / "snapshots" / str(steps[-1])
 
 
 class Store:
     """The checkpoints and snapshots of one run's folder."""
 
     def __init__(self, workdir):
-        """Opens, and makes if need be, the two folders under `workdir`."""
-        workdir = pathlib.Path(workdir).absolute()
-        self.folder = workdir / "checkpoints"
-        self._checkpoints = _manager(self.folder, KEEP_CHECKPOINTS)
-        self._snapshots = _manager(workdir / "snapshots", KEEP_SNAPSHOTS)
+        """Opens, and makes if need be, the two folders under `workdir`.
+
+        Raises:
+          BadInput: if there are snapshots but no checkpoint to go on from.
+        """
+        self._folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        self._checkpoints = _manager(self._folder, KEEP_CHECKPOINTS)
+        latest, steps = self._checkpoints.latest_step(), _snapshot_steps(workdir)
+        if latest is None and steps:
+            raise BadInput(
+                f"--workdir={workdir}: holds snapshots but no checkpoint to resume "
+                "from; give another folder"
+            )
+        self._snapshots = _manager(self._folder.parent / "snapshots", KEEP_SNAPSHOTS)
+        # Killed between the two saves of a step, a run has a snapshot too many.
+        for step in steps:
+            if step > latest:
+                self._snapshots.delete(step)
 
     def save(self, step, state, slow, info):
         """Starts saving; returns before the files are complete.
@@ -150,15 +162,15 @@ class Store:
           step: meta-steps done.
           state: pytree that training resumes from.
           slow: the slow parameters in it.
-          info: JSON-able dict: `config`, `split` and more.
+          info: JSON-able dict: `config`, `split`, `background`.
         """
-        self._checkpoints.save(step, args=_arguments(state, info))
-        self._snapshots.save(step, args=_arguments(slow, info))
+        self._checkpoints.save(step, args=_arguments("state", state, info))
+        self._snapshots.save(step, args=_arguments("slow", slow, info))
 
     def latest(self):
         """Folder of the newest checkpoint, or None."""
         step = self._checkpoints.latest_step()
-        return None if step is None else self.folder / str(step)
+        return None if step is None else self._folder / str(step)
 
     def close(self):
         """Waits until everything is on disk."""
@@ -167,6 +179,12 @@ class Store:
 
 
 def save_snapshot(workdir, step, slow, info):
-    """Writes one snapshot into a run's folder: `workdir/snapshots/<step>`."""
+    """Writes one snapshot into a new run's folder: `workdir/snapshots/<step>`.
+
+    Raises:
+      BadInput: if there are snapshots already.
+    """
+    if _snapshot_steps(workdir):
+        raise BadInput(f"--out={workdir}: already holds snapshots; give another folder")
     with _manager(pathlib.Path(workdir) / "snapshots", KEEP_SNAPSHOTS) as manager:
-        manager.save(step, args=_arguments(slow, info))
+        manager.save(step, args=_arguments("slow", slow, info))

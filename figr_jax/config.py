@@ -10,8 +10,10 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 import optax
+from jax import numpy as jnp
 
 from figr_jax import adaptation, losses, networks
 from figr_jax.data import datasets
@@ -114,7 +116,7 @@ SCHEMA = {
     "inner": {
         "shots": _at_least(1, 8, "support images n"),
         "steps": _at_least(1, 10, "inner steps K"),
-        "loss": _one_of(losses.LOSSES, "wgan_gp", "loss of a task"),
+        "loss": _one_of(tuple(losses.LOSSES), "wgan_gp", "loss of a task"),
         "penalty_weight": Field(
             10.0,
             "weight of the gradient penalty",
@@ -163,7 +165,7 @@ def default():
 
 
 def from_dict(values):
-    """The config that was stored as plain dictionaries, validated.
+    """The config of plain dictionaries, validated; what they lack is by default.
 
     Raises:
       BadInput: if a field is unknown, of a wrong type or out of range.
@@ -172,7 +174,7 @@ def from_dict(values):
     try:
         config.update(values)
     except (AttributeError, KeyError, TypeError) as error:
-        raise BadInput(f"stored config: {error}") from error
+        raise BadInput(f"config: {error}") from error
     validate(config)
     return config
 
@@ -210,17 +212,25 @@ def validate(config):
 def check_resume(config, stored):
     """Checks that a config may continue the run whose config is `stored`.
 
+    Returns:
+      The changes, one line each.
+
     Raises:
       BadInput: names the first field that differs but must not.
     """
-    for path in FIXED:
-        section, name = path.split(".")
-        new, old = config[section][name], stored[section][name]
-        if new != old:
-            raise BadInput(
-                f"--config.{path}={new!r}: the run being resumed has {old!r}; "
-                "keep it, or start anew with another --workdir"
-            )
+    changes = []
+    for section, fields in SCHEMA.items():
+        for name in fields:
+            path = f"{section}.{name}"
+            new, old = config[section][name], stored[section][name]
+            if new != old and path in FIXED:
+                raise BadInput(
+                    f"--config.{path}={new!r}: the run being resumed has {old!r}; "
+                    "keep it, or start anew with another --workdir"
+                )
+            if new != old:
+                changes.append(f"{path} from {old!r} to {new!r}")
+    return changes
 
 
 def build_networks(config):
@@ -251,12 +261,18 @@ def build_outer(config):
 
 
 # Cached, so that equal configs give equal (hashable) objects and compile once.
-_loss = functools.cache(losses.build)
+@functools.cache
+def _loss(name, penalty_weight):
+    return losses.LOSSES[name](penalty_weight)
 
 
 @functools.cache
 def _optimizer(name, learning_rate, args):
-    return getattr(optax, name)(learning_rate, **dict(args))
+    optimizer = getattr(optax, name)(learning_rate, **dict(args))
+    # Some want more than a gradient (a value, a line search): found here, not in a run.
+    params = jnp.zeros(1)
+    jax.eval_shape(lambda: optimizer.update(params, optimizer.init(params), params))
+    return optimizer
 
 
 def _section_optimizer(config, section):
@@ -264,8 +280,8 @@ def _section_optimizer(config, section):
     args = _parse_args(values.optimizer_args)
     try:
         return _optimizer(values.optimizer, values.learning_rate, args)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise BadInput(
-            f"--config.{section}.optimizer_args={values.optimizer_args!r}: "
-            f"optax.{values.optimizer} says: {error}"
+            f"--config.{section}.optimizer={values.optimizer!r} with optimizer_args="
+            f"{values.optimizer_args!r}: optax says: {error}"
         ) from error

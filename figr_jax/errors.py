@@ -38,8 +38,8 @@ def _parse(argv):
         message = f"--config has no field {error}"
     except OSError as error:  # a list of attempts: the last line tells the reason
         message = f"--config: {str(error).splitlines()[-1]}"
-    except (TypeError, ValueError, SyntaxError) as error:
-        message = f"--config: {error}"
+    except (ImportError, NameError, SyntaxError, TypeError, ValueError) as error:
+        message = f"--config: {type(error).__name__}: {error}"
     _stop(message, BadInput.exit_code)
 
 
@@ -52,10 +52,14 @@ def run(verb):
     """
 
     def main(argv):
-        logging.set_verbosity(logging.WARNING)  # orbax tells every step of a save
+        logging.set_verbosity(logging.ERROR)  # TFDS and orbax tell every step
         try:
             verb(argv[1:])
         except (BadInput, FailedWork) as error:
             _stop(error, error.exit_code)
+        except OSError as error:  # a full disk, a folder that was removed
+            _stop(error, FailedWork.exit_code)
+        except KeyboardInterrupt:
+            _stop("stopped; what was saved is whole", 130)
 
     app.run(main, flags_parser=_parse)

@@ -10,7 +10,7 @@ from jax import numpy as jnp
 
 from figr_jax import adaptation, checkpoints, config
 from figr_jax.data import bank as banks
-from figr_jax.data import episodes, images
+from figr_jax.data import episodes, images, splits
 from figr_jax.errors import BadInput
 
 # Images made in one call: the last batch is padded, so any count compiles once.
@@ -146,7 +146,8 @@ class FewShotGenerator:
         size, channels = self.networks.image_size, self.networks.channels
         support = images.read(paths, size, channels)
         if invert is None:
-            seen, trained = images.background(support), self.info["background"]
+            seen = images.background(support).mean()
+            trained = self.info["background"]
             invert = channels == 1 and abs(255 - seen - trained) < abs(seen - trained)
         return (255 - support if invert else support), invert
 
@@ -175,7 +176,10 @@ class FewShotGenerator:
             )
         dataset, shots = self.config.dataset, self.config.inner.shots
         bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
-        index = bank.names.index(heldout[name.casefold()])
+        split = splits.Split(**self.info["split"])._replace(
+            heldout=(heldout[name.casefold()],)
+        )
+        _, (index,) = split.indices(bank.names)
         if len(bank.class_images(index)) < shots:
             raise BadInput(f"{name!r} has fewer than {shots} images")
         return episodes.support(bank, index, shots, seed)
@@ -221,5 +225,5 @@ def load(path):
     path = checkpoints.find_snapshot(path)
     info = checkpoints.read_info(path)
     networks = config.build_networks(config.from_dict(info["config"]))
-    slow = checkpoints.load(path, _slow_shapes(networks), info)
+    slow = checkpoints.load(path, "slow", _slow_shapes(networks), info)
     return FewShotGenerator(slow, info)

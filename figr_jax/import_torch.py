@@ -15,7 +15,14 @@ _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate",
     1e-3,
     "Inner learning rate it was trained with, which the file does not tell.",
+    lower_bound=1e-9,
+)
+_BACKGROUND = flags.DEFINE_integer(
+    "background",
+    255,
+    "Grey of the background it was trained on: 0 for MNIST.",
     lower_bound=0,
+    upper_bound=255,
 )
 
 
@@ -58,10 +65,10 @@ def main(argv):
     generator, critic, step = _read(_CHECKPOINT.value)
     try:
         slow, found = published.to_params(generator, critic)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise errors.BadInput(
-            f"--checkpoint={_CHECKPOINT.value}: not networks of the published code, "
-            f"{error} is missing or misshapen"
+            f"--checkpoint={_CHECKPOINT.value}: not a generator and critic of the "
+            f"published code ({error})"
         ) from error
     cfg = config.default()
     cfg.dataset.update(
@@ -74,11 +81,10 @@ def main(argv):
         shots=4, loss="wgan_gp_published", learning_rate=_LEARNING_RATE.value
     )
     config.validate(cfg)
-    # The published code's data sets but MNIST are black on white.
     info = {
         "config": cfg.to_dict(),
         "split": splits.Split("none", "", ())._asdict(),
-        "background": 255.0,
+        "background": float(_BACKGROUND.value),
     }
     out = files.make_folder(_OUT.value, "--out")
     checkpoints.save_snapshot(out, step, slow, info)

@@ -135,13 +135,9 @@ def non_saturating():
     return Loss(critic_loss, generator_loss)
 
 
-LOSSES = ("wgan_gp", "wgan_gp_published", "non_saturating")
-
-
-def build(name, penalty_weight):
-    """The loss of that name, one of `LOSSES`."""
-    if name == "non_saturating":
-        return non_saturating()
-    return {"wgan_gp": wgan_gp, "wgan_gp_published": wgan_gp_published}[name](
-        penalty_weight
-    )
+# By name: functions of the penalty weight.
+LOSSES = {
+    "wgan_gp": wgan_gp,
+    "wgan_gp_published": wgan_gp_published,
+    "non_saturating": lambda penalty_weight: non_saturating(),
+}

@@ -9,6 +9,7 @@ from figr_jax import files
 
 _GAP = 1  # pixels around each image
 _RED = (220, 30, 30)
+_GREY = (190, 190, 190)
 _PAPER = (255, 255, 255)
 _SMALLEST = 64  # pixels: what an image is enlarged to in a grid, to be seen
 
@@ -48,7 +49,7 @@ def panel(support, generated, columns):
         for images in (support, generated)
     )
     return np.concatenate(
-        [_tile(support, columns, _RED), _tile(generated, columns, (190, 190, 190))]
+        [_tile(support, columns, _RED), _tile(generated, columns, _GREY)]
     )
 
 

@@ -35,7 +35,13 @@ class Record(NamedTuple):
 
 
 def init(networks, key, optimizer):
-    """The state before the first meta-step."""
+    """The `ReptileState` before the first meta-step.
+
+    Args:
+      networks: `Networks`.
+      key: PRNG key of the initial parameters.
+      optimizer: optax transform of the outer update.
+    """
     slow = networks.init(key)
     return ReptileState(jnp.zeros((), jnp.int32), slow, optimizer.init(slow))
 
@@ -74,9 +80,11 @@ def meta_step(networks, state, supports, key, inner, optimizer):
     )
     slow = optax.apply_updates(state.slow, updates)
     record = Record(
-        *(leaf.mean() for leaf in traces),
-        optax.tree.norm(pseudo_gradient),
-        optax.tree.norm(updates),
-        optax.tree.norm(slow),
+        critic_loss=traces.critic_loss.mean(),
+        generator_loss=traces.generator_loss.mean(),
+        gradient_penalty=traces.gradient_penalty.mean(),
+        pseudo_gradient_norm=optax.tree.norm(pseudo_gradient),
+        update_norm=optax.tree.norm(updates),
+        slow_norm=optax.tree.norm(slow),
     )
     return ReptileState(state.step + 1, slow, optimizer_state), record

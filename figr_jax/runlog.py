@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import time
 
 from figr_jax import files
 from figr_jax.errors import BadInput
@@ -29,37 +28,40 @@ class RunLog:
           BadInput: if TensorBoard events are asked for and their writer is missing.
         """
         self._path = workdir / "metrics.jsonl"
-        self._first, self._meta_steps = step, meta_steps
-        self._events = _event_writer(workdir) if tensorboard else None
-        self._begin = time.perf_counter()
+        self._meta_steps = meta_steps
+        self._done, self._seconds = 0, 0.0  # in this process
+        self._events = _event_writer(workdir, step) if tensorboard else None
         if self._path.exists():
             lines = self._path.read_text().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith("\n")]  # not cut by a kill
             kept = [line for line in whole if json.loads(line)["step"] <= step]
             files.write_bytes(self._path, "".join(kept).encode())
 
-    def block(self, step, record, rate):
+    def block(self, step, record, count, seconds):
         """Logs a block.
 
         Args:
           step: meta-steps done.
           record: dict of floats, means over the block.
-          rate: meta-steps a second in this block.
+          count: meta-steps in this block.
+          seconds: how long it took.
         """
+        rate = count / seconds
         line = {"step": step, **record, "meta_steps_per_second": rate}
         with open(self._path, "a") as file:
             file.write(json.dumps(line) + "\n")
         if self._events:
             for name, value in record.items():
                 self._events.add_scalar(name, value, step)
-        elapsed = time.perf_counter() - self._begin
-        left = elapsed / (step - self._first) * (self._meta_steps - step)
-        minutes, seconds = divmod(round(left), 60)
+        self._done += count
+        self._seconds += seconds
+        left = self._seconds / self._done * (self._meta_steps - step)
+        minutes, seconds_left = divmod(round(left), 60)
         say(
             f"meta-step {step}/{self._meta_steps}  critic {record['critic_loss']:.3f}  "
             f"generator {record['generator_loss']:.3f}  penalty "
             f"{record['gradient_penalty']:.3f}  {rate:.2f} meta-steps/s  "
-            f"{minutes}:{seconds:02d} left"
+            f"{minutes}:{seconds_left:02d} left"
         )
 
     def close(self):
@@ -68,11 +70,12 @@ class RunLog:
             self._events.close()
 
 
-def _event_writer(workdir):
+def _event_writer(workdir, step):
     try:
         module = importlib.import_module("tensorboardX")
     except ImportError as error:
         raise BadInput(
             "--config.run.tensorboard=True: needs `pip install -e '.[tensorboard]'`"
         ) from error
-    return module.SummaryWriter(str(workdir / "tensorboard"))
+    # Events of later steps are dropped, as in metrics.jsonl.
+    return module.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)

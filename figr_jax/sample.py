@@ -62,9 +62,10 @@ def main(argv):
     model.adapt(support, _SEED.value, _INNER_STEPS.value)
     generated = model.generate(_COUNT.value, _SEED.value)
 
-    digits = len(str(len(generated) - 1))
+    for old in out.glob("generated_*.png"):  # of an earlier call, perhaps with more
+        old.unlink()
     for i, image in enumerate(generated):
-        pictures.save(out / f"{i:0{digits}}.png", image)
+        pictures.save(out / f"generated_{i:03}.png", image)
     columns = max(shots, 8)
     pictures.save(out / "grid.png", pictures.panel(support, generated, columns))
     print(

@@ -1,5 +1,6 @@
 """The loop of meta-training: restore, step, log, sample, save."""
 
+import contextlib
 import functools
 import time
 
@@ -33,39 +34,47 @@ def train(cfg, workdir, data_dir=None):
       BadInput: if the config is invalid, or may not continue the run in `workdir`.
       FailedWork: if a loss is no longer finite, or a checkpoint is damaged.
     """
-    config.validate(cfg)
+    cfg = config.from_dict(cfg.to_dict())
+    if cfg.dataset.name == "none":
+        raise BadInput("--config.dataset.name='none': there is nothing to train on")
     workdir = files.make_folder(workdir, "--workdir")
-    (workdir / "samples").mkdir(exist_ok=True)
-    store = checkpoints.Store(workdir)
-    try:
+    files.make_folder(workdir / "samples", "--workdir")
+    with contextlib.closing(checkpoints.Store(workdir)) as store:
         stored = _stored_info(cfg, store)
-        dataset = cfg.dataset
-        bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
-        split = _stored_split(stored, bank) if stored else _draw_split(dataset, bank)
-        info = {
-            "config": cfg.to_dict(),
-            "split": split._asdict(),
-            # About a thousand images show the background of all.
-            "background": images.background(
-                bank.images[:: len(bank.images) // 1000 + 1]
-            ),
-        }
-        files.write_json(workdir / "config.json", info["config"])
-        files.write_json(workdir / "split.json", info["split"])
         state = _initial_state(cfg, store, stored)
-        training, heldout = split.indices(bank.names)
-        _describe(cfg, bank, heldout, state)
-        source = _source(cfg, bank, training)
+        run, step = cfg.run, int(state.step)
+        if step >= run.meta_steps:
+            say(f"nothing to do: {step} of {run.meta_steps} meta-steps are done")
+            return state
+        log = runlog.RunLog(workdir, step, run.meta_steps, run.tensorboard)
+        with contextlib.closing(log):
+            return _train(cfg, workdir, data_dir, store, stored, state, log)
 
-        def sample(state):
-            _write_grid(workdir, state, info, bank, heldout)
 
-        def save(state):
-            store.save(int(state.step), state, state.slow, info)
+def _train(cfg, workdir, data_dir, store, stored, state, log):
+    dataset = cfg.dataset
+    bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
+    split = _stored_split(stored, bank) if stored else _draw_split(dataset, bank)
+    info = {
+        "config": cfg.to_dict(),
+        "split": split._asdict(),
+        "background": _background(bank),
+    }
+    files.write_json(workdir / "config.json", info["config"])
+    files.write_json(workdir / "split.json", info["split"])
+    training, heldout = split.indices(bank.names)
+    _describe(cfg, bank, heldout, state)
+    source = _source(cfg, bank, training)
 
-        return _loop(cfg, workdir, state, source, sample, save)
-    finally:
-        store.close()
+    def sample(state):
+        _write_grid(workdir, state, info, bank, heldout)
+
+    def save(state):
+        store.save(int(state.step), state, state.slow, info)
+
+    state = _loop(cfg, state, source, log, sample, save)
+    say(f"done: {workdir}")
+    return state
 
 
 def _stored_info(cfg, store):
@@ -73,7 +82,8 @@ def _stored_info(cfg, store):
     if store.latest() is None:
         return None
     info = checkpoints.read_info(store.latest())
-    config.check_resume(cfg, config.from_dict(info["config"]))
+    for change in config.check_resume(cfg, config.from_dict(info["config"])):
+        say(f"changed since the last save: {change}")
     return info
 
 
@@ -93,14 +103,22 @@ def _stored_split(info, bank):
     return split
 
 
+def _background(bank):
+    """Grey level of the background in [0, 255]; a thousand images show that of all."""
+    return float(images.background(bank.images[:: len(bank.images) // 1000 + 1]).mean())
+
+
 def _initial_state(cfg, store, stored):
     init = functools.partial(
         reptile.init, config.build_networks(cfg), optimizer=config.build_outer(cfg)
     )
-    key = jax.random.key(cfg.run.seed)
+    # No meta-step has this number, so no other draw has this key.
+    key = jax.random.fold_in(jax.random.key(cfg.run.seed), np.uint32(2**32 - 1))
     if stored:
         say(f"resuming from {store.latest()}")
-        return checkpoints.load(store.latest(), jax.eval_shape(init, key), stored)
+        return checkpoints.load(
+            store.latest(), "state", jax.eval_shape(init, key), stored
+        )
     say("initialising the networks")
     return jax.jit(init)(key)  # op by op this takes longer than many meta-steps
 
@@ -189,14 +207,9 @@ def _compile_block(cfg, state, source):
     return compiled
 
 
-def _loop(cfg, workdir, state, source, sample, save):
-    run, step = cfg.run, int(state.step)
-    if step >= run.meta_steps:
-        say(f"nothing to do: {step} of {run.meta_steps} meta-steps are done")
-        return state
+def _loop(cfg, state, source, log, sample, save):
     block = _compile_block(cfg, state, source)
-    log = runlog.RunLog(workdir, step, run.meta_steps, run.tensorboard)
-    say(f"meta-steps {step} to {run.meta_steps} into {workdir}")
+    run, step = cfg.run, int(state.step)
     while step < run.meta_steps:
         # Blocks end at multiples of log_every, also after a resume in between.
         count = min(run.log_every - step % run.log_every, run.meta_steps - step)
@@ -209,13 +222,12 @@ def _loop(cfg, workdir, state, source, sample, save):
                 f"meta-step {step}: the losses are no longer finite; try smaller "
                 "learning rates (--config.inner.learning_rate)"
             )
-        log.block(step, record, count / (time.perf_counter() - begin))
-        if step % run.save_every == 0 or step == run.meta_steps:
-            save(state)
+        log.block(step, record, count, time.perf_counter() - begin)
+        # The grid before the save: what is killed in between draws it again.
         if step % run.sample_every == 0 or step == run.meta_steps:
             sample(state)
-    log.close()
-    say(f"done: {workdir}")
+        if step % run.save_every == 0 or step == run.meta_steps:
+            save(state)
     return state
 
 

@@ -42,10 +42,12 @@ def test_train_with_a_bad_config(tmp_path, override, expected):
         ([CONFIG, "--wrokdir=x"], "Did you mean: workdir"),
         ([CONFIG, "steps=5"], "unexpected argument 'steps=5'"),
         ([CONFIG, "--workdir=/proc/run"], "--workdir=/proc/run: cannot be made"),
+        ([CONFIG, "--data_dir=/proc/d"], "/proc/d/glyphs/1.0.0: cannot be prepared"),
     ],
 )
-def test_train_with_bad_flags(args, expected):
-    assert expected in complaint("main", *args)
+def test_train_with_bad_flags(tmp_path, args, expected):
+    workdir = [] if "--workdir=/proc/run" in args else [f"--workdir={tmp_path}"]
+    assert expected in complaint("main", *workdir, *args)
 
 
 def test_resume_with_other_networks(workdir, data_dir):
@@ -84,10 +86,36 @@ def test_sample_with_bad_support(workdir, folders, support, expected):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("name", ["none", "empty"])
-def test_sample_without_a_checkpoint(folders, name):
-    got = complaint("sample", f"--checkpoint={folders / name}", "--support=x")
-    assert f"{name}: " in got and "no" in got
+@pytest.mark.parametrize(
+    "path, expected",
+    [
+        ("{folders}/none", "none: no such folder"),
+        ("{folders}/empty", "empty: holds no snapshot"),
+        ("{workdir}/checkpoints/4", "checkpoints/4: holds no snapshot"),
+    ],
+)
+def test_sample_without_a_snapshot(folders, workdir, path, expected):
+    path = path.format(folders=folders, workdir=workdir)
+    assert expected in complaint("sample", f"--checkpoint={path}", "--support=x")
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        ("import no_such_module", "no_such_module"),
+        ("def get_config(:", "SyntaxError"),
+        ("x = 1", "get_config"),
+        (
+            "from ml_collections import ConfigDict\n"
+            "def get_config(): return ConfigDict({'inner': {'stps': 1}})",
+            "stps",
+        ),
+    ],
+)
+def test_train_with_a_bad_config_file(tmp_path, content, expected):
+    (tmp_path / "own.py").write_text(content)
+    args = (f"--config={tmp_path}/own.py", f"--workdir={tmp_path}/run")
+    assert expected in complaint("main", *args)
 
 
 def test_import_of_what_is_no_checkpoint(folders):
@@ -104,6 +132,7 @@ def test_import_of_what_is_no_checkpoint(folders):
         *[("networks.stages", 6), ("networks.convolution", "fft")],
         *[("inner.steps", 0), ("inner.loss", "hinge"), ("inner.penalty_weight", -1.0)],
         *[("inner.critic_steps", 0), ("inner.optimizer", "chain")],
+        *[("inner.optimizer", "lbfgs"), ("outer.optimizer", "adam(")],
         *[("inner.optimizer_args", "b1"), ("inner.optimizer_args", "b7=0.1")],
         *[("inner.learning_rate", float("nan")), ("outer.tasks", 0)],
         *[

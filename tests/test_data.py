@@ -38,6 +38,7 @@ def test_floats_and_back():
         (Image.new("RGBA", (2, 2), (0, 0, 0, 0)), 255),
         (Image.new("RGBA", (2, 2), (0, 0, 0, 255)), 0),
         (Image.fromarray(np.full((2, 2), 0x8080, np.uint16)), 128),
+        (Image.fromarray(np.full((2, 2), 200, np.uint16)), 1),  # very dark, not 200
     ],
     ids=lambda x: getattr(x, "mode", None),
 )
@@ -83,6 +84,11 @@ def test_fit_pads_with_the_background_and_keeps_the_proportions():
     assert square.shape == (15, 15)
     assert (square[:4] == 255).all() and (square[-4:] == 255).all()
     assert square[7, 7] == 0
+
+
+def test_fit_pads_with_a_colour():
+    image = np.full((4, 8, 3), (200, 10, 10), np.uint8)
+    np.testing.assert_array_equal(images.fit(image, 8), np.full((8, 8, 3), image[0, 0]))
 
 
 def test_support_is_drawn_without_replacement_and_evenly():

@@ -42,9 +42,9 @@ def sampled(workdir, crosses, tmp_path_factory):
 
 def test_sample_writes_a_grid_and_the_images(sampled):
     out, printed = sampled
-    names = [f"{i:02}.png" for i in range(24)] + ["grid.png"]
+    names = [f"generated_{i:03}.png" for i in range(24)] + ["grid.png"]
     assert sorted(p.name for p in out.iterdir()) == names
-    assert Image.open(out / "00.png").size == (8, 8)
+    assert Image.open(out / "generated_000.png").size == (8, 8)
     rows, columns = 1 + 24 // 8, 8
     assert Image.open(out / "grid.png").size == (columns * 66, rows * 66)
     assert "adapted in" in printed and "swapped" not in printed
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_bytes(sampled, workdir, crosses, tmp_path)
         "--count=11",
         f"--out={tmp_path}",
     )
-    names = [f"{i:02}.png" for i in range(11)]
+    names = [f"generated_{i:03}.png" for i in range(11)]
     match, *rest = filecmp.cmpfiles(sampled[0], tmp_path, names, shallow=False)
     assert match == names, rest
 
@@ -127,27 +127,51 @@ def test_heldout_classes_by_name(model, workdir, data_dir):
         model.draw_heldout(name + "X", data_dir=data_dir)
 
 
-def test_import_of_published_weights(tmp_path):
+def test_sample_says_what_is_unlike_training(workdir, tmp_path):
+    inverse = draw_crosses(tmp_path / "inverse", 0, 255, sizes=(20, 30))
+    out = tmp_path / "out"
+    args = (f"--checkpoint={workdir}", f"--support={inverse}", f"--out={out}")
+    printed = run_verb("sample", *args, "--inner_steps=1", "--count=3")
+    assert "2 support images; the checkpoint was trained with 4" in printed
+    assert "dark and light swapped: the background was the other way" in printed
+    # A later call leaves none of the earlier one's images.
+    run_verb("sample", *args, "--inner_steps=1", "--count=1", "--noinvert")
+    assert sorted(p.name for p in out.iterdir()) == ["generated_000.png", "grid.png"]
+
+
+@pytest.mark.parametrize("family", ["resnet", "dcgan"])
+def test_import_of_published_weights(family, tmp_path):
     torch = pytest.importorskip("torch", reason="needs the extra [torch]")
     from experiments.speed import torch_peer
 
     sizes = dict(image_size=16, width=3, stages=2, latent=6)
-    generator, critic = torch_peer.build("resnet", **sizes)
+    generator, critic = torch_peer.build(family, **sizes)
     parts = {
         "generator": generator.state_dict(),
         "discriminator": critic.state_dict(),
         "episode": 7,
     }
     torch.save(parts, tmp_path / "checkpoint")
-    printed = run_verb(
-        "import_torch", f"--checkpoint={tmp_path}/checkpoint", f"--out={tmp_path}/run"
-    )
-    assert "resnet of width 3, 2 stages, 16 pixels" in printed
+    args = (f"--checkpoint={tmp_path}/checkpoint", f"--out={tmp_path}/run")
+    printed = run_verb("import_torch", *args)
+    assert f"{family} of width 3, 2 stages, 16 pixels" in printed
     model = figr_jax.load(tmp_path / "run")
     latents = torch.randn(5, 6)
     theirs = generator(latents).detach().numpy().transpose(0, 2, 3, 1)
     ours = model.networks.generate(model.slow.generator, latents.numpy())
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_imported_weights_can_be_sampled(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs the extra [torch]")
+    from experiments.speed import torch_peer
+
+    generator, critic = torch_peer.build("dcgan", 8, width=2, stages=1, latent=3)
+    parts = {"generator": generator, "discriminator": critic}
+    parts = {name: module.state_dict() for name, module in parts.items()}
+    torch.save(parts | {"episode": 7}, tmp_path / "checkpoint")
+    args = (f"--checkpoint={tmp_path}/checkpoint", f"--out={tmp_path}/run")
+    run_verb("import_torch", *args)
     crosses = draw_crosses(tmp_path / "crosses", 255, 0)
     args = (f"--checkpoint={tmp_path}/run", f"--support={crosses}")
     run_verb("sample", *args, f"--out={tmp_path}/out", "--count=1")

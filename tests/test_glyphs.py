@@ -141,9 +141,9 @@ def test_drawing_is_what_the_folder_holds(builder, examples, sans):
         np.testing.assert_array_equal(images[index], picture)
 
 
-def test_reads_from_the_folder_alone(folder, examples):
+def test_reads_from_the_folder_alone(data_dir, examples):
     images, _, _ = examples
-    builder = tfds.builder_from_directory(folder / "glyphs" / "1.0.0")
+    builder = tfds.builder_from_directory(data_dir / "glyphs" / "1.0.0")
     source = builder.as_data_source("train[100:108]")
     assert len(source) == 8
     np.testing.assert_array_equal(source[0]["image"][..., 0], images[100])

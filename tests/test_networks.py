@@ -99,3 +99,23 @@ def test_lowerings_equal_autodiff_of_xla(lowering, height, width, size):
     )
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * float(jnp.abs(b).max()))
+
+
+def test_networks_are_the_same_in_both_lowerings():
+    images = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
+    results = []
+    for lowering in ("xla", "patches"):
+        nets = networks.build(
+            "resnet", image_size=8, width=2, stages=2, latent=3, convolution=lowering
+        )
+
+        @jax.jit
+        def gradient(key, nets=nets):
+            params = nets.init(key)
+            fake = nets.generate(params.generator, jnp.ones((2, 3)))
+            critic = lambda p: nets.criticize(p, images + fake).sum()  # noqa: E731
+            return fake, jax.grad(critic)(params.critic)
+
+        results.append(gradient(jax.random.key(0)))
+    for a, b in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))

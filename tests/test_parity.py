@@ -79,7 +79,7 @@ def test_forward(pair):
 
 @pytest.mark.parametrize("name", losses.LOSSES)
 def test_losses_penalties_and_gradients(pair, name):
-    loss = losses.build(name, 10.0)
+    loss = losses.LOSSES[name](10.0)
     latents = pair.noise.generator_latents[0]
 
     @jax.jit
@@ -120,7 +120,7 @@ def test_losses_penalties_and_gradients(pair, name):
 
 @pytest.mark.parametrize("name", ["wgan_gp", "wgan_gp_published"])
 def test_ten_inner_steps(pair, name):
-    inner = adaptation.Inner(losses.build(name, 10.0), optax.sgd(RATE), STEPS)
+    inner = adaptation.Inner(losses.LOSSES[name](10.0), optax.sgd(RATE), STEPS)
     fast, trace = jax.jit(adaptation.adapt_with_noise, static_argnums=(0, 4))(
         pair.networks, pair.params, pair.support, pair.noise, inner
     )
@@ -143,3 +143,39 @@ def test_ten_inner_steps(pair, name):
         print(f"{name}: relative error of the movement {error:.1e}")
         assert error < 1e-3
     np.testing.assert_allclose(np.stack(trace, 1), their_trace, rtol=1e-3, atol=1e-4)
+
+
+def test_keys_are_those_of_the_published_code():
+    generator, critic = torch_peer.build("resnet", 32, width=4)
+    kinds = ("convs", "norm", "activ")
+    stages = {
+        f"{kind}{k}.{i}" for kind in kinds for k in (1, 2, 3, 4) for i in range(4)
+    }
+    stages |= {
+        f"transitions_{k}.{i}" for k in ("conv", "norm", "activ") for i in range(4)
+    }
+    starts = {f"initial_{kind}" for kind in ("linear", "norm", "activ")}
+    assert modules(generator) == stages | starts | {"final_conv"}
+    starts = {f"initial_{kind}" for kind in ("conv", "norm", "activ")}
+    assert modules(critic) == stages | starts | {"final_linear"}
+
+    generator, critic = torch_peer.build("dcgan", 32, width=4)
+    stages = {f"{kind}.{i}" for kind in kinds for i in range(4)}
+    assert modules(critic) == stages | starts | {"final_linear"}
+    starts = {f"initial_{kind}" for kind in ("linear", "norm", "activ")}
+    assert modules(generator) == stages | starts | {"final_conv"}
+
+
+def modules(network):
+    return {name.rpartition(".")[0] for name in network.state_dict()}
+
+
+def test_other_networks_are_refused(pair):
+    generator, critic = map(state_dict, (pair.generator, pair.critic))
+    with pytest.raises(KeyError, match="final_conv"):
+        published.to_params({}, critic)
+    with pytest.raises(ValueError, match="parameters, must be"):
+        published.to_params(generator | {"extra": np.zeros(1)}, critic)
+    name = "initial_activ.weight"
+    with pytest.raises(ValueError, match="of shape"):
+        published.to_params(generator, critic | {name: critic[name][1:]})

@@ -1,6 +1,7 @@
 import json
 import pathlib
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -139,12 +140,13 @@ def test_resuming_refuses_what_must_not_change(whole, data_dir, section, field, 
         training.train(cfg, whole[0], data_dir)
 
 
-def test_a_rate_may_change_on_resume(whole, tmp_path, data_dir):
+def test_a_rate_may_change_on_resume(whole, tmp_path, data_dir, capsys):
     workdir = shutil.copytree(whole[0], tmp_path / "copy")
     cfg = quick(meta_steps=7)
     cfg.outer.learning_rate = 1e-4
     state = training.train(cfg, workdir, data_dir)
     assert int(state.step) == 7
+    assert "outer.learning_rate from 0.0003 to 0.0001" in capsys.readouterr().out
 
 
 def test_diverged_losses_stop_the_run(tmp_path, data_dir):
@@ -155,18 +157,55 @@ def test_diverged_losses_stop_the_run(tmp_path, data_dir):
     assert not list((tmp_path / "snapshots").glob("[0-9]*"))
 
 
-def test_a_flipped_bit_in_a_snapshot_is_found(workdir, tmp_path):
+def test_flipped_bits_never_give_wrong_weights(workdir, tmp_path):
     snapshot = checkpoints.find_snapshot(workdir)
-    found = 0
-    for file in sorted((snapshot / "state").rglob("d/*")):
+    slow = figr_jax.load(snapshot).slow
+    refused = 0
+    for file in sorted((snapshot / "slow").rglob("d/*")):
         copy = shutil.copytree(snapshot, tmp_path / file.name)
         damaged = copy / file.relative_to(snapshot)
         content = bytearray(damaged.read_bytes())
         content[len(content) // 2] ^= 1
         damaged.write_bytes(content)
         try:
-            figr_jax.load(copy)
+            jax.tree.map(np.testing.assert_array_equal, figr_jax.load(copy).slow, slow)
         except FailedWork as error:
-            assert "damaged" in str(error)
-            found += 1
-    assert found
+            assert str(copy) in str(error)
+            refused += 1
+    assert refused
+
+
+def test_weights_are_held_to_their_checksums(workdir):
+    snapshot = checkpoints.find_snapshot(workdir)
+    slow, info = figr_jax.load(snapshot).slow, checkpoints.read_info(snapshot)
+    leaf = next(iter(info["checksums"]))
+    info["checksums"][leaf] ^= 1
+    with pytest.raises(FailedWork, match="a checksum does not match"):
+        checkpoints.load(snapshot, "slow", slow, info)
+
+
+def test_a_snapshot_that_a_killed_run_left_too_early_is_written_anew(
+    whole, tmp_path, data_dir
+):
+    workdir = shutil.copytree(whole[0], tmp_path / "copy")
+    shutil.rmtree(workdir / "checkpoints/6")  # killed before this was complete
+    cfg = quick()
+    cfg.outer.learning_rate = 0.5
+    state = training.train(cfg, workdir, data_dir)
+    slow = figr_jax.load(workdir).slow
+    jax.tree.map(np.testing.assert_array_equal, slow, state.slow)
+
+
+def test_snapshots_without_a_checkpoint_are_not_mixed_with_a_new_run(
+    whole, tmp_path, data_dir
+):
+    workdir = shutil.copytree(whole[0], tmp_path / "copy")
+    shutil.rmtree(workdir / "checkpoints")
+    with pytest.raises(BadInput, match="no checkpoint to resume from"):
+        training.train(quick(), workdir, data_dir)
+
+
+def test_tensorboard_asks_for_its_extra_at_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(BadInput, match="pip install"):
+        training.train(quick(tensorboard=True), tmp_path, tmp_path / "no data")

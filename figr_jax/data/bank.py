@@ -2,9 +2,9 @@
 
 import io
 import json
-import os
 import pathlib
 import shutil
+import tempfile
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ import tqdm
 
 from figr_jax import files
 from figr_jax.data import datasets, images
+from figr_jax.errors import BadInput
 
 
 class Bank(NamedTuple):
@@ -47,12 +48,21 @@ def load(dataset, image_size, channels, data_dir=None):
 
     Returns:
       A `Bank`.
+
+    Raises:
+      BadInput: if there is no such data set, or its folder cannot be written.
     """
     builder = datasets.builder(dataset, data_dir)
-    datasets.prepare(builder)
     folder = pathlib.Path(builder.data_dir) / f"bank-{image_size}x{channels}"
-    if not folder.is_dir():
-        _build(builder, folder, image_size, channels)
+    try:
+        datasets.prepare(builder)
+        if not folder.is_dir():
+            _build(builder, folder, image_size, channels)
+    except OSError as error:
+        raise BadInput(
+            f"{builder.data_dir}: cannot be prepared ({error}); another folder can be "
+            "given with --data_dir"
+        ) from error
     classes = json.loads((folder / "classes.json").read_text())
     return Bank(
         np.load(folder / "images.npy", mmap_mode="r"),
@@ -71,8 +81,7 @@ def _build(builder, folder, image_size, channels):
     records = builder.as_data_source(
         split="train", decoders={"image": tfds.decode.SkipDecoding()}
     )
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".bank-", dir=folder.parent))
     try:
         pixels = np.lib.format.open_memmap(
             temporary / "images.npy",
@@ -93,6 +102,10 @@ def _build(builder, folder, image_size, channels):
             temporary / "classes.json",
             {"class_start": starts.tolist(), "names": names},
         )
-        temporary.rename(folder)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process has just built the same
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -32,15 +32,8 @@ def prepare(dataset_builder):
     """Prepares a data set unless it is already; TFDS shows the progress.
 
     Raises:
-      BadInput: if its folder cannot be written.
+      OSError: if its folder cannot be written.
     """
-    if dataset_builder.is_prepared():
-        return
-    print(f"preparing {dataset_builder.info.full_name}, once", flush=True)
-    try:
+    if not dataset_builder.is_prepared():
+        print(f"preparing {dataset_builder.info.full_name}, once", flush=True)
         dataset_builder.download_and_prepare()
-    except OSError as error:
-        raise BadInput(
-            f"cannot write {error.filename or dataset_builder.data_dir} "
-            f"({error.strerror}); give another folder with --data_dir"
-        ) from error

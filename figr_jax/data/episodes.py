@@ -17,7 +17,15 @@ class Source(NamedTuple):
 
 
 def source(bank, classes):
-    """Puts a bank on the device, with the classes that episodes may come from."""
+    """Puts a bank on the device, with the classes that episodes may come from.
+
+    Args:
+      bank: `bank.Bank`.
+      classes: `[allowed]` indices of classes.
+
+    Returns:
+      A `Source`.
+    """
     return Source(
         jnp.asarray(bank.images),
         jnp.asarray(bank.class_start, jnp.int32),
@@ -88,6 +96,7 @@ def support(bank, index, shots, seed):
     Returns:
       `[shots, H, W, C]` uint8.
     """
-    key = jax.random.fold_in(jax.random.key(seed), index)
+    # Adaptation and latents of the same seed have the keys 0 and 1.
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), index)
     class_images = bank.class_images(index)
     return class_images[np.asarray(draw_support(key, len(class_images), shots))]

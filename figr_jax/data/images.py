@@ -1,5 +1,6 @@
 """Images: decoding, squaring, polarity, and the one way to floats and back."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -37,11 +38,9 @@ def decode(file, channels):
     """
     with Image.open(file) as image:
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith(("I", "F")):
-            # Pillow clips deeper greys to 8 bits instead of scaling them.
-            values = np.asarray(image, np.float32)
-            scale = 255 / 65535 if values.max() > 255 else 1
-            image = Image.fromarray(np.uint8(np.clip(values * scale, 0, 255)))
+        if image.mode.startswith("I"):
+            # 16-bit grey, which Pillow would clip to 8 bits instead of scaling it.
+            image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
         if image.has_transparency_data:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
@@ -51,13 +50,13 @@ def decode(file, channels):
 
 
 def background(images):
-    """The background: the median grey level of the border pixels.
+    """The background colour: per channel the median of the border pixels.
 
     Args:
       images: `[..., H, W, C]` uint8.
 
     Returns:
-      A float in [0, 255].
+      `[C]` float64 in [0, 255].
     """
     edges = (
         images[..., 0, :, :],
@@ -65,7 +64,9 @@ def background(images):
         images[..., :, 0, :],
         images[..., :, -1, :],
     )
-    return float(np.median(np.concatenate([edge.ravel() for edge in edges])))
+    channels = images.shape[-1]
+    border = np.concatenate([edge.reshape(-1, channels) for edge in edges])
+    return np.median(border, axis=0)
 
 
 def fit(image, image_size):
@@ -82,7 +83,8 @@ def fit(image, image_size):
     side = max(height, width)
     if height != width:
         top, left = (side - height) // 2, (side - width) // 2
-        square = np.full((side, side, channels), background(image), np.uint8)
+        square = np.empty((side, side, channels), np.uint8)
+        square[:] = background(image)
         square[top : top + height, left : left + width] = image
         image = square
     if side != image_size:
@@ -96,7 +98,8 @@ def list_files(paths):
     """The image files that some paths stand for.
 
     Args:
-      paths: files, and folders that stand for the images in them, sorted by name.
+      paths: one path or several: files, and folders that stand for the images in
+        them, sorted by name.
 
     Returns:
       A list of `pathlib.Path`.
@@ -105,8 +108,10 @@ def list_files(paths):
       BadInput: if a path does not exist or a folder has no images.
     """
     files = []
-    for path in map(pathlib.Path, paths):
-        if not path.exists():
+    for path in map(
+        pathlib.Path, [paths] if isinstance(paths, str | pathlib.Path) else paths
+    ):
+        if not os.path.exists(path):  # unlike Path.exists, also of a name too long
             raise BadInput(f"{path}: no such file or folder of support images")
         if not path.is_dir():
             files.append(path)

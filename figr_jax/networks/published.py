@@ -5,9 +5,10 @@ State dicts here are dictionaries of numpy arrays: channels-first, `[out, in, ..
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
-from figr_jax.networks import GanParams
+from figr_jax.networks import GanParams, build
 
 
 class Architecture(NamedTuple):
@@ -140,9 +141,22 @@ def to_params(generator, critic):
 
     Raises:
       KeyError: if a parameter is missing.
+      ValueError: if there are others, or one has not the shape that it should have.
     """
     architecture = find_architecture(generator, critic)
     params = GanParams(
         _generator(generator, architecture), _critic(critic, architecture)
     )
+    _check_shapes(params, architecture, len(generator) + len(critic))
     return params, architecture
+
+
+def _check_shapes(params, architecture, count):
+    init = build(**architecture._asdict()).init
+    expected = jax.tree.leaves_with_path(jax.eval_shape(init, jax.random.key(0)))
+    if count != len(expected):
+        raise ValueError(f"{count} parameters, must be {len(expected)}")
+    for (path, leaf), ours in zip(expected, jax.tree.leaves(params), strict=True):
+        if leaf.shape != ours.shape:
+            name = jax.tree_util.keystr(path)
+            raise ValueError(f"{name} of shape {ours.shape}, must be {leaf.shape}")

@@ -1,0 +1,111 @@
+"""Makes the README's pictures from a run of the quickstart.
+
+python experiments/readme_pictures.py --checkpoint=runs/quickstart
+
+Writes into experiments/results: quickstart.png, the run's last sample grid;
+own_images.png, supports that are not in the data (a letter in matplotlib's Computer
+Modern faces, and four shaky sketches each of a house and a fish, drawn here) redrawn as
+`figr_jax.sample` does it; and pictures.json, which says how.
+"""
+
+import json
+import pathlib
+import platform
+import shutil
+import subprocess
+import tempfile
+
+import jax
+import matplotlib
+import numpy as np
+from absl import app, flags
+from PIL import Image, ImageDraw, ImageFont
+
+import figr_jax
+from figr_jax import files, pictures
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's folder.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latents.")
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+SIDE = 128  # pixels of a sketch
+HOUSE = [
+    [(0.2, 0.9), (0.2, 0.45), (0.8, 0.45), (0.8, 0.9), (0.2, 0.9)],
+    [(0.12, 0.5), (0.5, 0.12), (0.88, 0.5)],
+    [(0.42, 0.9), (0.42, 0.65), (0.58, 0.65), (0.58, 0.9)],
+]
+FISH = [
+    [(0.1, 0.5), (0.3, 0.28), (0.55, 0.3), (0.72, 0.5), (0.9, 0.3), (0.9, 0.7)]
+    + [(0.72, 0.5), (0.55, 0.7), (0.3, 0.72), (0.1, 0.5)],
+    [(0.28, 0.45), (0.3, 0.45)],
+]
+
+
+def sketch(strokes, rng):
+    """Strokes of points in [0, 1]^2, drawn with a shaky hand: a PIL image."""
+    image = Image.new("L", (SIDE, SIDE), 255)
+    pen, width = ImageDraw.Draw(image), int(rng.integers(6, 12))
+    for stroke in strokes:
+        points = SIDE * (np.array(stroke) + rng.normal(0, 0.03, (len(stroke), 2)))
+        pen.line([tuple(p) for p in points], fill=0, width=width, joint="curve")
+    return image
+
+
+def letter(character, face):
+    """A character in a face that matplotlib carries: a PIL image."""
+    path = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
+    image = Image.new("L", (SIDE, SIDE), 255)
+    font = ImageFont.truetype(path, int(0.95 * SIDE))
+    middle = (SIDE / 2, SIDE / 2)
+    ImageDraw.Draw(image).text(middle, character, fill=0, font=font, anchor="mm")
+    return image
+
+
+def redraw(model, drawings, seed):
+    """A panel of the drawings and what the model makes of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for i, drawing in enumerate(drawings):
+            drawing.save(f"{folder}/{i}.png")
+        support, _ = model.read([folder])
+    model.adapt(support, seed)
+    return pictures.panel(support, model.generate(12, seed), columns=len(support))
+
+
+def main(argv):
+    """Writes the pictures."""
+    del argv
+    run = pathlib.Path(_CHECKPOINT.value)
+    grids = sorted(run.glob("samples/*.png"), key=lambda p: int(p.stem))
+    RESULTS.mkdir(exist_ok=True)
+    shutil.copy(grids[-1], RESULTS / "quickstart.png")
+
+    model, rng = figr_jax.load(run), np.random.default_rng(_SEED.value)
+    own = [
+        [letter("R", face) for face in ("cmr10", "cmb10", "cmss10", "cmmi10")],
+        [sketch(HOUSE, rng) for _ in range(4)],
+        [sketch(FISH, rng) for _ in range(4)],
+    ]
+    panels = [redraw(model, drawings, _SEED.value) for drawings in own]
+    pictures.save(RESULTS / "own_images.png", pictures.side_by_side(panels))
+
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    )
+    files.write_json(
+        RESULTS / "pictures.json",
+        {
+            "commands": [
+                "python -m figr_jax.main --config=configs/quickstart.py",
+                "python experiments/readme_pictures.py",
+            ],
+            "commit": commit.stdout.strip(),
+            "seed": _SEED.value,
+            "machine": f"{jax.devices()[0].device_kind}, {platform.machine()}",
+            "jax": jax.__version__,
+            "config": json.loads((run / "config.json").read_text()),
+        },
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
