@@ -1,18 +1,25 @@
-"""Quickstart.
+"""A small DCGAN on glyphs, in about ten minutes on two CPU cores, with no download.
 
 python -m figr_jax.main --config=configs/quickstart.py
+
+Measured on two CPU cores: @@QUICKDOC@@.
+
+Why these values: of short runs on glyphs (500 meta-steps, seed 0, judged by eye on four
+held-out classes), inner Adam at 1e-3 drew sharper characters than at 5e-4 and 2e-3, an
+outer rate of 5e-4 ones no worse than 3e-4 and better than 1e-3; a ResNet of the same
+width and stages was far behind after the same time.
 """
 
 from figr_jax import config as schema
 
 
 def get_config():
-    """A small DCGAN on glyphs."""
+    """The defaults, made small and fast."""
     config = schema.default()
     config.networks.update(family="dcgan", width=16, stages=3)
     config.inner.update(
         shots=4, optimizer="adam", learning_rate=1e-3, optimizer_args="b1=0.0"
     )
-    config.outer.learning_rate = 3e-4
+    config.outer.learning_rate = 5e-4
     config.run.update(meta_steps=600, log_every=10, sample_every=100, save_every=100)
     return config

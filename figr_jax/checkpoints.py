@@ -143,8 +143,8 @@ class Store:
         """
         self._folder = pathlib.Path(workdir).absolute() / "checkpoints"
         self._checkpoints = _manager(self._folder, KEEP_CHECKPOINTS)
-        latest, steps = self._checkpoints.latest_step(), _snapshot_steps(workdir)
-        if latest is None and steps:
+        latest, steps = self.latest_step(), _snapshot_steps(workdir)
+        if not latest and steps:
             raise BadInput(
                 f"--workdir={workdir}: holds snapshots but no checkpoint to resume "
                 "from; give another folder"
@@ -167,10 +167,13 @@ class Store:
         self._checkpoints.save(step, args=_arguments("state", state, info))
         self._snapshots.save(step, args=_arguments("slow", slow, info))
 
+    def latest_step(self):
+        """Meta-steps done at the newest checkpoint, 0 if there is none."""
+        return self._checkpoints.latest_step() or 0
+
     def latest(self):
-        """Folder of the newest checkpoint, or None."""
-        step = self._checkpoints.latest_step()
-        return None if step is None else self._folder / str(step)
+        """Folder of the newest checkpoint."""
+        return self._folder / str(self.latest_step())
 
     def close(self):
         """Waits until everything is on disk."""

@@ -41,17 +41,16 @@ def train(cfg, workdir, data_dir=None):
     files.make_folder(workdir / "samples", "--workdir")
     with contextlib.closing(checkpoints.Store(workdir)) as store:
         stored = _stored_info(cfg, store)
-        state = _initial_state(cfg, store, stored)
-        run, step = cfg.run, int(state.step)
+        run, step = cfg.run, store.latest_step()
         if step >= run.meta_steps:
             say(f"nothing to do: {step} of {run.meta_steps} meta-steps are done")
-            return state
+            return _initial_state(cfg, store, stored)
         log = runlog.RunLog(workdir, step, run.meta_steps, run.tensorboard)
         with contextlib.closing(log):
-            return _train(cfg, workdir, data_dir, store, stored, state, log)
+            return _train(cfg, workdir, data_dir, store, stored, log)
 
 
-def _train(cfg, workdir, data_dir, store, stored, state, log):
+def _train(cfg, workdir, data_dir, store, stored, log):
     dataset = cfg.dataset
     bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
     split = _stored_split(stored, bank) if stored else _draw_split(dataset, bank)
@@ -63,6 +62,7 @@ def _train(cfg, workdir, data_dir, store, stored, state, log):
     files.write_json(workdir / "config.json", info["config"])
     files.write_json(workdir / "split.json", info["split"])
     training, heldout = split.indices(bank.names)
+    state = _initial_state(cfg, store, stored)
     _describe(cfg, bank, heldout, state)
     source = _source(cfg, bank, training)
 
@@ -79,7 +79,7 @@ def _train(cfg, workdir, data_dir, store, stored, state, log):
 
 def _stored_info(cfg, store):
     """Info of the newest checkpoint if there is one, found fit to be continued."""
-    if store.latest() is None:
+    if not store.latest_step():
         return None
     info = checkpoints.read_info(store.latest())
     for change in config.check_resume(cfg, config.from_dict(info["config"])):

@@ -1,5 +1,7 @@
 """What a user can get wrong ends in one line on stderr and exit code 2."""
 
+import re
+
 import pytest
 from conftest import ROOT, SHRINK, start_verb
 
@@ -132,8 +134,8 @@ def test_import_of_what_is_no_checkpoint(folders):
         *[("networks.stages", 6), ("networks.convolution", "fft")],
         *[("inner.steps", 0), ("inner.loss", "hinge"), ("inner.penalty_weight", -1.0)],
         *[("inner.critic_steps", 0), ("inner.optimizer", "chain")],
-        *[("inner.optimizer", "lbfgs"), ("outer.optimizer", "adam(")],
-        *[("inner.optimizer_args", "b1"), ("inner.optimizer_args", "b7=0.1")],
+        ("outer.optimizer", "adam("),
+        *[("inner.optimizer_args", "b1"), ("outer.optimizer_args", "b1=b2")],
         *[("inner.learning_rate", float("nan")), ("outer.tasks", 0)],
         *[
             ("run.meta_steps", 0),
@@ -147,7 +149,27 @@ def test_every_range_is_checked(path, value):
     cfg = config.default()
     section, field = path.split(".")
     cfg[section][field] = value
-    with pytest.raises(BadInput, match=f"^--config.{path}={value!r}: "):
+    with pytest.raises(
+        BadInput, match=re.escape(f"--config.{path}={value!r}: must be")
+    ):
+        config.validate(cfg)
+
+
+@pytest.mark.parametrize("section", ["inner", "outer"])
+@pytest.mark.parametrize(
+    "optimizer, args",
+    [
+        ("sgd", "b7=0.1"),  # no such argument
+        ("lbfgs", ""),  # wants the value of the loss beside its gradient
+    ],
+)
+def test_optimizers_are_tried_before_the_run(section, optimizer, args):
+    cfg = config.default()
+    cfg[section].update(optimizer=optimizer, optimizer_args=args)
+    expected = (
+        f"--config.{section}.optimizer='{optimizer}' with optimizer_args='{args}'"
+    )
+    with pytest.raises(BadInput, match=re.escape(expected)):
         config.validate(cfg)
 
 

@@ -146,7 +146,7 @@ def test_a_rate_may_change_on_resume(whole, tmp_path, data_dir, capsys):
     cfg.outer.learning_rate = 1e-4
     state = training.train(cfg, workdir, data_dir)
     assert int(state.step) == 7
-    assert "outer.learning_rate from 0.0003 to 0.0001" in capsys.readouterr().out
+    assert "outer.learning_rate from 0.0005 to 0.0001" in capsys.readouterr().out
 
 
 def test_diverged_losses_stop_the_run(tmp_path, data_dir):
