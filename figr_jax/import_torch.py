@@ -77,6 +77,7 @@ def main(argv):
     cfg.networks.update(
         family=found.family, width=found.width, stages=found.stages, latent=found.latent
     )
+    # What the published code does unless told otherwise; the file does not say.
     cfg.inner.update(
         shots=4, loss="wgan_gp_published", learning_rate=_LEARNING_RATE.value
     )
