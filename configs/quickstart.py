@@ -2,8 +2,8 @@
 
 python -m figr_jax.main --config=configs/quickstart.py
 
-Measured on two CPU cores: 8 min 46 s in all, 1.4 meta-steps a second; the README's first
-picture is its last sample grid.
+Measured on two CPU cores: 8 min 46 s in all, 1.4 meta-steps a second; its last sample
+grid is the README's first picture.
 
 Why these values: of short runs on glyphs (500 meta-steps, seed 0, judged by eye on four
 held-out classes), inner Adam at 1e-3 drew sharper characters than at 5e-4 and 2e-3, an
