@@ -77,11 +77,15 @@ def _build(builder, folder, image_size, channels):
     """Writes a bank beside its data set, to a temporary folder that is then renamed."""
     import tensorflow_datasets as tfds  # slow to import, and seldom needed
 
-    # TFDS would decode too, but not every file alike (facts differ by decoder).
+    # TFDS would decode too, but what it gives depends on the decoder that it finds.
     records = builder.as_data_source(
         split="train", decoders={"image": tfds.decode.SkipDecoding()}
     )
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".bank-", dir=folder.parent))
+    # The inner folder has the user's usual permissions; that of mkdtemp is private.
+    temporary = pathlib.Path(
+        tempfile.mkdtemp(prefix=".bank-", dir=folder.parent), "new"
+    )
+    temporary.mkdir()
     try:
         pixels = np.lib.format.open_memmap(
             temporary / "images.npy",
@@ -108,4 +112,4 @@ def _build(builder, folder, image_size, channels):
             if not folder.is_dir():  # another process has just built the same
                 raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary.parent, ignore_errors=True)
