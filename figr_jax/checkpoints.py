@@ -65,7 +65,7 @@ def read_info(path):
         if not {"config", "split", "background", "checksums"} <= info.keys():
             raise KeyError("incomplete")
         return info
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # orbax raises bare ones too
         raise FailedWork(f"{path}: damaged, its info cannot be read") from error
 
 
@@ -91,7 +91,7 @@ def load(path, item, template, info):
     )
     try:
         tree = _restore(path, item, ocp.args.StandardRestore(template))
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # orbax raises bare ones too
         raise FailedWork(
             f"{path}: its arrays cannot be read: damaged, or of another version "
             f"(figr_jax {info.get('version')} wrote it)"

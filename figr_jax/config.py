@@ -183,10 +183,15 @@ def validate(config):
     """Checks every field.
 
     Raises:
-      BadInput: names the first field that is out of range, its value and the range.
+      BadInput: names the first field that is missing or out of range, its value and
+        the range.
     """
     for section, fields in SCHEMA.items():
         for name, field in fields.items():
+            if name not in config.get(section, {}):
+                raise BadInput(
+                    f"--config.{section}.{name} is missing: start from config.default()"
+                )
             value = config[section][name]
             if not field.check(value):
                 raise BadInput(

@@ -1,5 +1,7 @@
 """User errors: one line on stderr and an exit code, never a traceback."""
 
+import os
+import signal
 import sys
 
 from absl import app, flags, logging
@@ -20,7 +22,11 @@ class FailedWork(Exception):
 def _stop(message, exit_code):
     line = " ".join(str(message).split())
     print(f"error: {line}", file=sys.stderr)
-    sys.exit(exit_code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: libraries with threads of their own would add tracebacks of theirs
+    # while they are torn down. Files are renamed into place, so none is half-written.
+    os._exit(exit_code)
 
 
 def _parse(argv):
@@ -59,7 +65,7 @@ def run(verb):
             _stop(error, error.exit_code)
         except OSError as error:  # a full disk, a folder that was removed
             _stop(error, FailedWork.exit_code)
-        except KeyboardInterrupt:
-            _stop("stopped; what was saved is whole", 130)
 
+    # Not KeyboardInterrupt: raised inside a callback of jax it would be swallowed.
+    signal.signal(signal.SIGINT, lambda *_: _stop("stopped", 130))
     app.run(main, flags_parser=_parse)

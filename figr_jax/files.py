@@ -16,6 +16,8 @@ def make_folder(path, flag):
     Raises:
       BadInput: if it cannot be made or written to.
     """
+    if not str(path):
+        raise BadInput(f"{flag} is empty: give a folder")
     path = pathlib.Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from figr_jax import adaptation, checkpoints, config
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images, splits
-from figr_jax.errors import BadInput
+from figr_jax.errors import BadInput, FailedWork
 
 # Images made in one call: the last batch is padded, so any count compiles once.
 _BATCH = 32
@@ -52,6 +52,15 @@ def _compile_generate(networks):
     return function.lower(generator, _SEED, _INDEX).compile()
 
 
+def _whole(name, value):
+    """A number that must be whole and fit 32 bits."""
+    if not isinstance(value, int | np.integer) or not 0 <= value < 2**32:
+        raise ValueError(
+            f"{name}={value!r}: must be a whole number from 0 to 2**32 - 1"
+        )
+    return int(value)
+
+
 class FewShotGenerator:
     """A meta-trained model that adapts to a few images and draws new ones.
 
@@ -87,15 +96,14 @@ class FewShotGenerator:
           `adaptation.Trace` of numpy arrays `[inner_steps]`.
 
         Raises:
-          ValueError: if the images are of another kind or size, or `inner_steps` is
-            below 0.
+          ValueError: if the images are of another kind or size, or a number is not
+            whole or below 0.
         """
         support = self._check(np.asarray(support))
         inner = config.build_inner(self.config)
         if inner_steps is not None:
-            inner = inner._replace(steps=inner_steps)
-        if inner.steps < 0:
-            raise ValueError(f"inner_steps={inner_steps}: must be at least 0")
+            inner = inner._replace(steps=_whole("inner_steps", inner_steps))
+        _whole("seed", seed)
         compiled = self._compile(_compile_adapt, self.networks, inner, len(support))
         fast, trace = self._time("adapt", compiled, self.slow, support, np.uint32(seed))
         self._fast = fast
@@ -115,9 +123,11 @@ class FewShotGenerator:
 
         Raises:
           RuntimeError: if `adapt` was not called before.
+          ValueError: if a number is not whole or below 0.
         """
         if self._fast is None:
             raise RuntimeError("call adapt(images) before generate(count)")
+        _whole("count", count), _whole("seed", seed)
         compiled = self._compile(_compile_generate, self.networks)
 
         def batches():
@@ -134,22 +144,24 @@ class FewShotGenerator:
 
         Args:
           paths: image files, and folders that stand for the images in them.
-          invert: whether to swap dark and light; if None, swaps grey images whose
+          invert: whether to swap dark and light; if None, swaps each grey image whose
             background is nearer to the opposite of what the model was trained on.
 
         Returns:
-          The support, `[shots, H, W, C]` uint8, and whether it was inverted.
+          The support, `[shots, H, W, C]` uint8, and which images were swapped,
+          `[shots]` bool.
 
         Raises:
           BadInput: if there is no image, or one cannot be read.
         """
         size, channels = self.networks.image_size, self.networks.channels
         support = images.read(paths, size, channels)
-        if invert is None:
-            seen = images.background(support).mean()
-            trained = self.info["background"]
-            invert = channels == 1 and abs(255 - seen - trained) < abs(seen - trained)
-        return (255 - support if invert else support), invert
+        seen = np.array([images.background(image).mean() for image in support])
+        trained = self.info["background"]
+        swap = (np.abs(255 - seen - trained) < np.abs(seen - trained)) & (channels == 1)
+        if invert is not None:
+            swap[:] = invert
+        return np.where(swap[:, None, None, None], 255 - support, support), swap
 
     def draw_heldout(self, name, seed=0, data_dir=None):
         """Draws a support of a held-out class, as many images as in training.
@@ -169,10 +181,11 @@ class FewShotGenerator:
         if not heldout:
             raise BadInput(f"{name!r}: this checkpoint has no held-out classes")
         if name.casefold() not in heldout:
-            near = difflib.get_close_matches(name.casefold(), heldout, 1, 0)
+            near = difflib.get_close_matches(name.casefold(), heldout, 1)
+            hint = f"did you mean {heldout[near[0]]!r}? " if near else ""
             raise BadInput(
-                f"{name!r} is no held-out class of this checkpoint: did you mean "
-                f"{heldout[near[0]]!r}? All {len(heldout)} are in its split.json"
+                f"{name!r} is no held-out class of this checkpoint: {hint}All "
+                f"{len(heldout)} are in its split.json"
             )
         dataset, shots = self.config.dataset, self.config.inner.shots
         bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
@@ -224,6 +237,9 @@ def load(path):
     """
     path = checkpoints.find_snapshot(path)
     info = checkpoints.read_info(path)
-    networks = config.build_networks(config.from_dict(info["config"]))
+    try:
+        networks = config.build_networks(config.from_dict(info["config"]))
+    except (BadInput, AttributeError) as error:
+        raise FailedWork(f"{path}: its config is damaged ({error})") from error
     slow = checkpoints.load(path, "slow", _slow_shapes(networks), info)
     return FewShotGenerator(slow, info)

@@ -49,8 +49,8 @@ def _read(path):
         *(KeyError, TypeError, AttributeError, ValueError, IndexError),
     ) as error:
         raise errors.BadInput(
-            f"--checkpoint={path}: cannot be read ({error}); wanted is a PyTorch file "
-            "of a dict with generator, discriminator and episode"
+            f"--checkpoint={path}: cannot be read; wanted is a PyTorch file of a dict "
+            "of tensors and numbers alone, with generator, discriminator and episode"
         ) from error
 
 

@@ -39,10 +39,13 @@ def _support(model, paths):
         )
     if _HELDOUT.value:
         return model.draw_heldout(_HELDOUT.value, _SEED.value, _DATA_DIR.value)
-    support, inverted = model.read(paths, _INVERT.value)
-    if inverted:
+    support, swapped = model.read(paths, _INVERT.value)
+    if swapped.any():
         why = "as asked" if _INVERT.value else "the background was the other way"
-        print(f"dark and light swapped: {why} (--invert, --noinvert)")
+        print(
+            f"dark and light swapped in {swapped.sum()} of {len(support)}: {why} "
+            "(--invert, --noinvert)"
+        )
     return support
 
 

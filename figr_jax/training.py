@@ -34,7 +34,8 @@ def train(cfg, workdir, data_dir=None):
       BadInput: if the config is invalid, or may not continue the run in `workdir`.
       FailedWork: if a loss is no longer finite, or a checkpoint is damaged.
     """
-    cfg = config.from_dict(cfg.to_dict())
+    config.from_dict(cfg.to_dict())  # no unknown field, no wrong type
+    config.validate(cfg)  # and none missing
     if cfg.dataset.name == "none":
         raise BadInput("--config.dataset.name='none': there is nothing to train on")
     workdir = files.make_folder(workdir, "--workdir")

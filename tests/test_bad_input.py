@@ -76,7 +76,9 @@ def folders(tmp_path):
         (["--support={}/text"], "text: no images in this folder"),
         (["--support={}/broken"], "a.png: not a readable image"),
         ([], "either --support or --heldout"),
-        (["--heldout=LATIN"], "did you mean"),
+        (["--heldout=latin capital ligature i"], "did you mean"),
+        (["--heldout=zzz"], "All 50 are in its split.json"),
+        (["--support="], "(empty): no such file or folder"),
         (["--support={}/broken", "--count=0"], "--count=0"),
     ],
 )
@@ -180,3 +182,8 @@ def test_defaults_are_valid_and_the_papers():
     assert (cfg.inner.learning_rate, cfg.outer.learning_rate) == (1e-4, 1e-5)
     assert (cfg.inner.shots, cfg.inner.steps, cfg.dataset.heldout) == (8, 10, 50)
     assert (cfg.inner.optimizer, cfg.outer.optimizer) == ("sgd", "adam")
+
+
+def test_a_config_without_all_of_its_fields(tmp_path):
+    args = (CONFIG, f"--workdir={tmp_path}/run", "--config.run={}")
+    assert "--config.run.seed is missing" in complaint("main", *args)

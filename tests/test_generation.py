@@ -77,9 +77,12 @@ def test_another_seed_gives_other_images(model, crosses):
 def test_polarity_is_found(model, crosses, tmp_path):
     inverse = draw_crosses(tmp_path / "inverse", 0, 255)
     black_on_white, swapped = model.read([crosses])
-    assert not swapped
+    assert not swapped.any()
     white_on_black, swapped = model.read([inverse])
-    assert swapped
+    assert swapped.all()
+    mixed, swapped = model.read([crosses / "0.png", inverse / "0.png"])
+    assert swapped.tolist() == [False, True]
+    np.testing.assert_array_equal(mixed[0], mixed[1])
     np.testing.assert_array_equal(white_on_black, black_on_white)
     np.testing.assert_array_equal(
         model.read([inverse], invert=False)[0], 255 - white_on_black
@@ -94,6 +97,15 @@ def test_arrays_in_arrays_out(model):
     assert many.shape == (40, 8, 8, 1) and many.dtype == np.uint8
     np.testing.assert_array_equal(model.generate(3), many[:3])
     assert model.generate(0).shape == (0, 8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"seed": -1}, {"seed": 2**32}, {"inner_steps": 2.5}]
+)
+def test_wrong_numbers_are_refused(model, crosses, numbers):
+    support, _ = model.read(crosses)
+    with pytest.raises(ValueError, match="must be a whole number"):
+        model.adapt(support, **numbers)
 
 
 def test_more_inner_steps_move_further(model, crosses):
@@ -133,7 +145,9 @@ def test_sample_says_what_is_unlike_training(workdir, tmp_path):
     args = (f"--checkpoint={workdir}", f"--support={inverse}", f"--out={out}")
     printed = run_verb("sample", *args, "--inner_steps=1", "--count=3")
     assert "2 support images; the checkpoint was trained with 4" in printed
-    assert "dark and light swapped: the background was the other way" in printed
+    assert (
+        "dark and light swapped in 2 of 2: the background was the other way" in printed
+    )
     # A later call leaves none of the earlier one's images.
     run_verb("sample", *args, "--inner_steps=1", "--count=1", "--noinvert")
     assert sorted(p.name for p in out.iterdir()) == ["generated_000.png", "grid.png"]

@@ -108,11 +108,10 @@ def list_files(paths):
       BadInput: if a path does not exist or a folder has no images.
     """
     files = []
-    for path in map(
-        pathlib.Path, [paths] if isinstance(paths, str | pathlib.Path) else paths
-    ):
+    for path in [paths] if isinstance(paths, str | pathlib.Path) else paths:
         if not os.path.exists(path):  # unlike Path.exists, also of a name too long
-            raise BadInput(f"{path}: no such file or folder of support images")
+            raise BadInput(f"{path or '(empty)'}: no such file or folder of images")
+        path = pathlib.Path(path)
         if not path.is_dir():
             files.append(path)
             continue
@@ -124,6 +123,8 @@ def list_files(paths):
         if not inside:
             raise BadInput(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
         files.extend(inside)
+    if not files:
+        raise BadInput("no support images were given")
     return files
 
 
