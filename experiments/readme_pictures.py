@@ -3,8 +3,8 @@
 python experiments/readme_pictures.py --checkpoint=runs/quickstart
 
 Writes into experiments/results: quickstart.png, the run's last sample grid;
-own_images.png, a letter in matplotlib's Computer Modern faces (which are not in the data)
-and four shaky sketches each of a house and a fish, drawn here, redrawn as
+own_images.png, a letter in matplotlib's Computer Modern faces (which are not in the
+data) and four shaky sketches each of a house and a fish, drawn here, redrawn as
 `figr_jax.sample` does it; and pictures.json, which says how.
 """
 
