@@ -16,7 +16,7 @@ import optax
 from jax import numpy as jnp
 
 from figr_jax import adaptation, losses, networks
-from figr_jax.data import datasets
+from figr_jax.data import datasets, images, splits
 from figr_jax.errors import BadInput
 from figr_jax.networks import layers
 
@@ -91,17 +91,23 @@ def _parse_args(text):
 
 SCHEMA = {
     "dataset": {
-        "name": _one_of(
-            (*datasets.NAMES, "none"), "glyphs", "data set; none: imported weights"
+        "name": Field(
+            "glyphs",
+            "data set; none: imported weights",
+            datasets.ALLOWED,
+            lambda x: x == "none" or datasets.is_name(x),
         ),
         "image_size": Field(
-            32,
-            "height and width, pixels",
-            "a power of two, at least 8",
-            lambda x: x >= 8 and x & (x - 1) == 0,
+            32, "height and width, pixels", "a power of two, at least 8", images.is_size
         ),
         "channels": _one_of((1, 3), 1, "grey or colour"),
-        "heldout": _at_least(0, 50, "classes that meta-training never sees"),
+        "split": Field(
+            "random",
+            "how the classes are chosen that meta-training never sees",
+            splits.ALLOWED,
+            splits.is_rule,
+        ),
+        "heldout": _at_least(0, 50, "how many of them there are if split=random"),
         "split_seed": _at_least(0, 0, "seed of the choice of held-out classes"),
     },
     "networks": {
@@ -141,6 +147,11 @@ SCHEMA = {
         "log_every": _at_least(1, 50, "meta-steps in a dispatch and in a logged block"),
         "sample_every": _at_least(1, 10_000, "meta-steps between sample grids"),
         "save_every": _at_least(1, 1_000, "meta-steps between checkpoints"),
+        "bank": _one_of(
+            ("auto", "device", "host"),
+            "auto",
+            "where the bank lies; auto: on the device if that is roomy",
+        ),
         "tensorboard": _one_of((False, True), False, "also write TensorBoard events"),
     },
 }

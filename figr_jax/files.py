@@ -1,8 +1,11 @@
 """Writing files so that nobody ever sees half of one."""
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
+import shutil
 
 from figr_jax.errors import BadInput
 
@@ -26,6 +29,45 @@ def make_folder(path, flag):
     if not os.access(path, os.W_OK):
         raise BadInput(f"{flag}={path}: cannot be written to")
     return path
+
+
+def check_space(folder, needed, purpose):
+    """Checks that a disk has room, before hours of work find that it has not.
+
+    Args:
+      folder: that will be written to; it need not exist yet.
+      needed: bytes.
+      purpose: what for, to begin the message with.
+
+    Raises:
+      BadInput: if less is free.
+    """
+    folder = pathlib.Path(folder).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BadInput(
+            f"{purpose} needs {needed / 1e9:.2f} GB of disk, and {folder} has "
+            f"{free / 1e9:.2f} GB; another folder can be given with --data_dir"
+        )
+
+
+@contextlib.contextmanager
+def lock(path, waiting):
+    """Holds a lock that ends with this process, however it ends.
+
+    Args:
+      path: a file, made if need be, and left there.
+      waiting: what to say if another process holds it.
+    """
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{waiting}; waiting for it", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_bytes(path, data):

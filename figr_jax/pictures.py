@@ -3,11 +3,14 @@
 import io
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from figr_jax import files
 
 _GAP = 1  # pixels around each image
+_BETWEEN = 16  # pixels between panels
 _RED = (220, 30, 30)
 _GREY = (190, 190, 190)
 _PAPER = (255, 255, 255)
@@ -21,7 +24,7 @@ def _to_colour(images):
 def _tile(images, columns, frame):
     """Images `[N, H, W, 3]` in rows of `columns`, each with a frame of that colour."""
     n, height, width, _ = images.shape
-    rows = -(-n // columns)
+    rows, columns = -(-n // columns), min(n, columns)
     cell_height, cell_width = height + 2 * _GAP, width + 2 * _GAP
     sheet = np.full((rows * cell_height, columns * cell_width, 3), _PAPER, np.uint8)
     for i, image in enumerate(images):
@@ -54,10 +57,44 @@ def panel(support, generated, columns):
 
 
 def side_by_side(panels):
-    """Panels of equal height in a row, a white gap between: `[height, width, 3]`."""
-    gap = np.full((panels[0].shape[0], 16, 3), 255, np.uint8)
-    parts = [part for p in panels for part in (p, gap)]
-    return np.concatenate(parts[:-1], axis=1)
+    """Panels in a row, white between and below them: `[height, width, 3]` uint8."""
+    height = max(panel.shape[0] for panel in panels)
+    width = sum(panel.shape[1] + _BETWEEN for panel in panels) - _BETWEEN
+    row, left = np.full((height, width, 3), _PAPER, np.uint8), 0
+    for panel in panels:
+        row[: panel.shape[0], left : left + panel.shape[1]] = panel
+        left += panel.shape[1] + _BETWEEN
+    return row
+
+
+def sheet(images, columns):
+    """Images in rows: `[N, H, W, C]` uint8 to `[height, width, 3]` uint8."""
+    return _tile(_to_colour(images), columns, _GREY)
+
+
+def cumulative_density(values, quantity, title):
+    """A plot of the share of values that are at most x, over x.
+
+    Args:
+      values: `[n]` positive numbers.
+      quantity: what they are, for the axis.
+      title: of the plot.
+
+    Returns:
+      `[height, width, 3]` uint8.
+    """
+    figure = Figure(figsize=(6.4, 4), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.ecdf(values)
+    if max(values) > 20 * min(values):
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(0, 1.1 * max(values))
+    axes.set(xlabel=quantity, ylabel="share of classes", title=title)
+    axes.grid(alpha=0.3)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def save(path, image):

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import time
 
 import jax
@@ -65,7 +66,6 @@ def _train(cfg, workdir, data_dir, store, stored, log):
     training, heldout = split.indices(bank.names)
     state = _initial_state(cfg, store, stored)
     _describe(cfg, bank, heldout, state)
-    source = _source(cfg, bank, training)
 
     def sample(state):
         _write_grid(workdir, state, info, bank, heldout)
@@ -73,7 +73,8 @@ def _train(cfg, workdir, data_dir, store, stored, log):
     def save(state):
         store.save(int(state.step), state, state.slow, info)
 
-    state = _loop(cfg, state, source, log, sample, save)
+    with _sources(cfg, bank, training, int(state.step)) as sources:
+        state = _loop(cfg, state, sources, log, sample, save)
     say(f"done: {workdir}")
     return state
 
@@ -89,9 +90,7 @@ def _stored_info(cfg, store):
 
 
 def _draw_split(dataset, bank):
-    return splits.draw(
-        dataset.name, bank.version, bank.names, dataset.heldout, dataset.split_seed
-    )
+    return splits.choose(bank, dataset.split, dataset.heldout, dataset.split_seed)
 
 
 def _stored_split(info, bank):
@@ -138,9 +137,10 @@ def _describe(cfg, bank, heldout, state):
     )
 
 
-def _source(cfg, bank, training):
-    """What episodes of meta-training are drawn from."""
-    shots = cfg.inner.shots
+@contextlib.contextmanager
+def _sources(cfg, bank, training, step):
+    """What episodes are drawn from, for one block of meta-steps after another."""
+    shots, run = cfg.inner.shots, cfg.run
     allowed = episodes.large_enough(bank, training, shots)
     if not len(allowed):
         raise BadInput(
@@ -149,7 +149,25 @@ def _source(cfg, bank, training):
     if len(allowed) < len(training):
         left_out = len(training) - len(allowed)
         say(f"{left_out} classes have fewer than {shots} images and are left out")
-    return episodes.source(bank, allowed)
+    fits = episodes.fits(bank, jax.local_devices()[0])
+    if run.bank == "device" or (run.bank == "auto" and fits):
+        yield itertools.repeat(episodes.put(bank, allowed))
+        return
+    say(f"streaming episodes from the host: the bank has {bank.images.nbytes:,} bytes")
+    starts = (start for start, _ in _blocks(run, step))
+    with episodes.stream(
+        bank, allowed, run.seed, starts, run.log_every, cfg.outer.tasks, shots
+    ) as sources:
+        yield sources
+
+
+def _blocks(run, step):
+    """First meta-step and count of each block, from `step` on."""
+    while step < run.meta_steps:
+        # Blocks end at multiples of log_every, also after a resume in between.
+        count = min(run.log_every - step % run.log_every, run.meta_steps - step)
+        yield step, count
+        step += count
 
 
 def make_block(networks, inner, optimizer, tasks, shots):
@@ -164,25 +182,22 @@ def make_block(networks, inner, optimizer, tasks, shots):
 
     Returns:
       A function `(state, count, seed, source) -> (state, record)`: `count` meta-steps
-      from `ReptileState` on, episodes drawn from an `episodes.Source`; the record is
-      the mean of their `reptile.Record`. The count is a traced scalar, so one program
-      serves every block, and the numbers do not depend on how a run is cut into blocks.
+      from `ReptileState` on, with the episodes of an `episodes.Resident` or
+      `episodes.Streamed`; the record is the mean of their `reptile.Record`. The count
+      is a traced scalar, so one program serves every block, and the numbers do not
+      depend on how a run is cut into blocks.
     """
 
-    def one(state, seed, source):
-        # Every draw of meta-step s derives from (seed, s): resuming needs no RNG state.
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        episode_key, adapt_key = jax.random.split(key)
-        chosen = episodes.draw(
-            episode_key, source.class_start, source.classes, tasks, shots
-        )
-        supports = images.to_float(source.images[chosen])
+    def one(state, i, seed, source):
+        episode_key, adapt_key = episodes.keys(seed, state.step)
+        supports = source.supports(episode_key, i, tasks, shots)
+        supports = images.to_float(supports)
         return reptile.meta_step(networks, state, supports, adapt_key, inner, optimizer)
 
     def block(state, count, seed, source):
-        def body(_, carry):
+        def body(i, carry):
             state, total = carry
-            state, record = one(state, seed, source)
+            state, record = one(state, i, seed, source)
             return state, jax.tree.map(jnp.add, total, record)
 
         zeros = reptile.Record(*(jnp.zeros(()) for _ in reptile.Record._fields))
@@ -208,16 +223,15 @@ def _compile_block(cfg, state, source):
     return compiled
 
 
-def _loop(cfg, state, source, log, sample, save):
-    block = _compile_block(cfg, state, source)
-    run, step = cfg.run, int(state.step)
-    while step < run.meta_steps:
-        # Blocks end at multiples of log_every, also after a resume in between.
-        count = min(run.log_every - step % run.log_every, run.meta_steps - step)
+def _loop(cfg, state, sources, log, sample, save):
+    first = next(sources)
+    block = _compile_block(cfg, state, first)
+    run, sources = cfg.run, itertools.chain([first], sources)
+    for start, count in _blocks(run, int(state.step)):
         begin = time.perf_counter()
-        state, record = block(state, count, run.seed, source)
+        state, record = block(state, count, run.seed, next(sources))
         record = {name: float(value) for name, value in record._asdict().items()}
-        step += count
+        step = start + count
         if not np.isfinite(list(record.values())).all():
             raise FailedWork(
                 f"meta-step {step}: the losses are no longer finite; try smaller "

@@ -1,18 +1,25 @@
 """The bank: all images of a data set as one uint8 array, sorted by class."""
 
+import errno
+import hashlib
 import io
 import json
+import os
 import pathlib
 import shutil
 import tempfile
+import zlib
 from typing import NamedTuple
 
 import numpy as np
-import tqdm
 
 from figr_jax import files
-from figr_jax.data import datasets, images
+from figr_jax.data import datasets, images, parallel
 from figr_jax.errors import BadInput
+
+_FORMAT = 2  # of the files of a bank; one of another format is built anew
+_CHUNK = 512  # images a process decodes at a time
+_BYTES = 2**24  # read at a time for a checksum
 
 
 class Bank(NamedTuple):
@@ -22,6 +29,8 @@ class Bank(NamedTuple):
       images: `[images, H, W, C]` uint8, sorted by class; a memory map.
       class_start: `[classes + 1]` int64, where each class begins and the last one ends.
       names: names of the classes.
+      attributes: what else is known of the classes: name to one value a class; for
+        omniglot their `alphabet` and their `set`.
       dataset: name of the data set.
       version: its version.
     """
@@ -29,6 +38,7 @@ class Bank(NamedTuple):
     images: np.ndarray
     class_start: np.ndarray
     names: tuple[str, ...]
+    attributes: dict[str, list]
     dataset: str
     version: str
 
@@ -37,14 +47,17 @@ class Bank(NamedTuple):
         return self.images[self.class_start[index] : self.class_start[index + 1]]
 
 
-def load(dataset, image_size, channels, data_dir=None):
+def load(dataset, image_size, channels, data_dir=None, manual_dir=None):
     """Loads a bank; builds it, and prepares the data set, where that was not yet done.
 
+    A bank that is damaged, or that was built from other data, is built anew.
+
     Args:
-      dataset: one of `datasets.NAMES`.
+      dataset: name of a data set, see `datasets.ALLOWED`.
       image_size: height and width, pixels.
       channels: 1 or 3.
       data_dir: where prepared data sets live; TFDS's own default if None.
+      manual_dir: where original files lie; None to download them.
 
     Returns:
       A `Bank`.
@@ -52,64 +65,186 @@ def load(dataset, image_size, channels, data_dir=None):
     Raises:
       BadInput: if there is no such data set, or its folder cannot be written.
     """
-    builder = datasets.builder(dataset, data_dir)
-    folder = pathlib.Path(builder.data_dir) / f"bank-{image_size}x{channels}"
+    reserve = image_size**2 * channels
     try:
-        datasets.prepare(builder)
-        if not folder.is_dir():
-            _build(builder, folder, image_size, channels)
+        builder = datasets.prepare(dataset, data_dir, manual_dir, reserve)
+        folder = path(builder, image_size, channels)
+        fault = _find_fault(folder, builder)
+        if fault:
+            with datasets.lock(builder):
+                fault = _find_fault(folder, builder)  # unless another process mended it
+                if fault:
+                    _build(builder, folder, fault, image_size, channels)
     except OSError as error:
         raise BadInput(
-            f"{builder.data_dir}: cannot be prepared ({error}); another folder can be "
-            "given with --data_dir"
+            f"{data_dir or 'the folder of TFDS'}: {dataset} cannot be prepared there "
+            f"({error}); another folder can be given with --data_dir"
         ) from error
     classes = json.loads((folder / "classes.json").read_text())
     return Bank(
         np.load(folder / "images.npy", mmap_mode="r"),
         np.array(classes["class_start"]),
         tuple(classes["names"]),
+        classes["attributes"],
         dataset,
-        str(builder.version),
+        datasets.edition(builder),
     )
 
 
-def _build(builder, folder, image_size, channels):
-    """Writes a bank beside its data set, to a temporary folder that is then renamed."""
-    import tensorflow_datasets as tfds  # slow to import, and seldom needed
+def path(builder, image_size, channels):
+    """The folder of the bank of a prepared data set."""
+    return pathlib.Path(builder.data_dir, f"bank-{image_size}x{channels}")
 
-    # TFDS would decode too, but what it gives depends on the decoder that it finds.
-    records = builder.as_data_source(
-        split="train", decoders={"image": tfds.decode.SkipDecoding()}
-    )
-    # The inner folder has the user's usual permissions; that of mkdtemp is private.
-    temporary = pathlib.Path(
-        tempfile.mkdtemp(prefix=".bank-", dir=folder.parent), "new"
-    )
-    temporary.mkdir()
+
+def _find_fault(folder, builder):
+    """Why a bank must be built; None if it is sound."""
+    if not folder.is_dir():
+        return "there is none yet"
     try:
-        pixels = np.lib.format.open_memmap(
-            temporary / "images.npy",
-            "w+",
-            np.uint8,
-            (len(records), image_size, image_size, channels),
-        )
-        labels = np.empty(len(records), np.int64)
-        bar = tqdm.tqdm(records, "Building the bank", unit=" images")
-        for i, record in enumerate(bar):
-            image = images.decode(io.BytesIO(record["image"]), channels)
-            pixels[i] = images.fit(image, image_size)
-            labels[i] = record["label"]
-        pixels.flush()
-        names = builder.info.features["label"].names
-        starts = np.searchsorted(labels, np.arange(len(names) + 1))
-        files.write_json(
-            temporary / "classes.json",
-            {"class_start": starts.tolist(), "names": names},
-        )
+        classes = json.loads((folder / "classes.json").read_text())
+        if classes["format"] != _FORMAT or classes["source"] != _digest(builder):
+            return "it was built from other data"
+        if classes["checksum"] != _checksum(folder / "images.npy"):
+            return "it is damaged: images.npy is not what was written"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"it is damaged: {type(error).__name__} {error}"
+    return None
+
+
+def _digest(builder):
+    """What identifies the records of a data set: its info and its class names."""
+    digest = hashlib.sha256()
+    for name in ("dataset_info.json", "metadata.json", "label.labels.txt"):
+        file = pathlib.Path(builder.data_dir, name)
+        if file.exists():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _checksum(file):
+    """CRC-32 of a file of any size."""
+    checksum = 0
+    with open(file, "rb") as opened:
+        while data := opened.read(_BYTES):
+            checksum = zlib.crc32(data, checksum)
+    return checksum
+
+
+class _Decode:
+    """Decodes records to rows of a file; returns their labels."""
+
+    def __init__(self, builder, image_size, channels):
+        self._directory = str(builder.data_dir)
+        self._split = "+".join(builder.info.splits)
+        self._image, self._label = _keys(builder)
+        self._size, self._channels = image_size, channels
+        self._records = self._file = None
+
+    def open(self, file):
+        """Sets the file; its rows begin after the header that numpy wrote."""
+        pixels = np.load(file, mmap_mode="r")
+        self._path, self._offset = str(file), pixels.offset
+        self._row_bytes = pixels[0].nbytes
+
+    def read(self):
+        """The records, as TFDS stores them: its decoders differ in what they give."""
+        import tensorflow_datasets as tfds  # slow to import, and seldom needed
+
+        builder = tfds.builder_from_directory(self._directory)
+        decoders = {self._image: tfds.decode.SkipDecoding()}
+        return builder.as_data_source(split=self._split, decoders=decoders)
+
+    def __call__(self, rows):
+        if self._records is None:  # once a process
+            self._records, self._file = self.read(), os.open(self._path, os.O_WRONLY)
+        records = self._records.__getitems__(list(rows))
+        pixels = [
+            self._decode(row, record[self._image])
+            for row, record in zip(rows, records, strict=True)
+        ]
+        # Not through a memory map, whose pages would count as this process's memory.
+        data = np.stack(pixels).tobytes()
+        at = self._offset + rows.start * self._row_bytes
+        if os.pwrite(self._file, data, at) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return np.array([record[self._label] for record in records], np.int64)
+
+    def _decode(self, row, data):
         try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # another process has just built the same
-                raise
+            image = images.decode(io.BytesIO(data), self._channels)
+        except images.UNREADABLE as error:
+            raise BadInput(
+                f"{self._directory}: the image of record {row} cannot be decoded "
+                f"({error}); prepare the data set anew"
+            ) from error
+        return images.fit(image, self._size)
+
+
+def _keys(builder):
+    """The names of the image and of the label in the records of a data set."""
+    import tensorflow_datasets as tfds
+
+    features, keys = dict(builder.info.features.items()), builder.info.supervised_keys
+    image, label = keys if keys and len(keys) == 2 else ("image", "label")
+    if not (
+        isinstance(features.get(image), tfds.features.Image)
+        and isinstance(features.get(label), tfds.features.ClassLabel)
+    ):
+        raise BadInput(
+            f"{builder.name}: its records have {', '.join(features)}; wanted is an "
+            "image with a class label"
+        )
+    return image, label
+
+
+def _build(builder, folder, fault, image_size, channels):
+    """Writes a bank beside its data set, to a temporary folder that is then renamed."""
+    print(f"building the bank {folder.name} of {builder.name}: {fault}", flush=True)
+    for old in folder.parent.glob(".bank-*"):  # what a killed process left
+        shutil.rmtree(old, ignore_errors=True)
+    decode = _Decode(builder, image_size, channels)
+    count = len(decode.read())
+    shape = (count, image_size, image_size, channels)
+    files.check_space(folder.parent, int(np.prod(shape)), f"a bank of {builder.name}")
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".bank-", dir=folder.parent))
+    try:
+        # The inner folder has the user's usual permissions; that of mkdtemp is private.
+        new = temporary / "new"
+        new.mkdir()
+        _allocate(new / "images.npy", shape)
+        decode.open(new / "images.npy")
+        chunks = parallel.cut(count, _CHUNK)
+        labels = np.concatenate(list(parallel.run(decode, chunks, "Decoding images")))
+        if (np.diff(labels) < 0).any():
+            _sort(new / "images.npy", labels)
+        names = builder.info.features[_keys(builder)[1]].names
+        starts = np.searchsorted(np.sort(labels), np.arange(len(names) + 1))
+        classes = {
+            "format": _FORMAT,
+            "source": _digest(builder),
+            "checksum": _checksum(new / "images.npy"),
+            "class_start": starts.tolist(),
+            "names": names,
+            "attributes": (builder.info.metadata or {}).get("attributes", {}),
+        }
+        files.write_json(new / "classes.json", classes)
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
     finally:
-        shutil.rmtree(temporary.parent, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _allocate(file, shape):
+    np.lib.format.open_memmap(file, "w+", np.uint8, shape).flush()
+
+
+def _sort(file, labels):
+    """Sorts the images of a file by class, a chunk at a time."""
+    old = np.load(file, mmap_mode="r")
+    order = np.argsort(labels, kind="stable")
+    sorted_file = file.with_name("sorted.npy")
+    new = np.lib.format.open_memmap(sorted_file, "w+", np.uint8, old.shape)
+    for rows in parallel.cut(len(order), _CHUNK):
+        new[rows.start : rows.stop] = old[order[rows.start : rows.stop]]
+    new.flush()
+    sorted_file.replace(file)

@@ -1,39 +1,130 @@
 """The data sets by name, and how to prepare one."""
 
+import contextlib
 import importlib
+import shutil
 
+from figr_jax import files
 from figr_jax.errors import BadInput
 
 # Builders import tensorflow-datasets, which is slow: each is imported when needed.
-_BUILDERS = {"glyphs": "figr_jax.data.builders.glyphs.glyphs:Glyphs"}
-NAMES = tuple(_BUILDERS)
+_BUILDERS = {
+    "glyphs": "figr_jax.data.builders.glyphs.glyphs:Glyphs",
+    "mnist": "figr_jax.data.builders.mnist.mnist:Mnist",
+    "omniglot": "figr_jax.data.builders.omniglot.omniglot:Omniglot",
+    "figr8": "figr_jax.data.builders.figr8.figr8:Figr8",
+    "open_icons": "figr_jax.data.builders.open_icons.open_icons:OpenIcons",
+}
+ALLOWED = (
+    f"one of {', '.join(_BUILDERS)}, folder:PATH (one folder of images a class), or "
+    "tfds:NAME (a prepared set of tensorflow-datasets)"
+)
 
 
-def builder(name, data_dir=None):
-    """The TFDS builder of a data set.
+def is_name(name):
+    """Whether `name` may be that of a data set."""
+    kind, _, rest = name.partition(":")
+    return name.partition("/")[0] in _BUILDERS or (kind in ("folder", "tfds") and rest)
+
+
+def prepare(name, data_dir=None, manual_dir=None, reserve=0):
+    """Finds a prepared data set, or prepares it, which shows its progress.
 
     Args:
-      name: one of `NAMES`.
+      name: see `ALLOWED`; `NAME/CONFIG` is one of several variants.
       data_dir: where prepared data sets live; TFDS's own default if None.
+      manual_dir: where original files lie; None to download them.
+      reserve: bytes an image that the caller will need on the same disk.
 
     Returns:
-      A `tfds.core.DatasetBuilder`; `prepare` makes sure that it can be read.
+      A `tfds.core.DatasetBuilder` that can be read.
 
     Raises:
-      BadInput: if there is no such data set.
-    """
-    if name not in _BUILDERS:
-        raise BadInput(f"unknown data set {name!r}: must be one of {', '.join(NAMES)}")
-    module, _, attribute = _BUILDERS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)(data_dir=data_dir)
-
-
-def prepare(dataset_builder):
-    """Prepares a data set unless it is already; TFDS shows the progress.
-
-    Raises:
+      BadInput: if there is no such data set, or it cannot be prepared.
       OSError: if its folder cannot be written.
     """
-    if not dataset_builder.is_prepared():
-        print(f"preparing {dataset_builder.info.full_name}, once", flush=True)
-        dataset_builder.download_and_prepare()
+    builder = _builder(name, data_dir)
+    if _is_ready(builder):
+        return builder
+    folder = builder.data_path
+    with lock(builder):
+        if _is_ready(builder):  # another process has just prepared it
+            return _builder(name, data_dir)
+        shutil.rmtree(folder, ignore_errors=True)  # its original has changed
+        # What a killed process left; under the lock, none is being written.
+        for old in folder.parent.glob(f"incomplete.*_{folder.name}"):
+            shutil.rmtree(old, ignore_errors=True)
+        builder = _builder(name, data_dir)  # which has nothing of the old one
+        builder.manual_dir, builder.reserve = manual_dir, reserve
+        print(f"preparing {builder.info.full_name}, once", flush=True)
+        builder.download_and_prepare()
+    return builder
+
+
+def edition(builder):
+    """What version of a data set a run trained on, a string."""
+    return getattr(builder, "edition", str(builder.version))
+
+
+@contextlib.contextmanager
+def lock(builder):
+    """Holds a data set's folder against other processes; waits for them if need be."""
+    folder = files.make_folder(builder.data_path.parent, "--data_dir")
+    with files.lock(folder / ".lock", f"{builder.name}: another process prepares it"):
+        yield
+
+
+def _builder(name, data_dir):
+    kind, _, rest = name.partition(":")
+    if not is_name(name):
+        raise BadInput(f"unknown data set {name!r}: must be {ALLOWED}")
+    if kind == "tfds":
+        return _find_prepared(rest, data_dir)
+    if kind == "folder":
+        from figr_jax.data.builders.folder.folder import Folder
+
+        return Folder(path=rest, data_dir=data_dir)
+    name, _, variant = name.partition("/")
+    module, _, attribute = _BUILDERS[name].partition(":")
+    make = getattr(importlib.import_module(module), attribute)
+    if variant and variant not in make.builder_configs:
+        variants = ", ".join(make.builder_configs) or "no variants"
+        raise BadInput(
+            f"{name}/{variant}: there is no such variant: {name} has {variants}"
+        )
+    return make(data_dir=data_dir, config=variant or None)
+
+
+def _find_prepared(name, data_dir):
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import read_only_builder
+
+    try:
+        name, options = tfds.core.naming.parse_builder_name_kwargs(name)
+        builder = read_only_builder.builder_from_files(
+            name, data_dir=data_dir, **options
+        )
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        raise BadInput(
+            f"tfds:{name}: not found in {data_dir or 'the folder of TFDS'}; "
+            f"{_hint(name)}"
+        ) from error
+    suffix = builder.info.file_format.file_suffix
+    if suffix != "array_record":
+        raise BadInput(
+            f"tfds:{name}: prepared as {suffix}, which needs TensorFlow to be read; "
+            f"{_hint(name)}"
+        )
+    return builder
+
+
+def _hint(name):
+    return (
+        "prepare it once, wherever TensorFlow is installed (`pip install tensorflow "
+        f"tensorflow-datasets`), with `tfds build {name} --file_format=array_record "
+        "--data_dir=DIR`, and give that --data_dir"
+    )
+
+
+def _is_ready(builder):
+    return builder.is_prepared() and not getattr(builder, "is_stale", False)

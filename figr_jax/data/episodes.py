@@ -1,5 +1,15 @@
-"""Episodes: a class, and a support drawn from it without replacement."""
+"""Episodes: a class, and a support drawn from it without replacement.
 
+All draws of a meta-step derive from the seed and its number. A bank that fits lies on
+the device, and episodes are drawn there; from one that does not, they are drawn and
+gathered on the host while the device works. Both give the same episodes.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import functools
+import os
 from typing import NamedTuple
 
 import jax
@@ -7,30 +17,39 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
+DEVICE_SHARE = 0.25  # of a device's memory: what a bank may take of it
+_AHEAD = 2  # blocks gathered ahead of the device
 
-class Source(NamedTuple):
-    """What episodes are drawn from: a bank on the device and the classes allowed."""
+
+class Resident(NamedTuple):
+    """A bank on the device, and the classes that episodes may come from."""
 
     images: jax.Array  # shape=(images, H, W, C), uint8, sorted by class
     class_start: jax.Array  # shape=(classes + 1,), int32
     classes: jax.Array  # shape=(allowed,), int32
 
+    def supports(self, key, _, tasks, shots):
+        """The supports of a meta-step: `[tasks, shots, H, W, C]` uint8."""
+        return self.images[draw(key, *self[1:], jnp.arange(tasks), shots)]
 
-def source(bank, classes):
-    """Puts a bank on the device, with the classes that episodes may come from.
 
-    Args:
-      bank: `bank.Bank`.
-      classes: `[allowed]` indices of classes.
+class Streamed(NamedTuple):
+    """The supports of a block of meta-steps, gathered on the host."""
 
-    Returns:
-      A `Source`.
+    images: jax.Array  # shape=(meta-steps, tasks, shots, H, W, C), uint8
+
+    def supports(self, _, i, tasks, shots):
+        """The supports of the block's meta-step i: `[tasks, shots, H, W, C]` uint8."""
+        assert self.images.shape[1:3] == (tasks, shots)
+        return self.images[i]
+
+
+def keys(seed, step):
+    """The keys of a meta-step: for its episodes, and for adaptation.
+
+    Resuming needs no state of a generator, and a run may be cut into any blocks.
     """
-    return Source(
-        jnp.asarray(bank.images),
-        jnp.asarray(bank.class_start, jnp.int32),
-        jnp.asarray(classes, jnp.int32),
-    )
+    return jax.random.split(jax.random.fold_in(jax.random.key(seed), step))
 
 
 def large_enough(bank, classes, shots):
@@ -65,10 +84,10 @@ def draw(key, class_start, classes, tasks, shots):
     """Draws the episodes of a meta-step.
 
     Args:
-      key: PRNG key; each task folds in its index.
+      key: PRNG key; each task folds in its number.
       class_start: `[classes + 1]` int32, first image of each class.
       classes: `[allowed]` int32, the classes to draw from.
-      tasks: number of episodes.
+      tasks: `[tasks]` numbers of the tasks; any process may draw any of them.
       shots: number of support images in each.
 
     Returns:
@@ -81,7 +100,97 @@ def draw(key, class_start, classes, tasks, shots):
         start, end = class_start[chosen], class_start[chosen + 1]
         return start + draw_support(support_key, end - start, shots)
 
-    return jax.vmap(episode)(jnp.arange(tasks))
+    return jax.vmap(episode)(tasks)
+
+
+def fits(bank, device):
+    """Whether a bank takes at most `DEVICE_SHARE` of a device's memory."""
+    memory = (device.memory_stats() or {}).get("bytes_limit")
+    if memory is None:  # the CPU, whose memory is the host's
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return bank.images.nbytes <= DEVICE_SHARE * memory
+
+
+def put(bank, classes):
+    """Puts a bank on the device: a `Resident`.
+
+    Args:
+      bank: `bank.Bank`.
+      classes: `[allowed]` indices of the classes that episodes may come from.
+    """
+    return Resident(
+        jnp.asarray(bank.images),
+        jnp.asarray(bank.class_start, jnp.int32),
+        jnp.asarray(classes, jnp.int32),
+    )
+
+
+def gather(bank, classes, seed, steps, tasks, shots):
+    """Gathers the supports of some meta-steps on the host.
+
+    Args:
+      bank: `bank.Bank`.
+      classes: `[allowed]` int32 indices of the classes to draw from.
+      seed: of the run.
+      steps: `[meta-steps]` their numbers.
+      tasks: `[tasks]` numbers of the tasks.
+      shots: number of support images in each.
+
+    Returns:
+      `[meta-steps, tasks, shots, H, W, C]` uint8.
+    """
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        start = jnp.asarray(bank.class_start, jnp.int32)
+        chosen = _draw_steps(seed, np.asarray(steps), start, classes, tasks, shots)
+    return bank.images[np.asarray(chosen)]
+
+
+@functools.partial(jax.jit, static_argnames="shots")
+def _draw_steps(seed, steps, class_start, classes, tasks, shots):
+    def one(step):
+        return draw(keys(seed, step)[0], class_start, classes, tasks, shots)
+
+    return jax.vmap(one)(steps)
+
+
+@contextlib.contextmanager
+def stream(bank, classes, seed, blocks, size, tasks, shots):
+    """Gathers blocks of meta-steps in a thread, ahead of the device.
+
+    Args:
+      bank: `bank.Bank`.
+      classes: `[allowed]` indices of the classes to draw from.
+      seed: of the run.
+      blocks: iterable of the first meta-step of each block.
+      size: meta-steps of a block; what a shorter one has too many is not looked at.
+      tasks: number of tasks in a meta-step.
+      shots: number of support images in each.
+
+    Yields:
+      An iterator of `Streamed`, one a block.
+    """
+
+    def one(first):
+        steps = first + np.arange(size)
+        return jax.device_put(
+            gather(bank, classes, seed, steps, np.arange(tasks), shots)
+        )
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
+        def ahead():
+            waiting = collections.deque()
+            for first in blocks:
+                waiting.append(pool.submit(one, first))
+                if len(waiting) > _AHEAD:
+                    yield Streamed(waiting.popleft().result())
+            while waiting:
+                yield Streamed(waiting.popleft().result())
+
+        try:
+            yield ahead()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def support(bank, index, shots, seed):

@@ -1,25 +1,34 @@
-"""Images: decoding, squaring, polarity, and the one way to floats and back."""
+"""Images: decoding, squaring, polarity, and the one way to floats and back.
+
+Nothing of jax is imported: the processes that decode a data set start without it.
+"""
 
 import os
 import pathlib
 
 import numpy as np
-from jax import numpy as jnp
 from PIL import Image, ImageOps
 
 from figr_jax.errors import BadInput
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+# What Pillow raises for files that it cannot decode.
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+def is_size(image_size):
+    """Whether networks can draw images of that height and width."""
+    return image_size >= 8 and image_size & (image_size - 1) == 0
 
 
 def to_float(images):
     """From uint8 in [0, 255] to float32 in [-1, 1], any shape: what networks see."""
-    return images.astype(jnp.float32) / 127.5 - 1
+    return images.astype(np.float32) / 127.5 - 1
 
 
 def to_uint8(images):
     """Floats in [-1, 1] to uint8 in [0, 255], any shape: what files hold."""
-    return jnp.clip(jnp.round((images + 1) * 127.5), 0, 255).astype(jnp.uint8)
+    return ((images + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
 
 
 def decode(file, channels):
@@ -33,8 +42,7 @@ def decode(file, channels):
       `[H, W, channels]` uint8; transparency has become white.
 
     Raises:
-      OSError, ValueError, SyntaxError, Image.DecompressionBombError: if it cannot be
-        decoded (whatever Pillow raises).
+      `UNREADABLE`: if it cannot be decoded.
     """
     with Image.open(file) as image:
         image = ImageOps.exif_transpose(image)
@@ -146,12 +154,7 @@ def read(paths, image_size, channels):
     for path in list_files(paths):
         try:
             image = decode(path, channels)
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            Image.DecompressionBombError,
-        ) as error:
+        except UNREADABLE as error:
             raise BadInput(
                 f"{path}: not a readable image ({error}); wanted is PNG, JPEG, WebP "
                 "or GIF"

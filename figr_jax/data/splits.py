@@ -1,4 +1,4 @@
-"""Which classes are held out: drawn once from a seed, by name."""
+"""Which classes are held out: chosen once, by name."""
 
 import hashlib
 from typing import NamedTuple
@@ -37,32 +37,78 @@ class Split(NamedTuple):
         return training, heldout
 
 
-def draw(dataset, version, names, heldout, seed):
-    """Draws the held-out classes.
+_WEAK = ("character01", "character02", "character03")
+ALLOWED = (
+    "random, alphabets (the evaluation set of omniglot), weak (the first three "
+    "characters of each of its alphabets) or classes:NAME,NAME"
+)
 
-    The order of a hash of seed and name decides: it depends on no library's generator
-    and on no other class, so a data set may grow without a reshuffle.
+
+def is_rule(rule):
+    """Whether `rule` says which classes to hold out, see `ALLOWED`."""
+    kind, _, names = rule.partition(":")
+    return rule in ("random", "alphabets", "weak") or (kind == "classes" and names)
+
+
+def choose(bank, rule, heldout, seed):
+    """Chooses the held-out classes.
 
     Args:
-      dataset: name of the data set.
-      version: its version.
-      names: names of the classes to choose from.
-      heldout: how many to hold out.
-      seed: of the draw.
+      bank: `bank.Bank`.
+      rule: `random`; `alphabets` for Omniglot's own evaluation set (Lake et al. 2015);
+        `weak` for three characters of each alphabet, 150 in all (Boutin et al. 2022,
+        "Diversity vs. recognizability"); `classes:NAME,NAME` for these.
+      heldout: how many, if `random`.
+      seed: of the draw, if `random`.
 
     Returns:
       A `Split`.
 
     Raises:
-      BadInput: if no class would be left to train on.
+      BadInput: if no class would be left to train on, or the data set has no alphabets
+        or no class of that name.
     """
-    if heldout >= len(names):
+    kind, _, names = rule.partition(":")
+    if kind == "random":
+        chosen = draw(bank.names, heldout, seed)
+    elif kind == "classes":
+        chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+    elif "alphabet" not in bank.attributes:
         raise BadInput(
-            f"--config.dataset.heldout={heldout}: must be below the {len(names)} "
-            f"classes of {dataset}"
+            f"--config.dataset.split={rule!r}: {bank.dataset} has no alphabets, only "
+            "omniglot has"
         )
+    elif kind == "alphabets":
+        sets = zip(bank.names, bank.attributes["set"], strict=True)
+        chosen = tuple(name for name, belongs in sets if belongs == "evaluation")
+    else:
+        chosen = tuple(name for name in bank.names if name.endswith(_WEAK))
+    split = Split(bank.dataset, bank.version, chosen)
+    training, _ = split.indices(bank.names)
+    if not len(training):
+        raise BadInput(
+            f"{bank.dataset}: holding out {len(chosen)} of {len(bank.names)} classes "
+            "leaves none to train on (--config.dataset.heldout, --config.dataset.split)"
+        )
+    return split
+
+
+def draw(names, heldout, seed):
+    """Draws names.
+
+    The order of a hash of seed and name decides: it depends on no library's generator
+    and on no other name, so a data set may grow without a reshuffle.
+
+    Args:
+      names: to choose from.
+      heldout: how many.
+      seed: of the draw.
+
+    Returns:
+      Tuple of names.
+    """
 
     def rank(name):
         return hashlib.sha256(f"{seed}/{name}".encode()).digest()
 
-    return Split(dataset, version, tuple(sorted(names, key=rank)[:heldout]))
+    return tuple(sorted(names, key=rank)[:heldout])

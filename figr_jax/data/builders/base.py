@@ -1,0 +1,270 @@
+"""What the builders of image archives share: check, drop, and write in parallel.
+
+A builder says where the images of each class are (`_collect`). The rest is here: what
+cannot be decoded is left out and listed, small classes are dropped, and shards of
+array_record files are written by several processes, in the order of the classes.
+"""
+
+import hashlib
+import io
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import (
+    dataset_builder,
+    example_serializer,
+    file_adapters,
+    writer,
+)
+
+from figr_jax import files
+from figr_jax.data import images, parallel
+from figr_jax.errors import BadInput
+
+MAX_SKIPPED = 0.05  # share of unreadable images above which preparation fails
+
+_CHECK_CHUNK = 512  # images a process checks at a time
+_SHARD = 8192  # images in a file
+_RECORD_BYTES = 200  # of a record, beside its image: at most about that
+_LFS = b"version https://git-lfs.github.com/spec/v1"
+
+
+class Collection(NamedTuple):
+    """Where the images of a data set are, sorted by class.
+
+    Attributes:
+      names: names of the classes.
+      labels: `[n]` int, the class of each image, never falling.
+      items: `[n]` int, the number of each image in `source`.
+      source: picklable; `source.read(item)` gives an encoded image, `source.name(item)`
+        its path or the like, `source.sizes` about how many bytes each has.
+      attributes: what else is known of the classes: name to a value a class.
+    """
+
+    names: list[str]
+    labels: np.ndarray
+    items: np.ndarray
+    source: Any
+    attributes: dict[str, list] = {}
+
+
+def group(classes, ids, source, shown=None):
+    """A `Collection` sorted by class, then by id.
+
+    Args:
+      classes: the class of each item of `source`; None leaves it out.
+      ids: the id of each.
+      source: see `Collection`.
+      shown: the name to show for a class; the class itself if None.
+    """
+    items = sorted(
+        (i for i, name in enumerate(classes) if name is not None),
+        key=lambda i: (classes[i], ids[i]),
+    )
+    names = sorted({classes[i] for i in items})
+    index = {name: label for label, name in enumerate(names)}
+    labels = np.fromiter((index[classes[i]] for i in items), np.int64, len(items))
+    if shown:
+        names = [shown[name] for name in names]
+    return Collection(names, labels, np.array(items, np.int64), source)
+
+
+class _Check:
+    """Reads and decodes images: which are sound, and a checksum of each."""
+
+    def __init__(self, collection, size):
+        self._items, self._source, self._size = *collection[2:4], size
+
+    def __call__(self, rows):
+        checksums, bad = np.zeros(len(rows), np.uint32), []
+        for row in rows:
+            item = self._items[row]
+            try:
+                data = self._source.read(item)
+                self._refuse_pointer(item, data)
+                self._decode(data)
+                checksums[row - rows.start] = zlib.crc32(data)
+            except BadInput:
+                raise
+            except Exception as error:  # Pillow has no one class for damaged files
+                reason = " ".join(str(error).split()) or type(error).__name__
+                bad.append((row, f"{self._source.name(item)}: {reason}"))
+        return checksums, bad
+
+    def _refuse_pointer(self, item, data):
+        if data.startswith(_LFS):
+            raise BadInput(
+                f"{self._source.name(item)}: a Git LFS pointer, not an image; run `git "
+                "lfs pull` in the clone that it is from, or download the archive itself"
+            )
+
+    def _decode(self, data):
+        if not data:
+            raise ValueError("empty file")
+        height, width, _ = images.decode(io.BytesIO(data), channels=1).shape
+        if self._size and (height, width) != self._size:
+            raise ValueError(f"{width}x{height} pixels, {self._size} are wanted")
+
+
+class _Write:
+    """Writes a shard of array_record files."""
+
+    def __init__(self, features, collection, paths):
+        self._paths, (_, self._labels, self._items, self._source, _) = paths, collection
+        self._writer = writer.ShardWriter(
+            features,
+            example_serializer.ExampleSerializer(features.get_serialized_info()),
+            writer.ExampleWriter(file_adapters.FileFormat.ARRAY_RECORD),
+        )
+
+    def __call__(self, rows):
+        self._writer.write(self._examples(rows), self._paths[rows.start // _SHARD])
+
+    def _examples(self, rows):
+        for row in rows:
+            item = self._items[row]
+            image, name = self._source.read(item), self._source.name(item)
+            yield row, {"image": image, "label": self._labels[row], "id": name}
+
+
+class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
+    """A data set of images by class, sorted by class, in array_record files.
+
+    Attributes:
+      MIN_IMAGES: classes with fewer sound images are dropped.
+      IMAGE_SIZE: height and width that all images must have, pixels; None for any.
+      COLOUR: whether images may be in colour.
+      manual_dir: where the user put the original files; None to download them.
+      reserve: bytes an image that the caller will need on the same disk.
+    """
+
+    MIN_IMAGES = 1
+    IMAGE_SIZE = None
+    COLOUR = False
+    manual_dir = None
+    reserve = 0
+
+    def __init__(self, *, file_format="array_record", **kwargs):
+        """Sets a file format that, unlike the usual one, needs no TensorFlow."""
+        super().__init__(file_format=file_format, **kwargs)
+
+    def _collect(self, dl_manager) -> Collection:
+        """Where the images are.
+
+        Raises:
+          BadInput: if the archive is missing, or is not what it should be.
+        """
+        raise NotImplementedError
+
+    def _make_info(self, **kwargs):
+        height, width = self.IMAGE_SIZE or (None, None)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(
+                        shape=(height, width, 3 if self.COLOUR else 1)
+                    ),
+                    "label": tfds.features.ClassLabel(),
+                    "id": tfds.features.Text(),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(),
+            **kwargs,
+        )
+
+    def _download_and_prepare(self, dl_manager, download_config=None):
+        collection = self._collect(dl_manager)
+        sizes = np.asarray(collection.source.sizes)[collection.items]
+        files.check_space(
+            self.data_dir_root,
+            int(sizes.sum()) + len(sizes) * (_RECORD_BYTES + self.reserve),
+            f"preparing the {len(sizes):,} images of {self.name}",
+        )
+        checksums, skipped = self._check(collection)
+        collection, stays, dropped = self._keep(collection, skipped)
+        content = hashlib.sha256("\n".join(collection.names).encode())
+        content.update(checksums[stays].astype("<u4").tobytes())
+        self.info.metadata.update(
+            content=content.hexdigest(),
+            skipped=len(skipped),
+            dropped=dropped,
+            attributes=collection.attributes,
+        )
+        self.info.features["label"].names = collection.names
+        self._write(collection)
+        if skipped:
+            lines = "".join(line + "\n" for _, line in skipped)
+            files.write_bytes(self.data_path / "skipped.txt", lines.encode())
+
+    def _check(self, collection):
+        """Checksums `[n]` of all images, and the unreadable ones: row and reason."""
+        n = len(collection.items)
+        work, chunks = (
+            _Check(collection, self.IMAGE_SIZE),
+            parallel.cut(n, _CHECK_CHUNK),
+        )
+        checksums, skipped = [np.zeros(0, np.uint32)], []
+        for found, bad in parallel.run(work, chunks, "Checking images"):
+            checksums.append(found)
+            skipped += bad
+        if skipped:
+            said = f"{len(skipped):,} of {n:,} images unreadable, first {skipped[0][1]}"
+            if len(skipped) > MAX_SKIPPED * n:
+                raise BadInput(
+                    f"{self.name}: {said}; more than {MAX_SKIPPED:.0%} is too many: is "
+                    "the archive whole?"
+                )
+            print(f"skipped, and listed in skipped.txt: {said}", flush=True)
+        return np.concatenate(checksums), skipped
+
+    def _keep(self, collection, skipped):
+        """What stays, a mask of it `[n]`, and the names of the dropped classes."""
+        names, labels, items, source, attributes = collection
+        sound = np.ones(len(items), bool)
+        sound[[row for row, _ in skipped]] = False
+        enough = np.bincount(labels[sound], minlength=len(names)) >= self.MIN_IMAGES
+        stays = sound & enough[labels]
+
+        def choose(values, mask=enough):
+            return [value for value, keep in zip(values, mask, strict=True) if keep]
+
+        kept = Collection(
+            choose(names),
+            (np.cumsum(enough) - 1)[labels[stays]],
+            items[stays],
+            source,
+            {key: choose(values) for key, values in attributes.items()},
+        )
+        dropped = choose(names, ~enough)
+        if dropped:
+            least = f"fewer than {self.MIN_IMAGES} images"
+            print(f"{len(dropped):,} of {len(names):,} classes dropped: {least}")
+        if len(kept.names) < 2:
+            raise BadInput(
+                f"{self.name}: {len(kept.names)} class with {self.MIN_IMAGES} or more "
+                "images; at least 2 are needed, one to train on and one to hold out"
+            )
+        return kept, stays, dropped
+
+    def _write(self, collection):
+        chunks = parallel.cut(len(collection.items), _SHARD)
+        template = self._get_filename_template("train")
+        paths = [
+            template.sharded_filepath(shard_index=i, num_shards=len(chunks))
+            for i in range(len(chunks))
+        ]
+        work = _Write(self.info.features, collection, paths)
+        for _ in parallel.run(work, chunks, "Writing records"):
+            pass
+        split = tfds.core.SplitInfo(
+            name="train",
+            shard_lengths=[len(rows) for rows in chunks],
+            num_bytes=sum(path.stat().length for path in paths),
+            filename_template=template,
+        )
+        self.info.set_splits(tfds.core.SplitDict([split]))

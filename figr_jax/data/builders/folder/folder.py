@@ -1,0 +1,61 @@
+"""A folder of one's own, with one folder of images a class."""
+
+import hashlib
+import pathlib
+import re
+
+import tensorflow_datasets as tfds
+
+from figr_jax.data.builders import base, sources
+from figr_jax.errors import BadInput
+
+
+class Folder(base.ImageClasses, skip_registration=True):
+    """Builder of the data set `PATH/<class>/<image>`."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}
+    COLOUR = True
+
+    def __init__(self, *, path, **kwargs):
+        """Takes the folder; what is prepared from it lies in one named after it.
+
+        Raises:
+          BadInput: if there is no such folder.
+        """
+        self._path = pathlib.Path(path).expanduser().resolve()
+        if not path or not self._path.is_dir():
+            raise BadInput(f"folder:{path}: no such folder")
+        # Of two folders, what is prepared must not be one.
+        digest = hashlib.sha256(str(self._path).encode()).hexdigest()[:8]
+        name = f"{re.sub('[^A-Za-z0-9]+', '_', self._path.name)}_{digest}"
+        config = tfds.core.BuilderConfig(name=name, description=str(self._path))
+        super().__init__(config=config, **kwargs)
+
+    def _info(self):
+        return self._make_info(description=f"The images in {self._path}.")
+
+    def _collect(self, dl_manager):
+        del dl_manager  # Nothing to download.
+        self.info.metadata["listing"] = self._list()
+        source = sources.Folder(self._path)
+        classes = [name.split("/")[0] for name in source.names]
+        return base.group(classes, source.names, source)
+
+    @property
+    def is_stale(self):
+        """Whether the folder has changed since it was prepared."""
+        return self.info.metadata["listing"] != self._list()
+
+    @property
+    def edition(self):
+        """The version with a digest of names and images: the folder may change."""
+        return f"{self.version}+{self.info.metadata['content'][:8]}"
+
+    def _list(self):
+        """A digest of names, sizes and times of change, which takes no reading."""
+        digest = hashlib.sha256()
+        for path in sorted(self._path.glob("*/*")):
+            stat = path.stat()
+            digest.update(f"{path}/{stat.st_size}/{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()

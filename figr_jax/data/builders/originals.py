@@ -1,0 +1,39 @@
+"""The original files of a data set: from the manual directory, or downloaded."""
+
+import pathlib
+
+from figr_jax.errors import BadInput
+
+
+def find(urls, manual_dir, dl_manager):
+    """Finds or downloads the original files.
+
+    The checksum of a downloaded file is verified. That of a file in the manual
+    directory is not, since archives are repacked: its reader checks what is in it.
+
+    Args:
+      urls: file name to address.
+      manual_dir: where the user put the files; None to download them.
+      dl_manager: `tfds.download.DownloadManager`.
+
+    Returns:
+      List of `pathlib.Path`, in the order of `urls`.
+
+    Raises:
+      BadInput: if a file is not in the manual directory, or cannot be downloaded.
+    """
+    if manual_dir:
+        paths = [pathlib.Path(manual_dir, name) for name in urls]
+        for path, url in zip(paths, urls.values(), strict=True):
+            if not path.is_file():
+                raise BadInput(f"{path}: no such file; it can be had from {url}")
+        return paths
+    print(f"downloading {', '.join(urls)}", flush=True)
+    try:
+        return [pathlib.Path(dl_manager.download(url)) for url in urls.values()]
+    except Exception as error:  # whatever the network raised
+        raise BadInput(
+            f"cannot be downloaded ({' '.join(str(error).split())}): put "
+            f"{' and '.join(urls)} into a folder and name it with --manual_dir; from "
+            f"{' and '.join(urls.values())}"
+        ) from error

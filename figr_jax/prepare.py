@@ -1,0 +1,65 @@
+"""Prepares a data set once: downloads or finds it, checks it, builds its bank.
+
+python -m figr_jax.prepare --dataset=omniglot --manual_dir=FOLDER --report=FOLDER
+"""
+
+import numpy as np
+from absl import flags
+
+from figr_jax import errors
+
+_DATASET = flags.DEFINE_string("dataset", None, "Name of the data set.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where prepared data sets live; by default that of TFDS."
+)
+_MANUAL_DIR = flags.DEFINE_string(
+    "manual_dir", None, "Where the original files lie; by default they are downloaded."
+)
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Height and width, pixels.")
+_CHANNELS = flags.DEFINE_integer(
+    "channels", 1, "1 for grey, 3 for colour.", lower_bound=1, upper_bound=3
+)
+_REPORT = flags.DEFINE_string(
+    "report", None, "Folder for pictures and counts of the data set."
+)
+
+
+def main(argv):
+    """Checks the flags, then prepares."""
+    if argv:
+        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
+    from figr_jax import files
+    from figr_jax.data import bank as banks
+    from figr_jax.data import datasets, images
+
+    if not datasets.is_name(_DATASET.value or ""):
+        raise errors.BadInput(
+            f"--dataset={_DATASET.value or ''}: must be {datasets.ALLOWED}"
+        )
+    size, channels = _IMAGE_SIZE.value, _CHANNELS.value
+    if not images.is_size(size):
+        raise errors.BadInput(
+            f"--image_size={size}: must be a power of two, at least 8"
+        )
+    if channels == 2:
+        raise errors.BadInput("--channels=2: must be 1 or 3")
+    report_dir = _REPORT.value and files.make_folder(_REPORT.value, "--report")
+    bank = banks.load(
+        _DATASET.value, size, channels, _DATA_DIR.value, _MANUAL_DIR.value
+    )
+    counts = np.diff(bank.class_start)
+    print(
+        f"{bank.dataset} {bank.version}: {len(bank.images):,} images of "
+        f"{np.count_nonzero(counts):,} classes, {counts.min():,} to {counts.max():,} "
+        f"each; the bank has {bank.images.nbytes:,} bytes: {bank.images.filename}"
+    )
+    if report_dir:
+        from figr_jax.data import report
+
+        builder = datasets.prepare(_DATASET.value, _DATA_DIR.value)
+        report.write(bank, builder.info.metadata or {}, report_dir)
+        print(f"wrote {report_dir}: figure1.png, figure2.png, counts.json")
+
+
+if __name__ == "__main__":
+    errors.run(main)
