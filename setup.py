@@ -29,6 +29,7 @@ setuptools.setup(
         "orbax-checkpoint>=0.12,<0.13",
         "absl-py",
         "ml-collections",
+        "protobuf",  # comes with TFDS, whose files it reads; its errors are ours
         "array_record",  # the TFDS file format that needs no TensorFlow
         "importlib_resources",  # TFDS imports it and does not declare it
         "Pillow>=10.1",  # decodes, resizes and writes images
@@ -43,6 +44,7 @@ setuptools.setup(
         # Parity test, benchmark and import of the published code's weights only. Pinned
         # to the release that parity was measured with.
         "torch": ["torch==2.13.0"],
+        "icons": ["resvg-py"],  # draws the icons of the data set open_icons
         "tensorboard": ["tensorboardX"],  # writes events without TensorFlow
     },
 )

@@ -12,10 +12,13 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+import tensorflow_datasets as tfds  # noqa: E402
 
 from figr_jax import networks  # noqa: E402
 from figr_jax.data import bank as banks  # noqa: E402
+from figr_jax.data.builders import base, sources  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -50,6 +53,27 @@ def run_verb(name, *args):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out
+
+
+def prepare_noise(name, names, data_dir, per_class=8, **attributes):
+    """Prepares noise as data set `name`: no image is like another."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (len(names) * per_class, 8, 8), np.uint8)
+    source = sources.Array(pixels)
+
+    def collect(self, dl_manager):
+        return base.group(np.repeat(names, per_class).tolist(), source.names, source)
+
+    def info(self):
+        return self._make_info(description="Noise.")
+
+    members = {
+        "VERSION": tfds.core.Version("1.0.0"),
+        "_collect": collect,
+        "_info": info,
+    }
+    make = type("Noise", (base.ImageClasses,), {"name": name, **members, **attributes})
+    make(data_dir=data_dir).download_and_prepare()
 
 
 @pytest.fixture(scope="session")

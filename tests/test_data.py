@@ -1,6 +1,5 @@
 import collections
 import io
-import json
 
 import jax
 import jax.numpy as jnp
@@ -101,10 +100,20 @@ def test_support_is_drawn_without_replacement_and_evenly():
     assert max(abs(n - 300) for n in subsets.values()) < 5 * 300**0.5
 
 
+def make_bank(counts=(8, 12, 8), dataset="d", attributes=None):
+    """A bank of 8x8 images, each of which shows its own number."""
+    start = np.cumsum([0, *counts])
+    numbers = np.arange(start[-1], dtype=np.uint8)[:, None, None, None]
+    names = tuple(f"class {i}" for i in range(len(counts)))
+    pixels = np.broadcast_to(numbers, (start[-1], 8, 8, 1))
+    return banks.Bank(pixels, start, names, attributes or {}, dataset, "1.0.0")
+
+
 def test_episodes_stay_in_one_allowed_class():
     class_start = jnp.array([0, 8, 20, 28])
     classes = jnp.array([0, 2])
-    draw = jax.vmap(lambda key: episodes.draw(key, class_start, classes, 2, 8))
+    tasks = jnp.arange(2)
+    draw = jax.vmap(lambda key: episodes.draw(key, class_start, classes, tasks, 8))
     chosen = np.asarray(draw(jax.random.split(jax.random.key(0), 200)))
     found = np.searchsorted(class_start, chosen, side="right") - 1
     assert (found == found[..., :1]).all()
@@ -112,16 +121,102 @@ def test_episodes_stay_in_one_allowed_class():
     assert all(len(set(row)) == 8 for row in chosen.reshape(-1, 8))
 
 
-def test_a_split_depends_on_seed_and_names_alone():
+@pytest.mark.parametrize("split_at", [[], [1], [2, 3]])
+def test_episodes_from_the_host_are_those_of_the_device(split_at):
+    bank, classes, tasks, shots = make_bank(), np.array([0, 2]), 4, 3
+    resident = episodes.put(bank, classes)
+    on_device = [
+        resident.supports(episodes.keys(7, step)[0], 0, tasks, shots)
+        for step in range(10, 15)
+    ]
+    # Processes that gather some of the tasks each, whatever their number.
+    parts = [
+        episodes.gather(bank, classes, 7, np.arange(10, 15), part, shots)
+        for part in np.split(np.arange(tasks), split_at)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.stack(on_device))
+
+
+def test_a_stream_gathers_block_after_block():
+    bank, classes = make_bank(), np.array([0, 1])
+    with episodes.stream(bank, classes, 7, range(10, 30, 5), 5, 2, 3) as blocks:
+        streamed = np.concatenate([block.images for block in blocks])
+    steps = np.arange(10, 30)
+    expected = episodes.gather(bank, classes, 7, steps, np.arange(2), 3)
+    np.testing.assert_array_equal(streamed, expected)
+
+
+def test_what_fails_in_a_stream_is_raised():
+    bank = make_bank()._replace(images=None)
+    with pytest.raises(TypeError):
+        with episodes.stream(bank, np.array([0]), 7, range(9), 1, 1, 3) as blocks:
+            next(blocks)
+
+
+def test_a_bank_fits_a_quarter_of_the_devices_memory():
+    class Device:
+        def memory_stats(self):
+            return {"bytes_limit": 4 * make_bank().images.nbytes}
+
+    assert episodes.fits(make_bank(), Device())
+    assert not episodes.fits(make_bank((8, 12, 9)), Device())
+
+
+def test_a_draw_of_names_depends_on_seed_and_names_alone():
     names = [f"class {i}" for i in range(100)]
-    first = splits.draw("d", "1", names, 10, seed=0)
-    assert first == splits.draw("d", "1", names[::-1], 10, seed=0)
-    assert first != splits.draw("d", "1", names, 10, seed=1)
-    training, heldout = first.indices(names)
+    first = splits.draw(names, 10, seed=0)
+    assert first == splits.draw(names[::-1], 10, seed=0)
+    assert first != splits.draw(names, 10, seed=1)
+    assert len(set(first)) == 10
+
+
+def test_a_split_is_two_sets_of_classes():
+    bank = make_bank([8] * 100)
+    split = splits.choose(bank, "random", 10, 0)
+    training, heldout = split.indices(bank.names)
     assert sorted([*training, *heldout]) == list(range(100))
-    assert [names[i] for i in heldout] == list(first.heldout)
-    with pytest.raises(BadInput, match="below the 100 classes"):
-        splits.draw("d", "1", names, 100, seed=0)
+    assert [bank.names[i] for i in heldout] == list(split.heldout)
+
+
+ALPHABETS = {
+    "alphabet": ["Greek"] * 4 + ["ULOG"] * 4,
+    "set": ["background"] * 4 + ["evaluation"] * 4,
+}
+
+
+@pytest.mark.parametrize(
+    "rule, expected",
+    [
+        ("alphabets", [f"ULOG/character{i:02}" for i in (1, 2, 3, 4)]),
+        (
+            "weak",
+            [f"{a}/character{i:02}" for a in ("Greek", "ULOG") for i in (1, 2, 3)],
+        ),
+        ("classes:ULOG/character04, Greek/character01", None),
+    ],
+)
+def test_rules_of_omniglot_and_names(rule, expected):
+    names = tuple(
+        f"{a}/character{i:02}" for a in ("Greek", "ULOG") for i in range(1, 5)
+    )
+    bank = make_bank([20] * 8, "omniglot", ALPHABETS)._replace(names=names)
+    split = splits.choose(bank, rule, 20, 0)
+    expected = expected or ["ULOG/character04", "Greek/character01"]
+    assert list(split.heldout) == expected
+
+
+@pytest.mark.parametrize(
+    "rule, heldout, expected",
+    [
+        ("random", 3, "holding out 3 of 3 classes leaves none"),
+        ("alphabets", 1, "has no alphabets"),
+        ("weak", 1, "has no alphabets"),
+        ("classes:class 7", 1, "'class 7' is not in d"),
+    ],
+)
+def test_a_split_that_cannot_be(rule, heldout, expected):
+    with pytest.raises(BadInput, match=expected):
+        splits.choose(make_bank(), rule, heldout, 0)
 
 
 def test_bank_holds_the_data_set(data_dir):
@@ -133,14 +228,77 @@ def test_bank_holds_the_data_set(data_dir):
     assert images.background(bank.images[::100]) == 255
 
 
-def test_an_interrupted_bank_is_built_anew(data_dir, tmp_path, monkeypatch):
+@pytest.fixture
+def own_bank(tmp_path):
+    """Loads the bank of a small folder, of which tests may damage files."""
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        path = tmp_path / "own" / f"class {i % 2}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(path)
+    return lambda: banks.load(f"folder:{tmp_path / 'own'}", 8, 1, tmp_path / "data")
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: flip(folder / "images.npy"),
+        lambda folder: (folder / "images.npy").write_bytes(b""),
+        lambda folder: (folder / "images.npy").unlink(),
+        lambda folder: (folder / "classes.json").write_text("{"),
+        lambda folder: (folder / "classes.json").write_text('{"format": 2}'),
+        lambda folder: replace(
+            folder.parent / "metadata.json", '"skipped": 0', '"skipped": 1'
+        ),
+    ],
+    ids=["bit", "empty", "missing", "cut", "fields", "source"],
+)
+def test_a_damaged_bank_is_built_anew(own_bank, tmp_path, damage, capsys):
+    before = np.array(own_bank().images)
+    (folder,) = tmp_path.glob("data/folder/*/1.0.0/bank-8x1")
+    capsys.readouterr()
+    damage(folder)
+    np.testing.assert_array_equal(own_bank().images, before)
+    assert "building the bank bank-8x1 of folder: it" in capsys.readouterr().out
+    own_bank()
+    assert "building" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("metadata.json", "prepared data is damaged"),
+        ("dataset_info.json", "prepared data is damaged"),
+        ("label.labels.txt", "labels up to 1, but 1 class names"),
+    ],
+)
+def test_damaged_records_are_told(own_bank, tmp_path, name, expected):
+    own_bank()
+    (file,) = tmp_path.glob(f"data/folder/*/1.0.0/{name}")
+    file.write_text(file.read_text()[: -file.stat().st_size // 2])
+    with pytest.raises(BadInput, match=expected):
+        own_bank()
+
+
+def test_an_interrupted_bank_is_built_anew(own_bank, tmp_path, monkeypatch):
     def fail(*args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(images, "fit", fail)
         with pytest.raises(KeyboardInterrupt):
-            banks.load("glyphs", 16, 1, data_dir)
-    folder = next(data_dir.glob("glyphs/*/"))
-    assert not list(folder.glob("*bank-16*"))
-    assert json.loads((folder / "bank-8x1/classes.json").read_text())["names"]
+            own_bank()
+    assert not list(tmp_path.glob("data/folder/*/1.0.0/*bank-*"))
+    assert len(own_bank().images) == 20

@@ -6,10 +6,14 @@ import sys
 import jax
 import numpy as np
 import pytest
+from conftest import prepare_noise
 from PIL import Image
 
 import figr_jax
 from figr_jax import checkpoints, config, training
+from figr_jax.data import bank as banks
+from figr_jax.data.builders.open_icons.open_icons import OpenIcons
+from figr_jax.data.images import to_uint8
 from figr_jax.errors import BadInput, FailedWork
 
 CONFIGS = sorted(pathlib.Path(__file__).parent.parent.glob("configs/*.py"))
@@ -75,10 +79,25 @@ def test_a_finished_run_is_left_alone(whole, data_dir, capsys):
     assert metrics(whole[0]) == before
 
 
+@pytest.fixture(scope="module")
+def all_data(data_dir):
+    """A folder in which noise stands in for the data sets that are not embedded."""
+    many = [f"class {i:02}" for i in range(60)]
+    prepare_noise("mnist", [str(i) for i in range(10)], data_dir)
+    prepare_noise("omniglot", many, data_dir)
+    prepare_noise("figr8", many, data_dir)
+    prepare_noise("cifar100", many, data_dir, COLOUR=True)
+    configs = {"BUILDER_CONFIGS": OpenIcons.BUILDER_CONFIGS}
+    prepare_noise("open_icons", many, data_dir, **configs)
+    return data_dir
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_shipped_config_runs_a_meta_step(path, tmp_path, data_dir):
-    cfg = shrink(load_config(path), meta_steps=1)
-    training.train(cfg, tmp_path, data_dir)
+def test_every_shipped_config_runs_a_meta_step(path, tmp_path, all_data):
+    # From the host, with the same shots: then one program serves most of them.
+    cfg = shrink(load_config(path), meta_steps=1, bank="host")
+    cfg.inner.shots = 2
+    training.train(cfg, tmp_path, all_data)
     (record,) = metrics(tmp_path)
     assert np.isfinite(list(record.values())).all()
     assert record["update_norm"] > 0
@@ -107,20 +126,71 @@ def test_grid_has_a_red_support_above_three_generated_rows(workdir):
     assert red[0] > 2 * red[1] and grey[0] == grey[1] == grey[2]
 
 
-def test_heldout_classes_never_reach_training(whole, tmp_path, data_dir, monkeypatch):
-    allowed = []
-    source = training.episodes.source
+@pytest.fixture
+def supports(monkeypatch):
+    """All supports that meta-training adapts to, `[shots, H, W, C]` uint8 each."""
+    seen = []
+    meta_step = training.reptile.meta_step
 
-    def spy(bank, classes):
-        allowed.extend(bank.names[index] for index in classes)
-        return source(bank, classes)
+    def spy(networks, state, supports, *args):
+        jax.debug.callback(lambda x: seen.extend(np.asarray(to_uint8(x))), supports)
+        return meta_step(networks, state, supports, *args)
 
-    monkeypatch.setattr(training.episodes, "source", spy)
-    # After a resume too: the published code redraws the split then.
+    monkeypatch.setattr(training.reptile, "meta_step", spy)
+    return seen
+
+
+@pytest.mark.parametrize(
+    # Also after a resume: the published code redraws the split then.
+    "place, parts",
+    [("device", (20, 40)), ("host", (40,))],
+)
+def test_heldout_classes_never_reach_training(
+    place, parts, tmp_path, all_data, supports, capsys
+):
+    cfg = quick(bank=place, log_every=20, save_every=20)
+    cfg.dataset.name = "figr8"
+    cfg.outer.tasks = 2
+    bank = banks.load("figr8", 8, 1, all_data)
+    owner = {
+        image.tobytes(): name
+        for i, name in enumerate(bank.names)
+        for image in bank.class_images(i)
+    }
+    for meta_steps in parts:
+        cfg.run.meta_steps = meta_steps
+        training.train(cfg, tmp_path, all_data)
+    heldout = json.loads((tmp_path / "split.json").read_text())["heldout"]
+    assert len(heldout) == 50 and len(supports) == 40 * 2
+    classes = [{owner[image.tobytes()] for image in support} for support in supports]
+    assert all(len(names) == 1 for names in classes)
+    trained = set.union(*classes)
+    assert trained == set(bank.names) - set(heldout)  # all of the other ten
+    assert ("streaming" in capsys.readouterr().out) == (place == "host")
+
+
+def test_a_streamed_run_equals_one_with_the_bank_on_the_device(
+    whole, tmp_path, data_dir
+):
+    training.train(quick(meta_steps=3, bank="host"), tmp_path, data_dir)
+    state = training.train(quick(bank="host"), tmp_path, data_dir)
+    jax.tree.map(np.testing.assert_array_equal, state, whole[1])
+    assert metrics(tmp_path)[-1] == metrics(whole[0])[-1]
+
+
+def test_classes_with_too_few_images_are_left_out(tmp_path, all_data, capsys):
+    cfg = shrink(load_config(CONFIGS[0].with_name("figr8.py")), meta_steps=1)
+    cfg.inner.shots = 9
+    with pytest.raises(BadInput, match="inner.shots=9: no class of figr8 has that"):
+        training.train(cfg, tmp_path, all_data)
+
+
+def test_another_version_of_the_data_is_refused(whole, tmp_path, data_dir):
     workdir = shutil.copytree(whole[0], tmp_path / "copy")
-    training.train(quick(meta_steps=7), workdir, data_dir)
-    heldout = json.loads((whole[0] / "split.json").read_text())["heldout"]
-    assert len(allowed) > 1000 and not set(allowed) & set(heldout)
+    for path in workdir.glob("checkpoints/*/info/metadata"):
+        path.write_text(path.read_text().replace('"1.0.0"', '"0.9.0"'))
+    with pytest.raises(BadInput, match="glyphs 1.0.0 is prepared.*has 0.9.0"):
+        training.train(quick(meta_steps=7), workdir, data_dir)
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,11 @@ def _build(builder, folder, fault, image_size, channels):
         if (np.diff(labels) < 0).any():
             _sort(new / "images.npy", labels)
         names = builder.info.features[_keys(builder)[1]].names
+        if not 0 <= labels.min() <= labels.max() < len(names):
+            raise BadInput(
+                f"{builder.data_dir}: damaged: labels up to {labels.max()}, but "
+                f"{len(names)} class names; remove the folder and prepare anew"
+            )
         starts = np.searchsorted(np.sort(labels), np.arange(len(names) + 1))
         classes = {
             "format": _FORMAT,

@@ -4,6 +4,8 @@ import contextlib
 import importlib
 import shutil
 
+from google.protobuf import json_format
+
 from figr_jax import files
 from figr_jax.errors import BadInput
 
@@ -43,9 +45,15 @@ def prepare(name, data_dir=None, manual_dir=None, reserve=0):
       BadInput: if there is no such data set, or it cannot be prepared.
       OSError: if its folder cannot be written.
     """
-    builder = _builder(name, data_dir)
-    if _is_ready(builder):
-        return builder
+    try:
+        builder = _builder(name, data_dir)
+        if _is_ready(builder):
+            return builder
+    except (TypeError, ValueError, json_format.ParseError) as error:
+        raise BadInput(
+            f"{name}: its prepared data is damaged ({' '.join(str(error).split())}); "
+            f"remove its folder in {data_dir or 'the folder of TFDS'} and prepare anew"
+        ) from error
     folder = builder.data_path
     with lock(builder):
         if _is_ready(builder):  # another process has just prepared it
@@ -100,10 +108,7 @@ def _find_prepared(name, data_dir):
     from tensorflow_datasets.core import read_only_builder
 
     try:
-        name, options = tfds.core.naming.parse_builder_name_kwargs(name)
-        builder = read_only_builder.builder_from_files(
-            name, data_dir=data_dir, **options
-        )
+        builder = read_only_builder.builder_from_files(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
         raise BadInput(
             f"tfds:{name}: not found in {data_dir or 'the folder of TFDS'}; "

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
+from PIL import UnidentifiedImageError
 from tensorflow_datasets.core import (
     dataset_builder,
     example_serializer,
@@ -21,6 +22,7 @@ from tensorflow_datasets.core import (
 
 from figr_jax import files
 from figr_jax.data import images, parallel
+from figr_jax.data.builders import sources
 from figr_jax.errors import BadInput
 
 MAX_SKIPPED = 0.05  # share of unreadable images above which preparation fails
@@ -28,7 +30,6 @@ MAX_SKIPPED = 0.05  # share of unreadable images above which preparation fails
 _CHECK_CHUNK = 512  # images a process checks at a time
 _SHARD = 8192  # images in a file
 _RECORD_BYTES = 200  # of a record, beside its image: at most about that
-_LFS = b"version https://git-lfs.github.com/spec/v1"
 
 
 class Collection(NamedTuple):
@@ -83,7 +84,8 @@ class _Check:
             item = self._items[row]
             try:
                 data = self._source.read(item)
-                self._refuse_pointer(item, data)
+                if data.startswith(sources.POINTER):
+                    raise sources.pointer_error(self._source.name(item))
                 self._decode(data)
                 checksums[row - rows.start] = zlib.crc32(data)
             except BadInput:
@@ -93,19 +95,17 @@ class _Check:
                 bad.append((row, f"{self._source.name(item)}: {reason}"))
         return checksums, bad
 
-    def _refuse_pointer(self, item, data):
-        if data.startswith(_LFS):
-            raise BadInput(
-                f"{self._source.name(item)}: a Git LFS pointer, not an image; run `git "
-                "lfs pull` in the clone that it is from, or download the archive itself"
-            )
-
     def _decode(self, data):
         if not data:
             raise ValueError("empty file")
-        height, width, _ = images.decode(io.BytesIO(data), channels=1).shape
+        try:
+            image = images.decode(io.BytesIO(data), channels=1)
+        except UnidentifiedImageError as error:
+            raise ValueError("not an image") from error
+        height, width, _ = image.shape
         if self._size and (height, width) != self._size:
-            raise ValueError(f"{width}x{height} pixels, {self._size} are wanted")
+            wanted = "x".join(map(str, self._size[::-1]))
+            raise ValueError(f"{width}x{height} pixels, wanted are {wanted}")
 
 
 class _Write:

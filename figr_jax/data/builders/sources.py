@@ -14,6 +14,9 @@ from PIL import Image
 from figr_jax.data import images
 from figr_jax.errors import BadInput
 
+# What Git LFS leaves in the place of a file that it did not fetch begins like this.
+POINTER = b"version https://git-lfs.github.com/spec/v1"
+
 _HEADER = struct.Struct("<4s5H3I2H")  # the local header of a zip member
 _UTF8 = 0x800  # flag of a member whose name is not in the old code page
 
@@ -35,7 +38,7 @@ class Zips:
         self.names, rows = [], []
         for number, path in enumerate(self._paths):
             for info in _list_members(path):
-                _refuse_to_leave(path, info.filename)
+                refuse_to_leave(path, info.filename)
                 if is_image(info.filename):
                     self.names.append(info.filename)
                     rows.append(_row(number, info))
@@ -74,9 +77,12 @@ class Zips:
         return data
 
     def name(self, item):
-        """The path of a member."""
+        """The path of a member; if its header is damaged, where that is."""
         number, offset, *_ = map(int, self._rows[item])
-        return self._member(number, offset, 0)[0]
+        try:
+            return self._member(number, offset, 0)[0]
+        except OSError:
+            return f"{self._paths[number]} at byte {offset}"
 
     def _member(self, number, offset, packed):
         file = self._files[number].fileno()
@@ -92,7 +98,18 @@ class Zips:
         )
 
 
+def pointer_error(path):
+    """The error for a file at `path` that begins with `POINTER`."""
+    return BadInput(
+        f"{path}: a Git LFS pointer, not the file itself; run `git lfs pull` in the "
+        "clone that it is from, or download the data from elsewhere"
+    )
+
+
 def _list_members(path):
+    with open(path, "rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise pointer_error(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()
@@ -113,7 +130,8 @@ def _row(number, info):
     )
 
 
-def _refuse_to_leave(path, name):
+def refuse_to_leave(path, name):
+    """Raises BadInput if member `name` of the archive at `path` lies outside of it."""
     if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
         raise BadInput(f"{path}: its member {name!r} would leave the folder: refused")
 

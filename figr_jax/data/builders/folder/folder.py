@@ -45,7 +45,7 @@ class Folder(base.ImageClasses, skip_registration=True):
     @property
     def is_stale(self):
         """Whether the folder has changed since it was prepared."""
-        return self.info.metadata["listing"] != self._list()
+        return self.info.metadata.get("listing") != self._list()
 
     @property
     def edition(self):

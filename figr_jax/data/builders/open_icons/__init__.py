@@ -1,0 +1,1 @@
+"""Icons of open icon sets, by concept."""

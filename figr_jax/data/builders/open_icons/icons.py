@@ -1,0 +1,105 @@
+"""Which icons of the icon sets are taken, and into which classes."""
+
+import collections
+import zlib
+from typing import NamedTuple
+
+from figr_jax.data.builders.open_icons import concepts, drawings
+
+MAX_PER_AUTHOR = 4  # images of a class: half of those that the smallest class has
+
+# Iconify's `ic` is Google's Material icons, and names those who packed them.
+_DRAWN_BY = {"Material Design Authors": "Google"}
+
+
+class Icon(NamedTuple):
+    """An icon.
+
+    Attributes:
+      id: `<set>/<name>`.
+      author: of the set.
+      concept: words of what it shows.
+      style: the set and the style words: icons of one style differ in size at most.
+      packed: its square SVG, zlib-compressed.
+    """
+
+    id: str
+    author: str
+    concept: tuple[str, ...]
+    style: tuple[str, ...]
+    packed: bytes
+
+
+def list_icons(content):
+    """The icons of a set, less what is hidden, or moves: such icons begin blank.
+
+    Args:
+      content: the set's JSON.
+
+    Returns:
+      List of `Icon`.
+
+    Raises:
+      AttributeError, KeyError, TypeError, ValueError: if it is not as it should be.
+    """
+    prefix, author = content["prefix"], content["info"]["author"]["name"]
+    shown = {
+        name: icon
+        for name, icon in content["icons"].items()
+        if not icon.get("hidden") and "<animate" not in icon["body"]
+    }
+    names = concepts.split(
+        shown, content.get("prefixes", ()), content.get("suffixes", ())
+    )
+    default = {"left": 0, "top": 0, "width": 16, "height": 16}
+    default = {key: content.get(key, value) for key, value in default.items()}
+    return [
+        Icon(
+            f"{prefix}/{name}",
+            _DRAWN_BY.get(author, author),
+            concept,
+            (prefix, *style),
+            _pack(shown[name], default),
+        )
+        for name, (concept, style) in names.items()
+    ]
+
+
+def _pack(icon, default):
+    box = {key: icon.get(key, value) for key, value in default.items()}
+    return zlib.compress(drawings.wrap(icon["body"], **box).encode(), 1)
+
+
+def group(icons):
+    """Groups icons by concept; each drawing stays once, in the class with most icons.
+
+    Returns:
+      Dict of the name of a class to its list of `Icon`.
+    """
+    classes = collections.defaultdict(list)
+    for icon in sorted(icons):
+        classes[tuple(sorted(icon.concept))].append(icon)
+    seen, result = set(), {}
+    for words in sorted(classes, key=lambda words: (-len(classes[words]), words)):
+        unseen = {}
+        for icon in classes[words]:
+            if icon.packed not in seen:
+                unseen.setdefault(icon.packed, icon)
+        seen.update(unseen)
+        if unseen:
+            orders = collections.Counter(icon.concept for icon in unseen.values())
+            name = min(orders, key=lambda order: (-orders[order], order))
+            result[" ".join(name)] = list(unseen.values())
+    return result
+
+
+def choose(icons):
+    """At most `MAX_PER_AUTHOR` icons of each author, in as many styles as there are."""
+    turns, drawn = collections.Counter(), collections.defaultdict(list)
+    # Not by name: every class would then show the same few styles of an author.
+    for icon in sorted(icons, key=lambda icon: (zlib.crc32(icon.id.encode()), icon.id)):
+        drawn[icon.author].append((turns[icon.style], len(drawn[icon.author]), icon))
+        turns[icon.style] += 1
+    return [
+        icon for found in drawn.values() for *_, icon in sorted(found)[:MAX_PER_AUTHOR]
+    ]

@@ -1,0 +1,154 @@
+"""Open icons: the monochrome icon sets that Iconify collects, by concept."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from figr_jax import files
+from figr_jax.data.builders import base
+from figr_jax.data.builders.open_icons import drawings, icons, packages
+from figr_jax.errors import BadInput
+
+_CREDIT = "set\tname\tauthor\tauthor_url\tlicence\tspdx\tlicence_url\ticons"
+
+
+@dataclasses.dataclass(kw_only=True)
+class Config(tfds.core.BuilderConfig):
+    """Which icon sets are taken.
+
+    Attributes:
+      licences: those under a licence with one of these SPDX identifiers; None for all.
+    """
+
+    licences: tuple[str, ...] | None = None
+
+
+class OpenIcons(base.ImageClasses, skip_registration=True):
+    """Builder of icons by concept, from the npm package `@iconify/json`.
+
+    `open_icons/permissive`, the default, has the sets under the MIT, Apache-2.0, ISC
+    and CC0 licences, `open_icons/all` those under any. Colour sets, hidden sets, and
+    hidden or moving icons are left out. Whose the icons are is in `attribution.tsv`
+    beside the data.
+
+    A class is a concept: the words of an icon's name, in any order, less those of style
+    and size. What is drawn the same stays once, in the class with the most icons.
+
+    An author gives a class at most 4 images, in as many styles as there are: so the 8
+    that a class must have are never one drawing in 8 styles. Of 2.2.535, `permissive`
+    has 3,177 classes and 62,088 images; without that limit it would be 6,754 classes
+    and 118,489 images, 2,400 of the classes by a single author.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}
+    BUILDER_CONFIGS = [
+        Config(
+            name="permissive",
+            description="Sets under the MIT, Apache-2.0, ISC and CC0 licences.",
+            licences=("MIT", "Apache-2.0", "ISC", "CC0-1.0"),
+        ),
+        Config(name="all", description="Sets under any licence."),
+    ]
+    MIN_IMAGES = 8
+    IMAGE_SIZE = (drawings.SIZE, drawings.SIZE)
+
+    def _info(self):
+        return self._make_info(
+            description="Icons by concept, 64x64, black on white, from the icon sets "
+            f"that Iconify collects. {self.builder_config.description}",
+            homepage="https://github.com/iconify/icon-sets",
+            license="That of each set: see attribution.tsv beside the data.",
+        )
+
+    def _collect(self, dl_manager):
+        try:
+            import resvg_py  # noqa: F401
+        except ImportError as error:
+            raise BadInput("open_icons needs `pip install -e '.[icons]'`") from error
+        path = packages.find(self.manual_dir, dl_manager)
+        found, self._credits = self._read(path)
+        groups = icons.group(found)
+        same = len(found) - sum(map(len, groups.values()))
+        classes = {name: icons.choose(group) for name, group in groups.items()}
+        rows = [
+            (name, icon)
+            for name, chosen in classes.items()
+            if len(chosen) >= self.MIN_IMAGES
+            for icon in chosen
+        ]
+        print(
+            f"{len(found):,} icons of {len(self._credits):,} sets, {same:,} of them "
+            f"the same as another, show {len(groups):,} things; of those "
+            f"{len({name for name, _ in rows}):,} have {self.MIN_IMAGES} or more, with "
+            f"at most {icons.MAX_PER_AUTHOR} by an author",
+            flush=True,
+        )
+        source = drawings.Drawings([icon for _, icon in rows])
+        return base.group([name for name, _ in rows], source.names, source)
+
+    def _read(self, path):
+        """The icons of the sets that are wanted, and by set whose they are."""
+        found, credits = [], {}
+        for content in packages.read_sets(path):
+            try:
+                if self._takes(content["info"]):
+                    found += icons.list_icons(content)
+                    credits[content["prefix"]] = _credit(content["info"])
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise BadInput(
+                    f"{path}: set {content['prefix']!r} is not as Iconify's are "
+                    f"({type(error).__name__}: {error})"
+                ) from error
+        return found, credits
+
+    def _takes(self, info):
+        licences = self.builder_config.licences
+        return (
+            not info.get("palette")
+            and not info.get("hidden")
+            and (licences is None or info["license"].get("spdx") in licences)
+        )
+
+    def _check(self, collection):
+        """Adds to the unreadable images those that, once drawn, are like another."""
+        checksums, skipped = super()._check(collection)
+        labels, items, source = collection[1:4]
+        bad = {row for row, _ in skipped}
+        images, first, same = np.bincount(labels), {}, []
+        for row in np.lexsort((np.arange(len(items)), -images[labels])):
+            if row in bad:
+                continue
+            other = first.setdefault(checksums[row], row)
+            if other != row and source.read(items[other]) == source.read(items[row]):
+                name = source.name(items[row])
+                same.append((row, f"{name}: looks like {source.name(items[other])}"))
+        if same:
+            print(f"{len(same):,} more look the same as another, see skipped.txt")
+        return checksums, sorted(skipped + same)
+
+    def _write(self, collection):
+        super()._write(collection)
+        name = collection.source.name
+        used = collections.Counter(name(i).split("/")[0] for i in collection.items)
+        lines = [_CREDIT]
+        for prefix, count in sorted(used.items()):
+            lines.append("\t".join([prefix, *self._credits[prefix], str(count)]))
+        files.write_bytes(
+            self.data_path / "attribution.tsv", ("\n".join(lines) + "\n").encode()
+        )
+
+
+def _credit(info):
+    author, licence = info["author"], info["license"]
+    fields = (
+        info["name"],
+        author["name"],
+        author.get("url", ""),
+        licence["title"],
+        licence.get("spdx", ""),
+        licence.get("url", ""),
+    )
+    return [" ".join(field.split()) for field in fields]
