@@ -20,6 +20,7 @@ setuptools.setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=setuptools.find_packages(include=["figr_jax", "figr_jax.*"]),
+    package_data={"figr_jax.data.builders": ["*/checksums.tsv"]},
     install_requires=[
         "jax>=0.10",
         "flax>=0.12",
@@ -32,6 +33,7 @@ setuptools.setup(
         "protobuf",  # comes with TFDS, whose files it reads; its errors are ours
         "array_record",  # the TFDS file format that needs no TensorFlow
         "importlib_resources",  # TFDS imports it and does not declare it
+        "beautifulsoup4",  # with it, TFDS can download from Google Drive (figr8)
         "Pillow>=10.1",  # decodes, resizes and writes images
         "matplotlib",  # carries the free fonts of the glyphs data set
         "scipy",  # comes with jax; glyphs compares shapes with scipy.ndimage

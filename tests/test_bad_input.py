@@ -44,7 +44,7 @@ def test_train_with_a_bad_config(tmp_path, override, expected):
         ([CONFIG, "--wrokdir=x"], "Did you mean: workdir"),
         ([CONFIG, "steps=5"], "unexpected argument 'steps=5'"),
         ([CONFIG, "--workdir=/proc/run"], "--workdir=/proc/run: cannot be made"),
-        ([CONFIG, "--data_dir=/proc/d"], "/proc/d/glyphs/1.0.0: cannot be prepared"),
+        ([CONFIG, "--data_dir=/proc/d"], "--data_dir=/proc/d/glyphs: cannot be made"),
     ],
 )
 def test_train_with_bad_flags(tmp_path, args, expected):
@@ -129,9 +129,34 @@ def test_import_of_what_is_no_checkpoint(folders):
 
 
 @pytest.mark.parametrize(
+    "args, expected",
+    [
+        ([], "--dataset=: must be one of glyphs, mnist, omniglot, figr8"),
+        (["--dataset=cats"], "--dataset=cats: must be one of glyphs, mnist"),
+        (["--dataset=glyphs", "--image_size=33"], "--image_size=33: must be a power"),
+        (["--dataset=glyphs", "--channels=2"], "--channels=2: must be 1 or 3"),
+        (["--dataset=glyphs", "x"], "unexpected argument 'x'"),
+        (["--dataset=folder:{}/none"], "none: no such folder"),
+        (["--dataset=figr8", "--manual_dir={}"], "Data.zip: no such file; it can be"),
+        (["--dataset=tfds:cifar100"], "tfds build cifar100 --file_format=array_record"),
+        (["--dataset=mnist", "--data_dir=/proc/d"], "--data_dir=/proc/d/mnist: cannot"),
+    ],
+)
+def test_prepare_with_bad_flags(tmp_path, args, expected):
+    args = [f"--data_dir={tmp_path}", *(arg.format(tmp_path) for arg in args)]
+    assert expected in complaint("prepare", *args)
+
+
+@pytest.mark.parametrize(
     "path, value",
     [
-        *[("dataset.name", "cats"), ("dataset.image_size", 4), ("dataset.channels", 2)],
+        *[
+            ("dataset.name", "cats"),
+            ("dataset.split", "some"),
+            ("run.bank", "disk"),
+            ("dataset.image_size", 4),
+            ("dataset.channels", 2),
+        ],
         *[("dataset.heldout", -1), ("networks.family", "unet"), ("networks.width", 0)],
         *[("networks.stages", 6), ("networks.convolution", "fft")],
         *[("inner.steps", 0), ("inner.loss", "hinge"), ("inner.penalty_weight", -1.0)],

@@ -201,7 +201,7 @@ def test_what_cannot_be_downloaded_is_asked_for():
         def download(self, url):
             raise ConnectionError("no network")
 
-    with pytest.raises(BadInput, match="no network.*put a.zip into a folder"):
+    with pytest.raises(BadInput, match="a.zip: cannot be downloaded.*--manual_dir"):
         originals.find({"a.zip": "https://example.org/a.zip"}, None, Offline())
 
 

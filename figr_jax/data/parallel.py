@@ -31,25 +31,24 @@ def _call(rows):
     return _work(rows)
 
 
-def run(work, chunks, what, unit="image"):
+def run(work, chunks, what):
     """Yields `work(rows)` for each chunk of rows, in order.
 
     Args:
       work: picklable function of a range; sent to each process once.
       chunks: list of ranges.
       what: what is being done, for the progress bar.
-      unit: what a row is.
 
     Yields:
       What `work` returns.
 
     Raises:
-      FailedWork: if a process was ended from outside.
+      FailedWork: if a process was ended, by the system or because it cannot start.
       Whatever `work` raises.
     """
     total = sum(map(len, chunks))
-    workers = min(len(os.sched_getaffinity(0)), len(chunks), _MOST)
-    with tqdm.tqdm(total=total, desc=what, unit=f" {unit}s") as bar:
+    workers = min(_count_cores(), len(chunks), _MOST)
+    with tqdm.tqdm(total=total, desc=what, unit=" images") as bar:
         if total < _FEW or workers == 1:
             for rows in chunks:
                 result = work(rows)
@@ -60,23 +59,35 @@ def run(work, chunks, what, unit="image"):
         pool = concurrent.futures.ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), _start, (work,)
         )
+        waiting = collections.deque()
+
+        def take():
+            rows, future = waiting.popleft()
+            result = future.result()
+            bar.update(len(rows))
+            return result
+
         try:
-            waiting = collections.deque()
-            for rows in [*chunks, *[None] * 2 * workers]:
-                if rows is not None:
-                    waiting.append((rows, pool.submit(_call, rows)))
-                if waiting and (rows is None or len(waiting) > 2 * workers):
-                    done, future = waiting.popleft()
-                    result = future.result()
-                    bar.update(len(done))
-                    yield result
+            for rows in chunks:
+                waiting.append((rows, pool.submit(_call, rows)))
+                if len(waiting) > 2 * workers:
+                    yield take()
+            while waiting:
+                yield take()
         except concurrent.futures.process.BrokenProcessPool as error:
             raise FailedWork(
-                f"{what}: a worker process was ended from outside; is there too little "
-                "memory?"
+                f"{what}: a worker process ended; there may be too little memory, or, "
+                "in a script of one's own, no `if __name__ == '__main__':`"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _count_cores():
+    """The cores that this process may use; where that is not told, all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def cut(count, size):

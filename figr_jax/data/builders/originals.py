@@ -33,7 +33,7 @@ def find(urls, manual_dir, dl_manager):
         return [pathlib.Path(dl_manager.download(url)) for url in urls.values()]
     except Exception as error:  # whatever the network raised
         raise BadInput(
-            f"cannot be downloaded ({' '.join(str(error).split())}): put "
-            f"{' and '.join(urls)} into a folder and name it with --manual_dir; from "
-            f"{' and '.join(urls.values())}"
+            f"{' and '.join(urls)}: cannot be downloaded from "
+            f"{' and '.join(urls.values())} ({' '.join(str(error).split())}); put the "
+            "original into a folder and name that with --manual_dir"
         ) from error
