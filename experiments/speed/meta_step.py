@@ -1,0 +1,209 @@
+"""A meta-step, timed beside a PyTorch peer and beside a large matrix product.
+
+python experiments/speed/meta_step.py --network=resnet --width=16 --vs_torch
+
+Runs our meta-step, the peer's (eager, as many threads, the same networks, shots and
+inner steps) and a large matrix product in turn, several times, and prints one JSON
+line: medians in seconds, ratios pair by pair, the arithmetic of the step, and its rate
+as a share of that of the product. Only the ratios carry over to another machine.
+"""
+
+import copy
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import time
+
+import jax
+import numpy as np
+import optax
+from absl import app, flags
+from jax import numpy as jnp
+
+from figr_jax import adaptation, losses, networks, reptile
+
+_NETWORK = flags.DEFINE_enum("network", "resnet", list(networks.FAMILIES), "Family.")
+_WIDTH = flags.DEFINE_integer("width", 16, "Channels at full resolution.")
+_STAGES = flags.DEFINE_integer("stages", 4, "Up- and downsamplings by 2.")
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Height and width, pixels.")
+_SHOTS = flags.DEFINE_integer("shots", 4, "Support images of a task.")
+_TASKS = flags.DEFINE_integer("tasks", 1, "Tasks of a meta-step.")
+_INNER_STEPS = flags.DEFINE_integer("inner_steps", 10, "Inner steps.")
+_CONVOLUTION = flags.DEFINE_string("convolution", "auto", "Lowering of convolutions.")
+_PAIRS = flags.DEFINE_integer("pairs", 5, "Times that each is run.")
+_VS_TORCH = flags.DEFINE_boolean("vs_torch", False, "Run the PyTorch peer too.")
+
+INNER_RATE, OUTER_RATE = 1e-4, 1e-5  # the paper's
+PRODUCT = 3072  # height and width of the matrices of the product
+
+# Passes over an image that an inner step makes for each shot, a derivative counted as
+# another pass. Critic step: the generator once; the critic forward and back (2, of
+# which the weights' half counts 1 more) over real and fake, and 6 passes for the
+# penalty. Generator step: the critic forward and back (2), the generator 3.
+GENERATOR_PASSES, CRITIC_PASSES = 4, 14
+
+
+def build_networks():
+    """Our networks of the flags."""
+    return networks.build(
+        _NETWORK.value,
+        image_size=_IMAGE_SIZE.value,
+        width=_WIDTH.value,
+        stages=_STAGES.value,
+        convolution=_CONVOLUTION.value,
+    )
+
+
+def count_flop(nets):
+    """Floating-point operations of the convolutions and products of a meta-step."""
+    slow = jax.eval_shape(nets.init, jax.random.key(0))
+    size, shape = nets.image_size, jax.ShapeDtypeStruct
+
+    def forward(function, params, x):
+        plain = nets._replace(
+            generator=nets.generator.copy(convolution="xla"),
+            critic=nets.critic.copy(convolution="xla"),
+        )
+        lowered = jax.jit(getattr(plain, function)).lower(params, x)
+        return lowered.cost_analysis()["flops"]
+
+    generator = forward("generate", slow.generator, shape((1, nets.latent), "float32"))
+    critic = forward("criticize", slow.critic, shape((1, size, size, 1), "float32"))
+    shot = GENERATOR_PASSES * generator + CRITIC_PASSES * critic
+    return shot * _SHOTS.value * _INNER_STEPS.value * _TASKS.value
+
+
+def make_ours(nets):
+    """A function that runs our meta-step once, and seconds of its compilation."""
+    inner = adaptation.Inner(
+        losses.wgan_gp(), optax.sgd(INNER_RATE), _INNER_STEPS.value
+    )
+    optimizer = optax.adam(OUTER_RATE)
+    state = jax.jit(lambda key: reptile.init(nets, key, optimizer))(jax.random.key(0))
+    size = nets.image_size
+    shape = (_TASKS.value, _SHOTS.value, size, size, 1)
+    supports = jax.random.uniform(jax.random.key(1), shape, minval=-1, maxval=1)
+
+    def step(state, supports, key):
+        return reptile.meta_step(nets, state, supports, key, inner, optimizer)
+
+    begin = time.perf_counter()
+    jitted = jax.jit(step, donate_argnums=0)
+    step = jitted.lower(state, supports, jax.random.key(2)).compile()
+    seconds = time.perf_counter() - begin
+
+    def run():
+        nonlocal state
+        state, _ = step(state, supports, jax.random.fold_in(jax.random.key(2), 0))
+        jax.block_until_ready(state)
+
+    return run, seconds
+
+
+def make_torch(device):
+    """A function that runs the peer's meta-step once."""
+    import torch
+    import torch_peer
+
+    torch.manual_seed(0)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    size, shots = _IMAGE_SIZE.value, _SHOTS.value
+    slow = torch_peer.build(
+        _NETWORK.value, size, width=_WIDTH.value, stages=_STAGES.value
+    )
+    slow = torch.nn.ModuleList(slow).to(device)
+    optimizer = torch.optim.Adam(slow.parameters(), OUTER_RATE)
+    support = torch.rand(shots, 1, size, size, device=device) * 2 - 1
+
+    def draw(*shape):
+        return torch.randn(*shape, device=device)
+
+    def run():
+        optimizer.zero_grad()
+        for _ in range(_TASKS.value):
+            fast = copy.deepcopy(slow)
+            noise = [
+                (draw(shots, 100), torch.rand(shots, device=device), draw(shots, 100))
+                for _ in range(_INNER_STEPS.value)
+            ]
+            torch_peer.adapt(*fast, support, noise, "wgan_gp", INNER_RATE)
+            for p, q in zip(slow.parameters(), fast.parameters(), strict=True):
+                difference = (p.detach() - q.detach()) / _TASKS.value
+                p.grad = difference if p.grad is None else p.grad + difference
+        optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return run, torch.__version__
+
+
+def make_product():
+    """A function that multiplies two large matrices once."""
+    a = jnp.ones((PRODUCT, PRODUCT))
+    product = jax.jit(lambda a: a @ a)
+    return lambda: product(a).block_until_ready()
+
+
+def main(argv):
+    """Times, prints."""
+    del argv
+    nets = build_networks()
+    ours, compile_seconds = make_ours(nets)
+    runs = {"ours": ours, "product": make_product()}
+    versions = {n: importlib.metadata.version(n) for n in ("jax", "jaxlib", "numpy")}
+    if _VS_TORCH.value:
+        device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+        runs["torch"], versions["torch"] = make_torch(device)
+    for run in runs.values():  # the first run of each warms up
+        run()
+    seconds = {name: [] for name in runs}
+    for _ in range(_PAIRS.value):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - begin)
+
+    flop = count_flop(nets)
+    rates = flop / np.array(seconds["ours"])
+    product_rates = 2 * PRODUCT**3 / np.array(seconds["product"])
+    result = {
+        "network": _NETWORK.value,
+        "width": _WIDTH.value,
+        "stages": _STAGES.value,
+        "image_size": _IMAGE_SIZE.value,
+        "shots": _SHOTS.value,
+        "tasks": _TASKS.value,
+        "inner_steps": _INNER_STEPS.value,
+        "convolution": _CONVOLUTION.value,
+        "seconds": {name: float(np.median(times)) for name, times in seconds.items()},
+        "compile_seconds": compile_seconds,
+        "gflop": flop / 1e9,
+        "gflop_per_second": float(np.median(rates)) / 1e9,
+        "product_gflop_per_second": float(np.median(product_rates)) / 1e9,
+        "share_of_product_rate": float(np.median(rates / product_rates)),
+    }
+    if _VS_TORCH.value:
+        ratios = np.array(seconds["torch"]) / np.array(seconds["ours"])
+        result["times_faster_than_torch"] = {
+            "median": float(np.median(ratios)),
+            "least": float(ratios.min()),
+            "most": float(ratios.max()),
+        }
+    result |= {
+        "pairs": _PAIRS.value,
+        "device": jax.devices()[0].device_kind,
+        "cores": len(os.sched_getaffinity(0)),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ).stdout.strip(),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    app.run(main)
