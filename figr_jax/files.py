@@ -48,8 +48,8 @@ def check_space(folder, needed, purpose):
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise BadInput(
-            f"{purpose} needs {needed / 1e9:.2f} GB of disk, and {folder} has "
-            f"{free / 1e9:.2f} GB; another folder can be given with --data_dir"
+            f"{purpose} needs {needed / 1e6:,.0f} MB of disk, and {folder} has "
+            f"{free / 1e6:,.0f} MB; another folder can be given with --data_dir"
         )
 
 

@@ -182,9 +182,9 @@ class FewShotGenerator:
             raise BadInput(f"{name!r}: this checkpoint has no held-out classes")
         if name.casefold() not in heldout:
             near = difflib.get_close_matches(name.casefold(), heldout, 1)
-            hint = f"did you mean {heldout[near[0]]!r}? " if near else ""
+            hint = f" (did you mean {heldout[near[0]]!r}?)" if near else ""
             raise BadInput(
-                f"{name!r} is no held-out class of this checkpoint: {hint}All "
+                f"{name!r} is no held-out class of this checkpoint{hint}; all "
                 f"{len(heldout)} are in its split.json"
             )
         dataset, shots = self.config.dataset, self.config.inner.shots

@@ -24,7 +24,7 @@ def _to_colour(images):
 def _tile(images, columns, frame):
     """Images `[N, H, W, 3]` in rows of `columns`, each with a frame of that colour."""
     n, height, width, _ = images.shape
-    rows, columns = -(-n // columns), min(n, columns)
+    rows = -(-n // columns)
     cell_height, cell_width = height + 2 * _GAP, width + 2 * _GAP
     sheet = np.full((rows * cell_height, columns * cell_width, 3), _PAPER, np.uint8)
     for i, image in enumerate(images):
@@ -69,7 +69,7 @@ def side_by_side(panels):
 
 def sheet(images, columns):
     """Images in rows: `[N, H, W, C]` uint8 to `[height, width, 3]` uint8."""
-    return _tile(_to_colour(images), columns, _GREY)
+    return _tile(_to_colour(images), min(columns, len(images)), _GREY)
 
 
 def cumulative_density(values, quantity, title):

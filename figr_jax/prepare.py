@@ -16,9 +16,7 @@ _MANUAL_DIR = flags.DEFINE_string(
     "manual_dir", None, "Where the original files lie; by default they are downloaded."
 )
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Height and width, pixels.")
-_CHANNELS = flags.DEFINE_integer(
-    "channels", 1, "1 for grey, 3 for colour.", lower_bound=1, upper_bound=3
-)
+_CHANNELS = flags.DEFINE_integer("channels", 1, "1 for grey, 3 for colour.")
 _REPORT = flags.DEFINE_string(
     "report", None, "Folder for pictures and counts of the data set."
 )
@@ -32,17 +30,17 @@ def main(argv):
     from figr_jax.data import bank as banks
     from figr_jax.data import datasets, images
 
-    if not datasets.is_name(_DATASET.value or ""):
-        raise errors.BadInput(
-            f"--dataset={_DATASET.value or ''}: must be {datasets.ALLOWED}"
-        )
+    if not _DATASET.value:
+        raise errors.BadInput(f"--dataset is missing: must be {datasets.ALLOWED}")
+    if not datasets.is_name(_DATASET.value):
+        raise errors.BadInput(f"--dataset={_DATASET.value}: must be {datasets.ALLOWED}")
     size, channels = _IMAGE_SIZE.value, _CHANNELS.value
     if not images.is_size(size):
         raise errors.BadInput(
             f"--image_size={size}: must be a power of two, at least 8"
         )
-    if channels == 2:
-        raise errors.BadInput("--channels=2: must be 1 or 3")
+    if channels not in (1, 3):
+        raise errors.BadInput(f"--channels={channels}: must be 1 or 3")
     report_dir = _REPORT.value and files.make_folder(_REPORT.value, "--report")
     bank = banks.load(
         _DATASET.value, size, channels, _DATA_DIR.value, _MANUAL_DIR.value

@@ -12,7 +12,7 @@ from jax import numpy as jnp
 
 from figr_jax import checkpoints, config, files, generation, pictures, reptile, runlog
 from figr_jax.data import bank as banks
-from figr_jax.data import episodes, images, splits
+from figr_jax.data import datasets, episodes, images, splits
 from figr_jax.errors import BadInput, FailedWork
 from figr_jax.runlog import say
 
@@ -39,6 +39,8 @@ def train(cfg, workdir, data_dir=None):
     config.validate(cfg)  # and none missing
     if cfg.dataset.name == "none":
         raise BadInput("--config.dataset.name='none': there is nothing to train on")
+    cfg = cfg.copy_and_resolve_references()
+    cfg.dataset.name = datasets.resolve(cfg.dataset.name)
     workdir = files.make_folder(workdir, "--workdir")
     files.make_folder(workdir / "samples", "--workdir")
     with contextlib.closing(checkpoints.Store(workdir)) as store:
@@ -56,6 +58,8 @@ def _train(cfg, workdir, data_dir, store, stored, log):
     dataset = cfg.dataset
     bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
     split = _stored_split(stored, bank) if stored else _draw_split(dataset, bank)
+    training, heldout = split.indices(bank.names)
+    training = _large_enough(cfg, bank, training)
     info = {
         "config": cfg.to_dict(),
         "split": split._asdict(),
@@ -63,7 +67,6 @@ def _train(cfg, workdir, data_dir, store, stored, log):
     }
     files.write_json(workdir / "config.json", info["config"])
     files.write_json(workdir / "split.json", info["split"])
-    training, heldout = split.indices(bank.names)
     state = _initial_state(cfg, store, stored)
     _describe(cfg, bank, heldout, state)
 
@@ -103,6 +106,20 @@ def _stored_split(info, bank):
     return split
 
 
+def _large_enough(cfg, bank, classes):
+    """Those of the classes that a support can be drawn from."""
+    shots = cfg.inner.shots
+    allowed = episodes.large_enough(bank, classes, shots)
+    if not len(allowed):
+        raise BadInput(
+            f"--config.inner.shots={shots}: no class of {bank.dataset} has that many"
+        )
+    if len(allowed) < len(classes):
+        left_out = len(classes) - len(allowed)
+        say(f"{left_out} classes have fewer than {shots} images and are left out")
+    return allowed
+
+
 def _background(bank):
     """Grey level of the background in [0, 255]; a thousand images show that of all."""
     return float(images.background(bank.images[:: len(bank.images) // 1000 + 1]).mean())
@@ -138,25 +155,23 @@ def _describe(cfg, bank, heldout, state):
 
 
 @contextlib.contextmanager
-def _sources(cfg, bank, training, step):
+def _sources(cfg, bank, classes, step):
     """What episodes are drawn from, for one block of meta-steps after another."""
-    shots, run = cfg.inner.shots, cfg.run
-    allowed = episodes.large_enough(bank, training, shots)
-    if not len(allowed):
-        raise BadInput(
-            f"--config.inner.shots={shots}: no class of {bank.dataset} has that many"
-        )
-    if len(allowed) < len(training):
-        left_out = len(training) - len(allowed)
-        say(f"{left_out} classes have fewer than {shots} images and are left out")
+    run = cfg.run
     fits = episodes.fits(bank, jax.local_devices()[0])
     if run.bank == "device" or (run.bank == "auto" and fits):
-        yield itertools.repeat(episodes.put(bank, allowed))
+        yield itertools.repeat(episodes.put(bank, classes))
         return
     say(f"streaming episodes from the host: the bank has {bank.images.nbytes:,} bytes")
     starts = (start for start, _ in _blocks(run, step))
     with episodes.stream(
-        bank, allowed, run.seed, starts, run.log_every, cfg.outer.tasks, shots
+        bank,
+        classes,
+        run.seed,
+        starts,
+        size=run.log_every,
+        tasks=cfg.outer.tasks,
+        shots=cfg.inner.shots,
     ) as sources:
         yield sources
 

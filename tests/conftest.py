@@ -36,7 +36,7 @@ SHRINK = [
 ]
 
 
-def start_verb(name, *args):
+def start_verb(name, *args, **options):
     """Starts `python -m figr_jax.<name>`, as a user would."""
     return subprocess.Popen(
         [sys.executable, "-m", f"figr_jax.{name}", *map(str, args)],
@@ -44,6 +44,7 @@ def start_verb(name, *args):
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
+        **options,
     )
 
 

@@ -77,7 +77,7 @@ def folders(tmp_path):
         (["--support={}/broken"], "a.png: not a readable image"),
         ([], "either --support or --heldout"),
         (["--heldout=latin capital ligature i"], "did you mean"),
-        (["--heldout=zzz"], "All 50 are in its split.json"),
+        (["--heldout=zzz"], "all 50 are in its split.json"),
         (["--support="], "(empty): no such file or folder"),
         (["--support={}/broken", "--count=0"], "--count=0"),
     ],
@@ -131,13 +131,17 @@ def test_import_of_what_is_no_checkpoint(folders):
 @pytest.mark.parametrize(
     "args, expected",
     [
-        ([], "--dataset=: must be one of glyphs, mnist, omniglot, figr8"),
+        ([], "--dataset is missing: must be one of glyphs, mnist, omniglot, figr8"),
+        (["--dataset=folder:{}"], "no images in the folders of this folder; wanted"),
         (["--dataset=cats"], "--dataset=cats: must be one of glyphs, mnist"),
         (["--dataset=glyphs", "--image_size=33"], "--image_size=33: must be a power"),
         (["--dataset=glyphs", "--channels=2"], "--channels=2: must be 1 or 3"),
         (["--dataset=glyphs", "x"], "unexpected argument 'x'"),
         (["--dataset=folder:{}/none"], "none: no such folder"),
-        (["--dataset=figr8", "--manual_dir={}"], "Data.zip: no such file; it can be"),
+        (
+            ["--dataset=figr8", "--manual_dir={}"],
+            "holds neither Data.zip nor Data/ (the archive",
+        ),
         (["--dataset=tfds:cifar100"], "tfds build cifar100 --file_format=array_record"),
         (["--dataset=mnist", "--data_dir=/proc/d"], "--data_dir=/proc/d/mnist: cannot"),
     ],

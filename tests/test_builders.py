@@ -147,10 +147,16 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
         ({"../evil.png": png(0)}, "'../evil.png' would leave the folder"),
         ({"/Data/a/1.png": png(0)}, "'/Data/a/1.png' would leave the folder"),
         ({"Data\\..\\..\\a\\1.png": png(0)}, "would leave the folder"),
-        ({f"Data/a/{i}.png": png(i) for i in range(9)}, "1 class with 8 or more"),
-        ({f"Data/{i}/1.png": png(i) for i in range(9)}, "0 class with 8 or more"),
+        (
+            {f"Data/a/{i}.png": png(i) for i in range(9)},
+            "classes with 8 or more images: 1;",
+        ),
+        (
+            {f"Data/{i}/1.png": png(i) for i in range(9)},
+            "classes with 8 or more images: 0;",
+        ),
         ({f"Data/a/{i}.png": b"" for i in range(9)}, "9 of 9 images unreadable"),
-        ({"readme.txt": b""}, "0 class"),
+        ({"readme.txt": b""}, "images: 0;"),
     ],
 )
 def test_an_archive_that_will_not_do(figr8, tmp_path, files, expected):
@@ -168,6 +174,28 @@ def test_a_pointer_or_half_an_archive(figr8, tmp_path):
         (tmp_path / "Data.zip").write_bytes(data)
         with pytest.raises(BadInput, match=expected):
             datasets.prepare("figr8", tmp_path / "data", tmp_path)
+
+
+def test_a_class_may_be_called_data(figr8):
+    files = {f"FIGR-8/Data/{name}/{i}.png": png(i) for name in "ab" for i in range(8)}
+    files |= {f"FIGR-8/Data/Data/{i}.png": png(i) for i in range(8)}
+    files |= {"FIGR-8/Data/a/deeper/1.png": png(1), "FIGR-8/Data/1.png": png(1)}
+    builder = figr8(files)
+    assert builder.info.features["label"].names == ["a", "b", "Data"]
+    assert builder.info.splits["train"].num_examples == 24
+
+
+def test_archives_packed_in_other_ways(tmp_path):
+    for options in ({"compression": zipfile.ZIP_BZIP2}, {}):
+        path = tmp_path / "Data.zip"
+        with zipfile.ZipFile(path, "w", **options) as archive:
+            archive.writestr("Data\\a\\1.png", png(1))
+        if options:
+            with pytest.raises(BadInput, match="packed in a way that is not supported"):
+                sources.Zips([path])
+    source = sources.Zips([path])
+    assert source.names == ["Data/a/1.png"] == [source.name(0)]
+    assert source.read(0) == png(1)
 
 
 def test_bits_flipped_in_an_archive_are_found(figr8, tmp_path):
@@ -297,9 +325,56 @@ def test_a_folder_of_ones_own_is_prepared_anew_when_it_changes(tmp_path):
     assert len(new.images) == 9 and new.version != old.version
 
 
+def test_what_moves_between_classes_changes_the_version(tmp_path):
+    path = own_folder(tmp_path / "own")
+    name, data = f"folder:{path}", tmp_path / "data"
+    old = banks.load(name, 8, 1, data)
+    (path / "cat/3.png").rename(path / "dog/-.png")
+    new = banks.load(name, 8, 1, data)
+    np.testing.assert_array_equal(new.images, old.images)
+    assert new.version != old.version
+
+
+def test_a_changed_folder_that_will_not_do_keeps_what_was_prepared(tmp_path):
+    path = own_folder(tmp_path / "own")
+    name, data = f"folder:{path}", tmp_path / "data"
+    banks.load(name, 8, 1, data)
+    before = set(data.rglob("*.*"))
+    (path / "cat").rename(tmp_path / "cat")
+    with pytest.raises(BadInput, match="images: 1;"):
+        banks.load(name, 8, 1, data)
+    assert set(data.rglob("*.*")) == before
+    (tmp_path / "cat").rename(path / "cat")
+    (path / "cat/none.txt").symlink_to("nowhere")  # no image: of no concern
+    assert len(banks.load(name, 8, 1, data).images) == 8
+
+
+@pytest.mark.parametrize("bad", [" cat", "cat ", "two\nlines", "a\rb", " "])
+def test_class_names_that_a_line_cannot_hold(tmp_path, bad):
+    path = write_folder(own_folder(tmp_path / "own"), {f"{bad}/1.png": png(1)})
+    with pytest.raises(BadInput, match="a name must not be empty, begin or end"):
+        datasets.prepare(f"folder:{path}", tmp_path / "data")
+
+
+def test_a_name_that_is_not_utf8(tmp_path):
+    path = own_folder(tmp_path / "own")
+    (path / "cat/1.png").rename(path / "cat/\udcff.png")
+    with pytest.raises(BadInput, match="not a UTF-8 name"):
+        datasets.prepare(f"folder:{path}", tmp_path / "data")
+
+
+def test_names_are_the_same_at_every_size(tmp_path):
+    names = ["a, b", "Ünïcode 漢字", "100%", "x:y", "#1", "'q'", "tab\there"]
+    files = {f"{name}/{i}.png": png(i) for name in names for i in range(2)}
+    path = write_folder(tmp_path / "own", files)
+    first = banks.load(f"folder:{path}", 8, 1, tmp_path / "data")
+    second = banks.load(f"folder:{path}", 16, 1, tmp_path / "data")
+    assert first.names == second.names == tuple(sorted(names))
+
+
 def test_a_folder_with_one_class(tmp_path):
     path = write_folder(tmp_path / "own", {"cat/1.png": png(1), "2.png": png(2)})
-    with pytest.raises(BadInput, match="1 class"):
+    with pytest.raises(BadInput, match="own: classes with 1 or more images: 1;"):
         datasets.prepare(f"folder:{path}", tmp_path / "data")
     with pytest.raises(BadInput, match="no such folder"):
         datasets.prepare(f"folder:{path}/none", tmp_path / "data")
@@ -333,7 +408,7 @@ class Colours(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, count):
         for i in range(count):
             image = np.full((32, 32, 3), COLOURS[i % 3])
-            labels = {"label": i % 3, "coarse_label": 0}
+            labels = {"label": i % 3 if i < 8 else -1, "coarse_label": 0}
             data = encode(Image.fromarray(image))
             yield i, {"id": str(i), "image": io.BytesIO(data), **labels}
 
@@ -348,7 +423,7 @@ def prepared(tmp_path):
 def test_a_set_of_tfds_is_sorted_and_keeps_its_colours(tmp_path, prepared):
     bank = banks.load("tfds:colours", 8, 3, tmp_path)
     assert bank.names == ("red", "green", "blue") and bank.version == "3.0.2"
-    assert bank.class_start.tolist() == [0, 4, 8, 12]  # both splits
+    assert bank.class_start.tolist() == [1, 5, 9, 12]  # both splits, one not labelled
     for label, colour in enumerate(COLOURS):
         assert (bank.class_images(label) == colour).all()
 

@@ -1,5 +1,6 @@
 import collections
 import io
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -208,7 +209,7 @@ def test_rules_of_omniglot_and_names(rule, expected):
 @pytest.mark.parametrize(
     "rule, heldout, expected",
     [
-        ("random", 3, "holding out 3 of 3 classes leaves none"),
+        ("random", 3, "to hold out 3 of 3 classes leaves none"),
         ("alphabets", 1, "has no alphabets"),
         ("weak", 1, "has no alphabets"),
         ("classes:class 7", 1, "'class 7' is not in d"),
@@ -258,12 +259,13 @@ def replace(path, old, new):
         lambda folder: (folder / "images.npy").write_bytes(b""),
         lambda folder: (folder / "images.npy").unlink(),
         lambda folder: (folder / "classes.json").write_text("{"),
-        lambda folder: (folder / "classes.json").write_text('{"format": 2}'),
+        lambda folder: (folder / "classes.json").write_text('{"format": 3}'),
+        lambda folder: replace(folder / "classes.json", "class 1", "class 2"),
         lambda folder: replace(
             folder.parent / "metadata.json", '"skipped": 0', '"skipped": 1'
         ),
     ],
-    ids=["bit", "empty", "missing", "cut", "fields", "source"],
+    ids=["bit", "empty", "missing", "cut", "fields", "name", "source"],
 )
 def test_a_damaged_bank_is_built_anew(own_bank, tmp_path, damage, capsys):
     before = np.array(own_bank().images)
@@ -290,6 +292,27 @@ def test_damaged_records_are_told(own_bank, tmp_path, name, expected):
     file.write_text(file.read_text()[: -file.stat().st_size // 2])
     with pytest.raises(BadInput, match=expected):
         own_bank()
+
+
+@pytest.mark.parametrize("how", ["flip", "empty", "missing"])
+def test_records_that_cannot_be_read(own_bank, tmp_path, how):
+    own_bank()
+    (shard,) = tmp_path.glob("data/folder/*/1.0.0/*array_record*")
+    shutil.rmtree(shard.parent / "bank-8x1")
+    if how == "missing":
+        shard.unlink()
+    else:
+        data = bytearray(shard.read_bytes())
+        data[len(data) // 2] ^= 1
+        shard.write_bytes(data if how == "flip" else b"")
+    if how == "flip":  # perhaps where nothing lies
+        try:
+            own_bank()
+        except BadInput as error:
+            assert "its records cannot be read" in str(error)
+    else:
+        with pytest.raises(BadInput, match="its records cannot be read"):
+            own_bank()
 
 
 def test_an_interrupted_bank_is_built_anew(own_bank, tmp_path, monkeypatch):

@@ -1,12 +1,16 @@
 """The verb that prepares a data set, and what becomes of it when it is killed."""
 
 import json
+import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
-from conftest import run_verb, start_verb
+from conftest import ROOT, run_verb, start_verb
 from PIL import Image
 
 from figr_jax.data import bank as banks
@@ -14,14 +18,14 @@ from figr_jax.data import bank as banks
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """A folder of 30 classes of 8 to 240 images, 3,720 in all."""
+    """A folder of 40 classes of 8 to 320 images, 6,560 in all: enough for processes."""
     path = tmp_path_factory.mktemp("own") / "own"
     rng = np.random.default_rng(0)
-    for label in range(1, 31):
+    for label in range(1, 41):
         folder = path / f"class {label:02}"
         folder.mkdir(parents=True)
         for i in range(8 * label):
-            pixels = rng.integers(0, 256, (16, 16), np.uint8)
+            pixels = rng.integers(0, 256, (8, 8), np.uint8)
             Image.fromarray(pixels).save(folder / f"{i}.png")
     return path
 
@@ -29,17 +33,17 @@ def own(tmp_path_factory):
 def test_prepare_and_report(own, tmp_path):
     args = (f"--dataset=folder:{own}", f"--data_dir={tmp_path / 'data'}")
     said = run_verb("prepare", *args, "--image_size=8", f"--report={tmp_path}")
-    assert "3,720 images of 30 classes, 8 to 240 each" in said
+    assert "6,560 images of 40 classes, 8 to 320 each" in said
     counts = json.loads((tmp_path / "counts.json").read_text())
-    assert counts["images_per_class"]["median"] == 124
-    assert counts["counts"]["class 30"] == 240
-    assert counts["figure1_largest"] == "class 30"
-    # A sheet of 30 classes in rows of 12, and one of the first 120 of the largest.
+    assert counts["images_per_class"]["median"] == 164
+    assert counts["counts"]["class 40"] == 320
+    assert counts["figure1_largest"] == "class 40"
+    # A sheet of 40 classes in rows of 12, and one of the first 120 of the largest.
     figure = np.asarray(Image.open(tmp_path / "figure1.png"))
     assert figure.shape == (10 * 10, 2 * 12 * 10 + 16, 3)
     assert Image.open(tmp_path / "figure2.png").size == (640, 400)
     again = run_verb("prepare", *args, "--image_size=8")
-    assert "building" not in again and "3,720 images of 30 classes" in again
+    assert "building" not in again and "6,560 images of 40 classes" in again
 
 
 def left_of(folder):
@@ -55,15 +59,26 @@ def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
     whole = time.monotonic() - whole
     found = []
     for kill, share in enumerate(np.linspace(0.35, 0.95, 6)):
-        process = start_verb(*args)
+        process = start_verb(*args, start_new_session=True)
         time.sleep(share * whole)
-        process.send_signal((signal.SIGKILL, signal.SIGINT)[kill % 2])
-        process.communicate()
+        # SIGINT as a terminal sends it: to all processes.
+        if kill % 2:
+            os.killpg(process.pid, signal.SIGINT)
+            errors = process.communicate()[1]
+            finished = process.returncode == 0  # the machine was faster than before
+            assert finished or errors.endswith("error: stopped\n")
+            assert "Traceback" not in errors
+        else:
+            process.kill()
+            process.communicate()
+        wait_for_the_end(process.pid)
         found += left_of(tmp_path / "folder")
+        for done in tmp_path.glob("folder/*/1.0.0"):  # the next shall have work again
+            shutil.rmtree(done)
     assert found  # else no kill came while something was being written
     said = run_verb(*args)
     assert not left_of(tmp_path)
-    summary = "3,720 images of 30 classes"
+    summary = "6,560 images of 40 classes"
     assert summary in said and summary in reference
     name = f"folder:{own}"
     bank, same = (banks.load(name, 8, 1, tmp_path / d) for d in ("", "whole"))
@@ -71,10 +86,38 @@ def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
     assert bank.version == same.version
 
 
+def wait_for_the_end(group):
+    """Fails if processes of a group outlive the one that was killed."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("processes were left")
+
+
+UNGUARDED = """
+from figr_jax.data import bank
+bank.load("folder:{}", 8, 1, "{}")
+"""
+
+
+def test_a_script_without_a_guard_is_told_so(own, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED.format(own, tmp_path / "data"))
+    command = [sys.executable, script]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert done.returncode and "lacks `if __name__ == '__main__':`" in done.stderr
+
+
 def test_two_at_once_prepare_one(own, tmp_path):
     args = ("prepare", f"--dataset=folder:{own}", f"--data_dir={tmp_path}")
     both = [start_verb(*args, "--image_size=8") for _ in range(2)]
     said = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    assert sum("another process prepares it" in out for out, _ in said) == 1
+    assert sum("another process prepares it" in out for out, _ in said) >= 1
     assert not left_of(tmp_path)

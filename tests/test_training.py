@@ -178,8 +178,22 @@ def test_a_streamed_run_equals_one_with_the_bank_on_the_device(
     assert metrics(tmp_path)[-1] == metrics(whole[0])[-1]
 
 
-def test_classes_with_too_few_images_are_left_out(tmp_path, all_data, capsys):
-    cfg = shrink(load_config(CONFIGS[0].with_name("figr8.py")), meta_steps=1)
+def test_classes_with_too_few_images_are_never_drawn(tmp_path, capsys, supports):
+    names = [*["small"] * 3, *["large"] * 4, *["other"] * 4]
+    prepare_noise("figr8", names, tmp_path, per_class=1)
+    cfg = quick(meta_steps=2)
+    cfg.dataset.update(name="figr8", split="classes:other")
+    training.train(cfg, tmp_path / "run", tmp_path)
+    assert "1 classes have fewer than 4 images" in capsys.readouterr().out
+    bank = banks.load("figr8", 8, 1, tmp_path)
+    large = {image.tobytes() for image in bank.class_images(bank.names.index("large"))}
+    for support in supports:
+        assert {image.tobytes() for image in support} == large
+
+
+def test_too_many_shots_are_refused(tmp_path, all_data):
+    cfg = quick(meta_steps=1)
+    cfg.dataset.update(name="figr8", split="classes:class 00")
     cfg.inner.shots = 9
     with pytest.raises(BadInput, match="inner.shots=9: no class of figr8 has that"):
         training.train(cfg, tmp_path, all_data)

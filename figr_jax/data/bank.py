@@ -1,5 +1,6 @@
 """The bank: all images of a data set as one uint8 array, sorted by class."""
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -17,7 +18,7 @@ from figr_jax import files
 from figr_jax.data import datasets, images, parallel
 from figr_jax.errors import BadInput
 
-_FORMAT = 2  # of the files of a bank; one of another format is built anew
+_FORMAT = 3  # of the files of a bank; one of another format is built anew
 _CHUNK = 512  # images a process decodes at a time
 _BYTES = 2**24  # read at a time for a checksum
 
@@ -76,9 +77,10 @@ def load(dataset, image_size, channels, data_dir=None, manual_dir=None):
                 if fault:
                     _build(builder, folder, fault, image_size, channels)
     except OSError as error:
+        file = f"{error.filename}: " if error.filename else ""
         raise BadInput(
-            f"{data_dir or 'the folder of TFDS'}: {dataset} cannot be prepared there "
-            f"({error}); another folder can be given with --data_dir"
+            f"{dataset} cannot be prepared: {file}{error.strerror or error}; prepared "
+            f"data goes to {data_dir or 'the folder of TFDS'} (--data_dir)"
         ) from error
     classes = json.loads((folder / "classes.json").read_text())
     return Bank(
@@ -104,6 +106,8 @@ def _find_fault(folder, builder):
         classes = json.loads((folder / "classes.json").read_text())
         if classes["format"] != _FORMAT or classes["source"] != _digest(builder):
             return "it was built from other data"
+        if classes.pop("own_checksum") != _own_checksum(classes):
+            return "it is damaged: classes.json is not what was written"
         if classes["checksum"] != _checksum(folder / "images.npy"):
             return "it is damaged: images.npy is not what was written"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -119,6 +123,11 @@ def _digest(builder):
         if file.exists():
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _own_checksum(classes):
+    """CRC-32 of what `classes.json` holds beside it."""
+    return zlib.crc32(json.dumps(classes, sort_keys=True).encode())
 
 
 def _checksum(file):
@@ -150,14 +159,29 @@ class _Decode:
         """The records, as TFDS stores them: its decoders differ in what they give."""
         import tensorflow_datasets as tfds  # slow to import, and seldom needed
 
-        builder = tfds.builder_from_directory(self._directory)
         decoders = {self._image: tfds.decode.SkipDecoding()}
-        return builder.as_data_source(split=self._split, decoders=decoders)
+        with self._told():
+            builder = tfds.builder_from_directory(self._directory)
+            records = builder.as_data_source(split=self._split, decoders=decoders)
+            len(records)  # opens the files
+        return records
+
+    @contextlib.contextmanager
+    def _told(self):
+        """Makes one error of all that TFDS and array_record raise for bad files."""
+        try:
+            yield
+        except Exception as error:
+            raise BadInput(
+                f"{self._directory}: its records cannot be read "
+                f"({' '.join(str(error).split())}); remove the folder and prepare anew"
+            ) from error
 
     def __call__(self, rows):
         if self._records is None:  # once a process
             self._records, self._file = self.read(), os.open(self._path, os.O_WRONLY)
-        records = self._records.__getitems__(list(rows))
+        with self._told():
+            records = self._records.__getitems__(list(rows))
         pixels = [
             self._decode(row, record[self._image])
             for row, record in zip(rows, records, strict=True)
@@ -205,7 +229,9 @@ def _build(builder, folder, fault, image_size, channels):
     decode = _Decode(builder, image_size, channels)
     count = len(decode.read())
     shape = (count, image_size, image_size, channels)
-    files.check_space(folder.parent, int(np.prod(shape)), f"a bank of {builder.name}")
+    copies = 1 if builder.info.disable_shuffling else 2  # one more, to sort them
+    needed = copies * int(np.prod(shape))
+    files.check_space(folder.parent, needed, f"a bank of {builder.name}")
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".bank-", dir=folder.parent))
     try:
         # The inner folder has the user's usual permissions; that of mkdtemp is private.
@@ -218,7 +244,9 @@ def _build(builder, folder, fault, image_size, channels):
         if (np.diff(labels) < 0).any():
             _sort(new / "images.npy", labels)
         names = builder.info.features[_keys(builder)[1]].names
-        if not 0 <= labels.min() <= labels.max() < len(names):
+        if (labels < 0).any():
+            print(f"{np.sum(labels < 0):,} images have no label and are left out")
+        if labels.max() >= len(names):
             raise BadInput(
                 f"{builder.data_dir}: damaged: labels up to {labels.max()}, but "
                 f"{len(names)} class names; remove the folder and prepare anew"
@@ -232,6 +260,7 @@ def _build(builder, folder, fault, image_size, channels):
             "names": names,
             "attributes": (builder.info.metadata or {}).get("attributes", {}),
         }
+        classes["own_checksum"] = _own_checksum(classes)
         files.write_json(new / "classes.json", classes)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
@@ -247,9 +276,10 @@ def _sort(file, labels):
     """Sorts the images of a file by class, a chunk at a time."""
     old = np.load(file, mmap_mode="r")
     order = np.argsort(labels, kind="stable")
-    sorted_file = file.with_name("sorted.npy")
-    new = np.lib.format.open_memmap(sorted_file, "w+", np.uint8, old.shape)
-    for rows in parallel.cut(len(order), _CHUNK):
-        new[rows.start : rows.stop] = old[order[rows.start : rows.stop]]
-    new.flush()
-    sorted_file.replace(file)
+    copy = file.with_name("sorted.npy")
+    with open(copy, "wb") as new:
+        with open(file, "rb") as header:
+            new.write(header.read(old.offset))
+        for rows in parallel.cut(len(order), _CHUNK):
+            new.write(old[order[rows.start : rows.stop]].tobytes())
+    copy.replace(file)

@@ -2,12 +2,14 @@
 
 import contextlib
 import importlib
+import multiprocessing
+import pathlib
 import shutil
 
 from google.protobuf import json_format
 
 from figr_jax import files
-from figr_jax.errors import BadInput
+from figr_jax.errors import BadInput, FailedWork
 
 # Builders import tensorflow-datasets, which is slow: each is imported when needed.
 _BUILDERS = {
@@ -27,6 +29,14 @@ def is_name(name):
     """Whether `name` may be that of a data set."""
     kind, _, rest = name.partition(":")
     return name.partition("/")[0] in _BUILDERS or (kind in ("folder", "tfds") and rest)
+
+
+def resolve(name):
+    """The name that means the same from every working directory."""
+    kind, _, rest = name.partition(":")
+    if kind != "folder":
+        return name
+    return f"folder:{pathlib.Path(rest).expanduser().resolve()}"
 
 
 def prepare(name, data_dir=None, manual_dir=None, reserve=0):
@@ -58,15 +68,30 @@ def prepare(name, data_dir=None, manual_dir=None, reserve=0):
     with lock(builder):
         if _is_ready(builder):  # another process has just prepared it
             return _builder(name, data_dir)
-        shutil.rmtree(folder, ignore_errors=True)  # its original has changed
         # What a killed process left; under the lock, none is being written.
         for old in folder.parent.glob(f"incomplete.*_{folder.name}"):
             shutil.rmtree(old, ignore_errors=True)
-        builder = _builder(name, data_dir)  # which has nothing of the old one
-        builder.manual_dir, builder.reserve = manual_dir, reserve
-        print(f"preparing {builder.info.full_name}, once", flush=True)
-        builder.download_and_prepare()
+        with _set_aside(folder):
+            builder = _builder(name, data_dir)  # which has nothing of the old one
+            builder.manual_dir, builder.reserve = manual_dir, reserve
+            print(f"preparing {builder.info.full_name}, once", flush=True)
+            builder.download_and_prepare()
     return builder
+
+
+@contextlib.contextmanager
+def _set_aside(folder):
+    """Moves a folder whose original has changed away; back, if the new one fails."""
+    aside = folder.with_name(f"incomplete.before_{folder.name}")
+    if folder.exists():
+        folder.rename(aside)
+    try:
+        yield
+    except BaseException:
+        if aside.exists():
+            aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def edition(builder):
@@ -76,7 +101,17 @@ def edition(builder):
 
 @contextlib.contextmanager
 def lock(builder):
-    """Holds a data set's folder against other processes; waits for them if need be."""
+    """Holds a data set's folder against other processes; waits for them if need be.
+
+    Raises:
+      FailedWork: in a script that a process started to help runs once more.
+    """
+    # As multiprocessing itself finds out; it would wait for its parent for ever.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise FailedWork(
+            f"to prepare {builder.name} takes processes: the script that does lacks "
+            "`if __name__ == '__main__':`, or run python -m figr_jax.prepare before it"
+        )
     folder = files.make_folder(builder.data_path.parent, "--data_dir")
     with files.lock(folder / ".lock", f"{builder.name}: another process prepares it"):
         yield

@@ -139,10 +139,18 @@ def gather(bank, classes, seed, steps, tasks, shots):
     Returns:
       `[meta-steps, tasks, shots, H, W, C]` uint8.
     """
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    with jax.default_device(_host()):
         start = jnp.asarray(bank.class_start, jnp.int32)
         chosen = _draw_steps(seed, np.asarray(steps), start, classes, tasks, shots)
     return bank.images[np.asarray(chosen)]
+
+
+def _host():
+    """The CPU as a device of jax; None, which is the default device, if it has none."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS may leave it out
+        return None
 
 
 @functools.partial(jax.jit, static_argnames="shots")

@@ -5,6 +5,7 @@ Nothing of jax is imported: the processes that decode a data set start without i
 
 import os
 import pathlib
+import struct
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,7 +14,13 @@ from figr_jax.errors import BadInput
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 # What Pillow raises for files that it cannot decode.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 def is_size(image_size):
@@ -48,7 +55,8 @@ def decode(file, channels):
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):
             # 16-bit grey, which Pillow would clip to 8 bits instead of scaling it.
-            image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+            grey = (np.asarray(image) / 257).round().clip(0, 255)
+            image = Image.fromarray(grey.astype(np.uint8))
         if image.has_transparency_data:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")

@@ -1,10 +1,9 @@
 """Many images, several processes: work in order, with a progress bar."""
 
-import collections
-import concurrent.futures
 import multiprocessing
 import os
-import threading
+import signal
+from multiprocessing import resource_tracker
 
 import tqdm
 
@@ -12,23 +11,7 @@ from figr_jax.errors import FailedWork
 
 _FEW = 5_000  # images: below, starting processes takes longer than the work
 _MOST = 16  # processes; each takes some 150 MB
-
-_work = None  # what this worker process does, set once when it starts
-
-
-def _start(work):
-    global _work
-    _work = work
-
-    def end_with_parent():
-        multiprocessing.parent_process().join()
-        os._exit(1)  # else it would wait for work for ever, were the parent killed
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def _call(rows):
-    return _work(rows)
+_AHEAD = 2  # chunks that a process has been given
 
 
 def run(work, chunks, what):
@@ -47,40 +30,23 @@ def run(work, chunks, what):
       Whatever `work` raises.
     """
     total = sum(map(len, chunks))
-    workers = min(_count_cores(), len(chunks), _MOST)
+    workers = 1 if total < _FEW else min(_count_cores(), len(chunks), _MOST)
+    results = map(work, chunks) if workers == 1 else _share(work, chunks, workers)
     with tqdm.tqdm(total=total, desc=what, unit=" images") as bar:
-        if total < _FEW or workers == 1:
-            for rows in chunks:
-                result = work(rows)
+        try:
+            for rows, result in zip(chunks, results, strict=True):
                 bar.update(len(rows))
                 yield result
-            return
-        # Not by fork: this process may run threads of jax, and a fork of them hangs.
-        pool = concurrent.futures.ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), _start, (work,)
-        )
-        waiting = collections.deque()
-
-        def take():
-            rows, future = waiting.popleft()
-            result = future.result()
-            bar.update(len(rows))
-            return result
-
-        try:
-            for rows in chunks:
-                waiting.append((rows, pool.submit(_call, rows)))
-                if len(waiting) > 2 * workers:
-                    yield take()
-            while waiting:
-                yield take()
-        except concurrent.futures.process.BrokenProcessPool as error:
+        except (EOFError, ConnectionError) as error:
             raise FailedWork(
-                f"{what}: a worker process ended; there may be too little memory, or, "
-                "in a script of one's own, no `if __name__ == '__main__':`"
+                f"{what}: a process ended; there may be too little memory, or, in a "
+                "script of one's own, no `if __name__ == '__main__':`"
             ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+
+def cut(count, size):
+    """Cuts `range(count)` into ranges of `size`, the last one shorter."""
+    return [range(i, min(i + size, count)) for i in range(0, count, size)]
 
 
 def _count_cores():
@@ -90,6 +56,60 @@ def _count_cores():
     return os.cpu_count()
 
 
-def cut(count, size):
-    """Cuts `range(count)` into ranges of `size`, the last one shorter."""
-    return [range(i, min(i + size, count)) for i in range(0, count, size)]
+def _share(work, chunks, workers):
+    """Yields `work(rows)` for each chunk, dealt out to processes in turn.
+
+    Pipes and nothing else: a process whose other side is gone ends, or is missed, at
+    once, whoever was killed, and nothing has to be cleaned up after it.
+    """
+    # Not by fork: this process may run threads of jax, and a fork of them hangs.
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = [], []
+    try:
+        # A Ctrl-C in a terminal goes to all processes: it is for this one to answer.
+        # The tracker that multiprocessing starts first of all would lift the mask.
+        resource_tracker.ensure_running()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for _ in range(workers):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(theirs,), daemon=True)
+                process.start()
+                theirs.close()
+                pipes.append(ours)
+                processes.append(process)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for pipe in pipes:
+            pipe.send(work)
+        ahead = _AHEAD * workers
+        for number, rows in enumerate(chunks[:ahead]):
+            pipes[number % workers].send(rows)
+        for number in range(len(chunks)):
+            pipe = pipes[number % workers]
+            error, result = pipe.recv()
+            if error:
+                raise error
+            if number + ahead < len(chunks):
+                pipe.send(chunks[number + ahead])
+            yield result
+    finally:
+        for pipe, process in zip(pipes, processes, strict=True):
+            pipe.close()
+            process.terminate()
+            process.join()
+
+
+def _serve(pipe):
+    """What a process does: one chunk after another, until the pipe is closed."""
+    try:
+        work = pipe.recv()
+        while True:
+            rows = pipe.recv()
+            try:
+                answer = None, work(rows)
+            except Exception as error:  # raised in the other process
+                answer = error, None
+            pipe.send(answer)
+    except (EOFError, ConnectionError):
+        pass

@@ -86,9 +86,10 @@ def choose(bank, rule, heldout, seed):
     split = Split(bank.dataset, bank.version, chosen)
     training, _ = split.indices(bank.names)
     if not len(training):
+        asked = heldout if kind == "random" else len(chosen)
         raise BadInput(
-            f"{bank.dataset}: holding out {len(chosen)} of {len(bank.names)} classes "
-            "leaves none to train on (--config.dataset.heldout, --config.dataset.split)"
+            f"{bank.dataset}: to hold out {asked} of {len(bank.names)} classes leaves "
+            "none to train on (--config.dataset.heldout, --config.dataset.split)"
         )
     return split
 

@@ -73,7 +73,7 @@ def group(classes, ids, source, shown=None):
 
 
 class _Check:
-    """Reads and decodes images: which are sound, and a checksum of each."""
+    """Reads and decodes images: which are sound, and a checksum of their pixels."""
 
     def __init__(self, collection, size):
         self._items, self._source, self._size = *collection[2:4], size
@@ -86,8 +86,7 @@ class _Check:
                 data = self._source.read(item)
                 if data.startswith(sources.POINTER):
                     raise sources.pointer_error(self._source.name(item))
-                self._decode(data)
-                checksums[row - rows.start] = zlib.crc32(data)
+                checksums[row - rows.start] = zlib.crc32(self._decode(data))
             except BadInput:
                 raise
             except Exception as error:  # Pillow has no one class for damaged files
@@ -106,6 +105,7 @@ class _Check:
         if self._size and (height, width) != self._size:
             wanted = "x".join(map(str, self._size[::-1]))
             raise ValueError(f"{width}x{height} pixels, wanted are {wanted}")
+        return image  # not the file: encoders differ in what they make of it
 
 
 class _Write:
@@ -120,7 +120,10 @@ class _Write:
         )
 
     def __call__(self, rows):
-        self._writer.write(self._examples(rows), self._paths[rows.start // _SHARD])
+        try:
+            self._writer.write(self._examples(rows), self._paths[rows.start // _SHARD])
+        except RuntimeError as error:  # what array_record makes of a full disk
+            raise OSError(str(error)) from error
 
     def _examples(self, rows):
         for row in rows:
@@ -149,6 +152,24 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
     def __init__(self, *, file_format="array_record", **kwargs):
         """Sets a file format that, unlike the usual one, needs no TensorFlow."""
         super().__init__(file_format=file_format, **kwargs)
+
+    @property
+    def title(self):
+        """What messages call the data set."""
+        return self.name
+
+    @property
+    def is_stale(self):
+        """Whether the original has changed since it was prepared."""
+        return False
+
+    @property
+    def edition(self):
+        """The version, with a digest of class names and pixels."""
+        return f"{self.version}+{self.info.metadata['content'][:8]}"
+
+    def _log_download_bytes(self):
+        """TFDS would say that all sizes are unknown."""
 
     def _collect(self, dl_manager) -> Collection:
         """Where the images are.
@@ -183,11 +204,13 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
         files.check_space(
             self.data_dir_root,
             int(sizes.sum()) + len(sizes) * (_RECORD_BYTES + self.reserve),
-            f"preparing the {len(sizes):,} images of {self.name}",
+            f"preparing the {len(sizes):,} images of {self.title}",
         )
         checksums, skipped = self._check(collection)
         collection, stays, dropped = self._keep(collection, skipped)
+        _check_names(collection.names)
         content = hashlib.sha256("\n".join(collection.names).encode())
+        content.update(collection.labels.astype("<i8").tobytes())
         content.update(checksums[stays].astype("<u4").tobytes())
         self.info.metadata.update(
             content=content.hexdigest(),
@@ -216,8 +239,8 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
             said = f"{len(skipped):,} of {n:,} images unreadable, first {skipped[0][1]}"
             if len(skipped) > MAX_SKIPPED * n:
                 raise BadInput(
-                    f"{self.name}: {said}; more than {MAX_SKIPPED:.0%} is too many: is "
-                    "the archive whole?"
+                    f"{self.title}: {said}; more than {MAX_SKIPPED:.0%} is too many: "
+                    "is the archive whole?"
                 )
             print(f"skipped, and listed in skipped.txt: {said}", flush=True)
         return np.concatenate(checksums), skipped
@@ -246,8 +269,8 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
             print(f"{len(dropped):,} of {len(names):,} classes dropped: {least}")
         if len(kept.names) < 2:
             raise BadInput(
-                f"{self.name}: {len(kept.names)} class with {self.MIN_IMAGES} or more "
-                "images; at least 2 are needed, one to train on and one to hold out"
+                f"{self.title}: classes with {self.MIN_IMAGES} or more images: "
+                f"{len(kept.names)}; 2 are needed, one to train on, one to hold out"
             )
         return kept, stays, dropped
 
@@ -268,3 +291,13 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
             filename_template=template,
         )
         self.info.set_splits(tfds.core.SplitDict([split]))
+
+
+def _check_names(names):
+    """TFDS writes names one a line, and reads them without outer blanks."""
+    for name in names:
+        if not name or name != name.strip() or len(name.splitlines()) > 1:
+            raise BadInput(
+                f"class {name!r}: a name must not be empty, begin or end with a blank, "
+                "or have several lines; rename it"
+            )

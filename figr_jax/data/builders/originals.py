@@ -26,9 +26,12 @@ def find(urls, manual_dir, dl_manager):
         paths = [pathlib.Path(manual_dir, name) for name in urls]
         for path, url in zip(paths, urls.values(), strict=True):
             if not path.is_file():
-                raise BadInput(f"{path}: no such file; it can be had from {url}")
+                raise BadInput(
+                    f"{path}: no such file; --manual_dir is the folder that holds "
+                    f"{' and '.join(urls)}, packed as they come from {url}"
+                )
         return paths
-    print(f"downloading {', '.join(urls)}", flush=True)
+    print(f"downloading {', '.join(urls)} (offline: see --manual_dir)", flush=True)
     try:
         return [pathlib.Path(dl_manager.download(url)) for url in urls.values()]
     except Exception as error:  # whatever the network raised

@@ -1,6 +1,7 @@
 """Where encoded images lie: in zip archives, in a folder, in an array."""
 
 import functools
+import hashlib
 import io
 import os
 import pathlib
@@ -18,6 +19,7 @@ from figr_jax.errors import BadInput
 POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 _HEADER = struct.Struct("<4s5H3I2H")  # the local header of a zip member
+_ENCRYPTED = 0x1  # flag of a member
 _UTF8 = 0x800  # flag of a member whose name is not in the old code page
 
 
@@ -32,16 +34,18 @@ class Zips:
         """Lists the images of the archives at `paths`; `names` are theirs.
 
         Raises:
-          BadInput: if one is no whole archive, or has a member outside of itself.
+          BadInput: if one is no whole archive, has a member outside of itself, or is
+            encrypted or packed in a way that is not supported.
         """
         self._paths = [str(path) for path in paths]
         self.names, rows = [], []
         for number, path in enumerate(self._paths):
             for info in _list_members(path):
-                refuse_to_leave(path, info.filename)
-                if is_image(info.filename):
-                    self.names.append(info.filename)
-                    rows.append(_row(number, info))
+                name = _slashes(info.filename)
+                refuse_to_leave(path, name)
+                if is_image(name):
+                    self.names.append(name)
+                    rows.append(_row(number, path, info))
         self._rows = np.array(rows, np.int64).reshape(-1, 6)
 
     def __getstate__(self):
@@ -70,8 +74,6 @@ class Zips:
                 data = zlib.decompressobj(-15).decompress(data, size + 1)
             except zlib.error as error:
                 raise OSError(f"damaged in the archive ({error})") from error
-        elif method != zipfile.ZIP_STORED:
-            raise OSError(f"packed by method {method}, which is not supported")
         if len(data) != size or zlib.crc32(data) != checksum:
             raise OSError("damaged in the archive")
         return data
@@ -91,11 +93,9 @@ class Zips:
             raise OSError("damaged in the archive (no header)")
         _, _, flags, *_, name_size, extra_size = _HEADER.unpack(header)
         name = os.pread(file, name_size, offset + _HEADER.size)
+        name = name.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
         start = offset + _HEADER.size + name_size + extra_size
-        return (
-            name.decode("utf-8" if flags & _UTF8 else "cp437", "replace"),
-            os.pread(file, packed, start),
-        )
+        return _slashes(name), os.pread(file, packed, start)
 
 
 def pointer_error(path):
@@ -119,7 +119,17 @@ def _list_members(path):
         ) from error
 
 
-def _row(number, info):
+def _slashes(name):
+    return name.replace("\\", "/")  # which some programs on Windows write
+
+
+def _row(number, path, info):
+    packing = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+    if info.flag_bits & _ENCRYPTED or info.compress_type not in packing:
+        raise BadInput(
+            f"{path}: {info.filename!r} is encrypted, or packed in a way that is not "
+            "supported; pack it anew, as an ordinary zip archive"
+        )
     return (
         number,
         info.header_offset,
@@ -132,7 +142,7 @@ def _row(number, info):
 
 def refuse_to_leave(path, name):
     """Raises BadInput if member `name` of the archive at `path` lies outside of it."""
-    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
+    if name.startswith("/") or ".." in name.split("/"):
         raise BadInput(f"{path}: its member {name!r} would leave the folder: refused")
 
 
@@ -140,17 +150,26 @@ class Folder:
     """Image files in the folders of a folder."""
 
     def __init__(self, root):
-        """Lists `root`/<class>/<image>; `names` are these paths without `root`."""
+        """Lists `root`/<class>/<image>; `names` are these paths without `root`.
+
+        `digest` is one of names, sizes and times of change, which takes no reading.
+
+        Raises:
+          BadInput: if a name is not UTF-8.
+        """
         self._root = pathlib.Path(root)
-        self.names, sizes = [], []
+        self.names, sizes, digest = [], [], hashlib.sha256()
         for inside in sorted(self._root.iterdir()):
-            if inside.is_dir() and not inside.name.startswith("."):
-                with os.scandir(inside) as entries:
-                    for entry in entries:
-                        if is_image(entry.name) and entry.is_file():
-                            self.names.append(f"{inside.name}/{entry.name}")
-                            sizes.append(entry.stat().st_size)
-        self.sizes = np.array(sizes, np.int64)
+            if not inside.is_dir() or inside.name.startswith("."):
+                continue
+            for file in sorted(inside.iterdir()):
+                if is_image(file.name) and file.is_file():
+                    name, stat = f"{inside.name}/{file.name}", file.stat()
+                    self.names.append(name)
+                    sizes.append(stat.st_size)
+                    line = f"{name}/{stat.st_size}/{stat.st_mtime_ns}"
+                    digest.update(_encode(line))
+        self.sizes, self.digest = np.array(sizes, np.int64), digest.hexdigest()
 
     def read(self, item):
         """The content of a file; OSError if it cannot be read."""
@@ -159,6 +178,13 @@ class Folder:
     def name(self, item):
         """Its path below the root."""
         return self.names[item]
+
+
+def _encode(text):
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(f"{text!r}: not a UTF-8 name; rename it") from error
 
 
 class Array:

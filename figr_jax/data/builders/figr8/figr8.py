@@ -2,10 +2,12 @@
 
 import collections
 import pathlib
+import unicodedata
 
 import tensorflow_datasets as tfds
 
 from figr_jax.data.builders import base, originals, sources
+from figr_jax.errors import BadInput
 
 _URL = (
     "https://drive.google.com/uc?export=download&id=10dF30Qqi9RdIUmET9fBhyeRN0hJmq7pO"
@@ -17,8 +19,8 @@ class Figr8(base.ImageClasses, skip_registration=True):
     """Builder of FIGR-8, from `Data.zip` or an unpacked `Data/`.
 
     A class is the folder `<class>` of `Data/<class>/<id>-<size>.png`. Folders whose
-    names differ in case or outer blanks only are one class: they hold different images
-    of one concept.
+    names differ only in case (as Unicode folds it), in outer blanks or in how accents
+    are encoded are one class: they hold different images of one concept.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -50,18 +52,28 @@ class Figr8(base.ImageClasses, skip_registration=True):
 
     def _open(self, dl_manager):
         if self.manual_dir:
-            folder = pathlib.Path(self.manual_dir, _FOLDER)
+            archive, folder = (
+                pathlib.Path(self.manual_dir, name) for name in (_ARCHIVE, _FOLDER)
+            )
             if folder.is_dir():
                 return sources.Folder(folder)
+            if not archive.is_file():
+                raise BadInput(
+                    f"{self.manual_dir}: holds neither {_ARCHIVE} nor {_FOLDER}/ (the "
+                    f"archive is at {_URL})"
+                )
         return sources.Zips(
             originals.find({_ARCHIVE: _URL}, self.manual_dir, dl_manager)
         )
 
 
 def _class_folder(name):
-    parts = name.rsplit("/", 2)
-    return parts[-2] if len(parts) > 1 and parts[-2] != _FOLDER else None
+    """`Data/bird/1-200.png`, also below other folders, is of `bird`; else None."""
+    folders = name.split("/")[:-1]
+    if _FOLDER in folders:
+        folders = folders[folders.index(_FOLDER) + 1 :]
+    return folders[0] if len(folders) == 1 and folders[0].strip() else None
 
 
 def _fold(folder):
-    return folder.strip().casefold()
+    return unicodedata.normalize("NFC", folder.strip()).casefold()

@@ -37,25 +37,22 @@ class Folder(base.ImageClasses, skip_registration=True):
 
     def _collect(self, dl_manager):
         del dl_manager  # Nothing to download.
-        self.info.metadata["listing"] = self._list()
         source = sources.Folder(self._path)
+        if not source.names:
+            raise BadInput(
+                f"{self.title}: no images in the folders of this folder; wanted are "
+                "PATH/<class>/<image>"
+            )
+        self.info.metadata["listing"] = source.digest
         classes = [name.split("/")[0] for name in source.names]
         return base.group(classes, source.names, source)
 
     @property
-    def is_stale(self):
-        """Whether the folder has changed since it was prepared."""
-        return self.info.metadata.get("listing") != self._list()
+    def title(self):
+        """What messages call the data set."""
+        return f"folder:{self._path}"
 
     @property
-    def edition(self):
-        """The version with a digest of names and images: the folder may change."""
-        return f"{self.version}+{self.info.metadata['content'][:8]}"
-
-    def _list(self):
-        """A digest of names, sizes and times of change, which takes no reading."""
-        digest = hashlib.sha256()
-        for path in sorted(self._path.glob("*/*")):
-            stat = path.stat()
-            digest.update(f"{path}/{stat.st_size}/{stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+    def is_stale(self):
+        """Whether the folder has changed since it was prepared."""
+        return self.info.metadata.get("listing") != sources.Folder(self._path).digest

@@ -30,7 +30,7 @@ def read_idx(path, shape):
     try:
         with gzip.open(path) as file:
             data = file.read()
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise BadInput(f"{path}: not a whole gzip file ({error})") from error
     header = b"\0\0\x08" + bytes([len(shape)]) + np.array(shape, ">u4").tobytes()
     if not data.startswith(header) or len(data) != len(header) + np.prod(shape):
