@@ -73,7 +73,8 @@ def prepare_noise(name, names, data_dir, per_class=8, **attributes):
         "_collect": collect,
         "_info": info,
     }
-    make = type("Noise", (base.ImageClasses,), {"name": name, **members, **attributes})
+    members |= {"name": name, **attributes}
+    make = type("Noise", (base.ImageClasses,), members, skip_registration=True)
     make(data_dir=data_dir).download_and_prepare()
 
 
