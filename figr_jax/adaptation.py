@@ -79,7 +79,14 @@ def init_state(slow, inner):
       slow: `GanParams`; the fast parameters begin as these.
       inner: `Inner`; its optimizer's states begin fresh.
     """
-    return InnerState(slow, GanParams(*(inner.optimizer.init(p) for p in slow)))
+    # Inside a shard_map a fresh state is the same on every device and inner steps make
+    # it differ, but a scan wants the type of what it carries to stay: a zero of a
+    # parameter, which may differ already, carries that over.
+    zero = jax.tree.leaves(slow)[0].ravel()[0] * 0
+    optimizer = GanParams(*(inner.optimizer.init(p) for p in slow))
+    return InnerState(
+        slow, jax.tree.map(lambda x: x + zero.astype(x.dtype), optimizer)
+    )
 
 
 def _update(inner, gradient, optimizer_state, params):

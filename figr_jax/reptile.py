@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
-from jax import lax
+from jax import flatten_util, lax
 from jax import numpy as jnp
 
 from figr_jax import adaptation
@@ -46,43 +46,66 @@ def init(networks, key, optimizer):
     return ReptileState(jnp.zeros((), jnp.int32), slow, optimizer.init(slow))
 
 
-def meta_step(networks, state, supports, key, inner, optimizer):
+def task_numbers(tasks, axis=None):
+    """Numbers of this device's `tasks` tasks among those of a meta-step."""
+    first = lax.axis_index(axis) * tasks if axis else 0
+    return first + jnp.arange(tasks)
+
+
+def _mean(tree):
+    return jax.tree.map(jnp.mean, tree)
+
+
+def meta_step(networks, state, supports, key, inner, optimizer, axis=None):
     """Adapts to each task, then moves the slow parameters (algorithm 2).
+
+    Inside a `jax.shard_map` over `axis` each device adapts to its own tasks, and one
+    all-reduce averages what they found; nothing else crosses devices.
 
     Args:
       networks: `Networks`.
       state: `ReptileState`.
-      supports: `[tasks, shots, H, W, C]` float32 in [-1, 1].
-      key: PRNG key of this meta-step; each task folds in its index.
+      supports: `[tasks, shots, H, W, C]` float32 in [-1, 1], of this device.
+      key: PRNG key of this meta-step; each task folds in its number.
       inner: `adaptation.Inner`.
       optimizer: optax transform on the pseudo-gradient, both networks in one pytree.
+      axis: name of the mesh axis that the tasks are sharded over, if they are.
 
     Returns:
       The next `ReptileState` and a `Record`.
     """
-    tasks = supports.shape[0]
-    keys = jax.vmap(lambda task: jax.random.fold_in(key, task))(jnp.arange(tasks))
+    numbers = task_numbers(supports.shape[0], axis)
+    keys = jax.vmap(lambda task: jax.random.fold_in(key, task))(numbers)
+    start = state.slow
+    if axis:
+        # Else the gradients inside would be summed over devices, each inner step.
+        start = lax.pcast(start, axis, to="varying")
 
     # One task after another: memory stays that of one, and the convolutions stay plain
     # ones (under vmap, XLA's would become grouped convolutions).
     def add_task(total, episode):
         support, task_key = episode
-        fast, trace = adaptation.adapt(networks, state.slow, support, task_key, inner)
-        difference = jax.tree.map(jnp.subtract, state.slow, fast)
+        fast, trace = adaptation.adapt(networks, start, support, task_key, inner)
+        difference = jax.tree.map(jnp.subtract, start, fast)
         return jax.tree.map(jnp.add, total, difference), trace
 
-    zeros = jax.tree.map(jnp.zeros_like, state.slow)
+    zeros = jax.tree.map(lambda x: x * 0, start)
     total, traces = lax.scan(add_task, zeros, (supports, keys))
-    pseudo_gradient = jax.tree.map(lambda x: x / tasks, total)
+    found = jax.tree.map(lambda x: x / len(numbers), total), _mean(traces)
+    if axis:
+        # As one vector: a leaf each would be an all-reduce each.
+        flat, unravel = flatten_util.ravel_pytree(found)
+        found = unravel(lax.pmean(flat, axis))
+    pseudo_gradient, trace = found
 
     updates, optimizer_state = optimizer.update(
         pseudo_gradient, state.optimizer, state.slow
     )
     slow = optax.apply_updates(state.slow, updates)
     record = Record(
-        critic_loss=traces.critic_loss.mean(),
-        generator_loss=traces.generator_loss.mean(),
-        gradient_penalty=traces.gradient_penalty.mean(),
+        critic_loss=trace.critic_loss,
+        generator_loss=trace.generator_loss,
+        gradient_penalty=trace.gradient_penalty,
         pseudo_gradient_norm=optax.tree.norm(pseudo_gradient),
         update_norm=optax.tree.norm(updates),
         slow_norm=optax.tree.norm(slow),
