@@ -84,9 +84,7 @@ def init_state(slow, inner):
     # parameter, which may differ already, carries that over.
     zero = jax.tree.leaves(slow)[0].ravel()[0] * 0
     optimizer = GanParams(*(inner.optimizer.init(p) for p in slow))
-    return InnerState(
-        slow, jax.tree.map(lambda x: x + zero.astype(x.dtype), optimizer)
-    )
+    return InnerState(slow, jax.tree.map(lambda x: x + zero.astype(x.dtype), optimizer))
 
 
 def _update(inner, gradient, optimizer_state, params):

@@ -14,6 +14,8 @@ from jax import numpy as jnp
 from figr_jax import adaptation
 from figr_jax.networks import GanParams
 
+AXIS = "task"  # of the mesh of devices that share the tasks of a meta-step
+
 
 class ReptileState(NamedTuple):
     """All that meta-training carries from one meta-step to the next."""
@@ -59,7 +61,7 @@ def _mean(tree):
 def meta_step(networks, state, supports, key, inner, optimizer, axis=None):
     """Adapts to each task, then moves the slow parameters (algorithm 2).
 
-    Inside a `jax.shard_map` over `axis` each device adapts to its own tasks, and one
+    Inside a `jax.shard_map` over `AXIS` each device adapts to its own tasks, and one
     all-reduce averages what they found; nothing else crosses devices.
 
     Args:
@@ -69,7 +71,7 @@ def meta_step(networks, state, supports, key, inner, optimizer, axis=None):
       key: PRNG key of this meta-step; each task folds in its number.
       inner: `adaptation.Inner`.
       optimizer: optax transform on the pseudo-gradient, both networks in one pytree.
-      axis: name of the mesh axis that the tasks are sharded over, if they are.
+      axis: `AXIS` inside a `jax.shard_map`, else None.
 
     Returns:
       The next `ReptileState` and a `Record`.

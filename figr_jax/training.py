@@ -3,12 +3,15 @@
 import contextlib
 import functools
 import itertools
+import math
 import time
 
 import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from figr_jax import checkpoints, config, files, generation, pictures, reptile, runlog
 from figr_jax.data import bank as banks
@@ -67,8 +70,10 @@ def _train(cfg, workdir, data_dir, store, stored, log):
     }
     files.write_json(workdir / "config.json", info["config"])
     files.write_json(workdir / "split.json", info["split"])
+    mesh = _make_mesh(cfg.outer.tasks)
     state = _initial_state(cfg, store, stored)
-    _describe(cfg, bank, heldout, state)
+    _describe(cfg, bank, heldout, state, mesh)
+    state = jax.device_put(state, NamedSharding(mesh, P()))  # all of it on each device
 
     def sample(state):
         _write_grid(workdir, state, info, bank, heldout)
@@ -76,8 +81,8 @@ def _train(cfg, workdir, data_dir, store, stored, log):
     def save(state):
         store.save(int(state.step), state, state.slow, info)
 
-    with _sources(cfg, bank, training, int(state.step)) as sources:
-        state = _loop(cfg, state, sources, log, sample, save)
+    with _sources(cfg, bank, training, mesh, int(state.step)) as sources:
+        state = _loop(cfg, state, mesh, sources, log, sample, save)
     say(f"done: {workdir}")
     return state
 
@@ -140,7 +145,7 @@ def _initial_state(cfg, store, stored):
     return jax.jit(init)(key)  # op by op this takes longer than many meta-steps
 
 
-def _describe(cfg, bank, heldout, state):
+def _describe(cfg, bank, heldout, state, mesh):
     generator, critic = (
         sum(leaf.size for leaf in jax.tree.leaves(params)) for params in state.slow
     )
@@ -150,23 +155,25 @@ def _describe(cfg, bank, heldout, state):
     )
     say(
         f"{cfg.networks.family}, width {cfg.networks.width}: generator {generator:,} "
-        f"parameters, critic {critic:,}; on {jax.devices()[0].device_kind}"
+        f"parameters, critic {critic:,}; on {mesh.size} of {jax.device_count()} "
+        f"devices ({jax.devices()[0].device_kind})"
     )
 
 
 @contextlib.contextmanager
-def _sources(cfg, bank, classes, step):
+def _sources(cfg, bank, classes, mesh, step):
     """What episodes are drawn from, for one block of meta-steps after another."""
     run = cfg.run
     fits = episodes.fits(bank, jax.local_devices()[0])
     if run.bank == "device" or (run.bank == "auto" and fits):
-        yield itertools.repeat(episodes.put(bank, classes))
+        yield itertools.repeat(episodes.put(bank, classes, mesh))
         return
     say(f"streaming episodes from the host: the bank has {bank.images.nbytes:,} bytes")
     starts = (start for start, _ in _blocks(run, step))
     with episodes.stream(
         bank,
         classes,
+        mesh,
         run.seed,
         starts,
         size=run.log_every,
@@ -185,7 +192,15 @@ def _blocks(run, step):
         step += count
 
 
-def make_block(networks, inner, optimizer, tasks, shots):
+def _make_mesh(tasks):
+    """The devices that share the tasks of a meta-step, each as many of them."""
+    devices = jax.devices()
+    devices = devices[: math.gcd(tasks, len(devices))]
+    kinds = (jax.sharding.AxisType.Auto,)
+    return jax.make_mesh((len(devices),), (reptile.AXIS,), kinds, devices=devices)
+
+
+def make_block(networks, inner, optimizer, tasks, shots, mesh):
     """Many meta-steps as one function of arrays, to be jitted.
 
     Args:
@@ -194,6 +209,7 @@ def make_block(networks, inner, optimizer, tasks, shots):
       optimizer: optax transform of the outer update.
       tasks: tasks in a meta-step.
       shots: support images in a task.
+      mesh: `jax.sharding.Mesh` of the devices that share the tasks.
 
     Returns:
       A function `(state, count, seed, source) -> (state, record)`: `count` meta-steps
@@ -202,12 +218,21 @@ def make_block(networks, inner, optimizer, tasks, shots):
       is a traced scalar, so one program serves every block, and the numbers do not
       depend on how a run is cut into blocks.
     """
+    axis = reptile.AXIS if mesh.size > 1 else None
 
     def one(state, i, seed, source):
         episode_key, adapt_key = episodes.keys(seed, state.step)
-        supports = source.supports(episode_key, i, tasks, shots)
-        supports = images.to_float(supports)
-        return reptile.meta_step(networks, state, supports, adapt_key, inner, optimizer)
+        numbers = reptile.task_numbers(tasks // mesh.size, axis)
+        supports = source.supports(episode_key, i, numbers, shots)
+        return reptile.meta_step(
+            networks,
+            state,
+            images.to_float(supports),
+            adapt_key,
+            inner,
+            optimizer,
+            axis,
+        )
 
     def block(state, count, seed, source):
         def body(i, carry):
@@ -219,16 +244,22 @@ def make_block(networks, inner, optimizer, tasks, shots):
         state, total = lax.fori_loop(0, count, body, (state, zeros))
         return state, jax.tree.map(lambda x: x / count, total)
 
-    return block
+    def shared_block(state, count, seed, source):
+        specs = (P(), P(), P(), source.spec(axis))
+        shared = jax.shard_map(block, mesh=mesh, in_specs=specs, out_specs=P())
+        return shared(state, count, seed, source)
+
+    return shared_block if axis else block
 
 
-def _compile_block(cfg, state, source):
+def _compile_block(cfg, state, mesh, source):
     block = make_block(
         config.build_networks(cfg),
         config.build_inner(cfg),
         config.build_outer(cfg),
         cfg.outer.tasks,
         cfg.inner.shots,
+        mesh,
     )
     say("compiling the meta-step (up to a minute on two CPU cores)")
     begin = time.perf_counter()
@@ -238,9 +269,9 @@ def _compile_block(cfg, state, source):
     return compiled
 
 
-def _loop(cfg, state, sources, log, sample, save):
+def _loop(cfg, state, mesh, sources, log, sample, save):
     first = next(sources)
-    block = _compile_block(cfg, state, first)
+    block = _compile_block(cfg, state, mesh, first)
     run, sources = cfg.run, itertools.chain([first], sources)
     for start, count in _blocks(run, int(state.step)):
         begin = time.perf_counter()
@@ -263,7 +294,8 @@ def _loop(cfg, state, sources, log, sample, save):
 
 def _write_grid(workdir, state, info, bank, heldout):
     """Writes samples/<step>.png: held-out classes as in the paper's figures."""
-    model = generation.FewShotGenerator(state.slow, info)
+    slow = jax.tree.map(lambda x: x.addressable_data(0), state.slow)  # of one device
+    model = generation.FewShotGenerator(slow, info)
     shots, seed = model.config.inner.shots, model.config.run.seed
     heldout = episodes.large_enough(bank, heldout, shots)[:GRID_CLASSES]
     if not len(heldout):

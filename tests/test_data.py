@@ -122,12 +122,18 @@ def test_episodes_stay_in_one_allowed_class():
     assert all(len(set(row)) == 8 for row in chosen.reshape(-1, 8))
 
 
+@pytest.fixture
+def mesh():
+    """One device."""
+    return jax.make_mesh((1,), ("task",), devices=jax.devices()[:1])
+
+
 @pytest.mark.parametrize("split_at", [[], [1], [2, 3]])
-def test_episodes_from_the_host_are_those_of_the_device(split_at):
+def test_episodes_from_the_host_are_those_of_the_device(split_at, mesh):
     bank, classes, tasks, shots = make_bank(), np.array([0, 2]), 4, 3
-    resident = episodes.put(bank, classes)
+    resident = episodes.put(bank, classes, mesh)
     on_device = [
-        resident.supports(episodes.keys(7, step)[0], 0, tasks, shots)
+        resident.supports(episodes.keys(7, step)[0], 0, jnp.arange(tasks), shots)
         for step in range(10, 15)
     ]
     # Processes that gather some of the tasks each, whatever their number.
@@ -138,19 +144,21 @@ def test_episodes_from_the_host_are_those_of_the_device(split_at):
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.stack(on_device))
 
 
-def test_a_stream_gathers_block_after_block():
+def test_a_stream_gathers_block_after_block(mesh):
     bank, classes = make_bank(), np.array([0, 1])
-    with episodes.stream(bank, classes, 7, range(10, 30, 5), 5, 2, 3) as blocks:
+    with episodes.stream(bank, classes, mesh, 7, range(10, 30, 5), 5, 2, 3) as blocks:
         streamed = np.concatenate([block.images for block in blocks])
     steps = np.arange(10, 30)
     expected = episodes.gather(bank, classes, 7, steps, np.arange(2), 3)
     np.testing.assert_array_equal(streamed, expected)
 
 
-def test_what_fails_in_a_stream_is_raised():
+def test_what_fails_in_a_stream_is_raised(mesh):
     bank = make_bank()._replace(images=None)
     with pytest.raises(TypeError):
-        with episodes.stream(bank, np.array([0]), 7, range(9), 1, 1, 3) as blocks:
+        with episodes.stream(
+            bank, np.array([0]), mesh, 7, range(9), size=1, tasks=1, shots=3
+        ) as blocks:
             next(blocks)
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from absl import app, flags, logging
 from PIL import Image, ImageDraw
 
+from figr_jax import reptile
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes, parallel
 
@@ -171,8 +172,9 @@ def train(folder, place):
 def episodes_per_second(bank):
     """Episodes of 8 shots drawn from all classes a second: on the host, the device."""
     classes = np.arange(len(bank.names))
-    resident = episodes.put(bank, classes)
-    draw = jax.jit(lambda key: resident.supports(key, 0, 1, 8))
+    mesh = jax.make_mesh((1,), (reptile.AXIS,), devices=jax.devices()[:1])
+    resident = episodes.put(bank, classes, mesh)
+    draw = jax.jit(lambda key: resident.supports(key, 0, np.arange(1), 8))
 
     def on_host(first):
         steps = first + np.arange(EPISODES)

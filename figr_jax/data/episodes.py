@@ -16,6 +16,8 @@ import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 DEVICE_SHARE = 0.25  # of a device's memory: what a bank may take of it
 _AHEAD = 2  # blocks gathered ahead of the device
@@ -29,8 +31,13 @@ class Resident(NamedTuple):
     classes: jax.Array  # shape=(allowed,), int32
 
     def supports(self, key, _, tasks, shots):
-        """The supports of a meta-step: `[tasks, shots, H, W, C]` uint8."""
-        return self.images[draw(key, *self[1:], jnp.arange(tasks), shots)]
+        """The supports of a meta-step's `tasks`: `[tasks, shots, H, W, C]` uint8."""
+        return self.images[draw(key, *self[1:], tasks, shots)]
+
+    def spec(self, axis):
+        """How it lies on a mesh: whole, on each device."""
+        del axis
+        return Resident(P(), P(), P())
 
 
 class Streamed(NamedTuple):
@@ -38,10 +45,13 @@ class Streamed(NamedTuple):
 
     images: jax.Array  # shape=(meta-steps, tasks, shots, H, W, C), uint8
 
-    def supports(self, _, i, tasks, shots):
+    def supports(self, _key, i, _tasks, _shots):
         """The supports of the block's meta-step i: `[tasks, shots, H, W, C]` uint8."""
-        assert self.images.shape[1:3] == (tasks, shots)
         return self.images[i]
+
+    def spec(self, axis):
+        """How it lies on a mesh: each device has its tasks."""
+        return Streamed(P(None, axis))
 
 
 def keys(seed, step):
@@ -77,7 +87,8 @@ def draw_support(key, count, shots):
         taken = jnp.any(chosen == picks[i])
         return chosen.at[i].set(jnp.where(taken, last[i], picks[i]))
 
-    return lax.fori_loop(0, shots, place, jnp.full(shots, -1, picks.dtype))
+    # Not jnp.full: inside a shard_map this must differ between devices as picks do.
+    return lax.fori_loop(0, shots, place, 0 * picks - 1)
 
 
 def draw(key, class_start, classes, tasks, shots):
@@ -111,18 +122,17 @@ def fits(bank, device):
     return bank.images.nbytes <= DEVICE_SHARE * memory
 
 
-def put(bank, classes):
-    """Puts a bank on the device: a `Resident`.
+def put(bank, classes, mesh):
+    """Puts a bank on each device of a mesh: a `Resident`.
 
     Args:
       bank: `bank.Bank`.
       classes: `[allowed]` indices of the classes that episodes may come from.
+      mesh: `jax.sharding.Mesh`.
     """
-    return Resident(
-        jnp.asarray(bank.images),
-        jnp.asarray(bank.class_start, jnp.int32),
-        jnp.asarray(classes, jnp.int32),
-    )
+    start, classes = (np.asarray(x, np.int32) for x in (bank.class_start, classes))
+    everywhere = NamedSharding(mesh, P())
+    return jax.device_put(Resident(bank.images, start, classes), everywhere)
 
 
 def gather(bank, classes, seed, steps, tasks, shots):
@@ -162,12 +172,13 @@ def _draw_steps(seed, steps, class_start, classes, tasks, shots):
 
 
 @contextlib.contextmanager
-def stream(bank, classes, seed, blocks, size, tasks, shots):
+def stream(bank, classes, mesh, seed, blocks, size, tasks, shots):
     """Gathers blocks of meta-steps in a thread, ahead of the device.
 
     Args:
       bank: `bank.Bank`.
       classes: `[allowed]` indices of the classes to draw from.
+      mesh: `jax.sharding.Mesh` of the devices that share the tasks.
       seed: of the run.
       blocks: iterable of the first meta-step of each block.
       size: meta-steps of a block; what a shorter one has too many is not looked at.
@@ -177,12 +188,12 @@ def stream(bank, classes, seed, blocks, size, tasks, shots):
     Yields:
       An iterator of `Streamed`, one a block.
     """
+    sharding = NamedSharding(mesh, P(None, *mesh.axis_names))
 
     def one(first):
         steps = first + np.arange(size)
-        return jax.device_put(
-            gather(bank, classes, seed, steps, np.arange(tasks), shots)
-        )
+        images = gather(bank, classes, seed, steps, np.arange(tasks), shots)
+        return jax.device_put(images, sharding)
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
 
