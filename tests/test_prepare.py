@@ -120,4 +120,5 @@ def test_two_at_once_prepare_one(own, tmp_path):
     said = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert sum("another process prepares it" in out for out, _ in said) >= 1
+    assert sum("preparing folder/" in out for out, _ in said) == 1
     assert not left_of(tmp_path)

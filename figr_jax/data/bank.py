@@ -69,7 +69,7 @@ def load(dataset, image_size, channels, data_dir=None, manual_dir=None):
     reserve = image_size**2 * channels
     try:
         builder = datasets.prepare(dataset, data_dir, manual_dir, reserve)
-        folder = path(builder, image_size, channels)
+        folder = pathlib.Path(builder.data_dir, f"bank-{image_size}x{channels}")
         fault = _find_fault(folder, builder)
         if fault:
             with datasets.lock(builder):
@@ -91,11 +91,6 @@ def load(dataset, image_size, channels, data_dir=None, manual_dir=None):
         dataset,
         datasets.edition(builder),
     )
-
-
-def path(builder, image_size, channels):
-    """The folder of the bank of a prepared data set."""
-    return pathlib.Path(builder.data_dir, f"bank-{image_size}x{channels}")
 
 
 def _find_fault(folder, builder):
@@ -237,7 +232,7 @@ def _build(builder, folder, fault, image_size, channels):
         # The inner folder has the user's usual permissions; that of mkdtemp is private.
         new = temporary / "new"
         new.mkdir()
-        _allocate(new / "images.npy", shape)
+        np.lib.format.open_memmap(new / "images.npy", "w+", np.uint8, shape).flush()
         decode.open(new / "images.npy")
         chunks = parallel.cut(count, _CHUNK)
         labels = np.concatenate(list(parallel.run(decode, chunks, "Decoding images")))
@@ -266,10 +261,6 @@ def _build(builder, folder, fault, image_size, channels):
         new.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _allocate(file, shape):
-    np.lib.format.open_memmap(file, "w+", np.uint8, shape).flush()
 
 
 def _sort(file, labels):

@@ -66,8 +66,9 @@ def prepare(name, data_dir=None, manual_dir=None, reserve=0):
         ) from error
     folder = builder.data_path
     with lock(builder):
+        builder = _builder(name, data_dir)
         if _is_ready(builder):  # another process has just prepared it
-            return _builder(name, data_dir)
+            return builder
         # What a killed process left; under the lock, none is being written.
         for old in folder.parent.glob(f"incomplete.*_{folder.name}"):
             shutil.rmtree(old, ignore_errors=True)

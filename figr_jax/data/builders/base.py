@@ -227,10 +227,8 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
     def _check(self, collection):
         """Checksums `[n]` of all images, and the unreadable ones: row and reason."""
         n = len(collection.items)
-        work, chunks = (
-            _Check(collection, self.IMAGE_SIZE),
-            parallel.cut(n, _CHECK_CHUNK),
-        )
+        work = _Check(collection, self.IMAGE_SIZE)
+        chunks = parallel.cut(n, _CHECK_CHUNK)
         checksums, skipped = [np.zeros(0, np.uint32)], []
         for found, bad in parallel.run(work, chunks, "Checking images"):
             checksums.append(found)
