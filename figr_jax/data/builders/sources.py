@@ -19,6 +19,17 @@ from figr_jax.errors import BadInput
 POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 _HEADER = struct.Struct("<4s5H3I2H")  # the local header of a zip member
+# Where a member lies, and what it is. There are millions, and each process has them.
+_ROW = np.dtype(
+    [
+        ("archive", np.uint16),
+        ("offset", np.int64),
+        ("packed", np.uint32),
+        ("size", np.uint32),
+        ("method", np.uint8),
+        ("checksum", np.uint32),
+    ]
+)
 _ENCRYPTED = 0x1  # flag of a member
 _UTF8 = 0x800  # flag of a member whose name is not in the old code page
 
@@ -40,13 +51,17 @@ class Zips:
         self._paths = [str(path) for path in paths]
         self.names, rows = [], []
         for number, path in enumerate(self._paths):
-            for info in _list_members(path):
+            members, count = _list_members(path), 0
+            found = np.empty(len(members), _ROW)
+            for info in members:
                 name = _slashes(info.filename)
                 refuse_to_leave(path, name)
                 if is_image(name):
                     self.names.append(name)
-                    rows.append(_row(number, path, info))
-        self._rows = np.array(rows, np.int64).reshape(-1, 6)
+                    found[count] = _row(number, path, info)
+                    count += 1
+            rows.append(found[:count])
+        self._rows = np.concatenate(rows)
 
     def __getstate__(self):
         """Leaves out the names, which are many, and the open files."""
@@ -55,7 +70,7 @@ class Zips:
     @property
     def sizes(self):
         """Bytes of each image, `[n]`."""
-        return self._rows[:, 3]
+        return self._rows["size"].astype(np.int64)
 
     @functools.cached_property
     def _files(self):
@@ -67,7 +82,7 @@ class Zips:
         Raises:
           OSError: if it is damaged.
         """
-        number, offset, packed, size, method, checksum = map(int, self._rows[item])
+        number, offset, packed, size, method, checksum = self._rows[item].tolist()
         data = self._member(number, offset, packed)[1]
         if method == zipfile.ZIP_DEFLATED:
             try:
@@ -80,7 +95,7 @@ class Zips:
 
     def name(self, item):
         """The path of a member; if its header is damaged, where that is."""
-        number, offset, *_ = map(int, self._rows[item])
+        number, offset, *_ = self._rows[item].tolist()
         try:
             return self._member(number, offset, 0)[0]
         except OSError:
@@ -125,7 +140,11 @@ def _slashes(name):
 
 def _row(number, path, info):
     packing = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-    if info.flag_bits & _ENCRYPTED or info.compress_type not in packing:
+    if (
+        info.flag_bits & _ENCRYPTED
+        or info.compress_type not in packing
+        or max(info.file_size, info.compress_size) >= 2**32
+    ):
         raise BadInput(
             f"{path}: {info.filename!r} is encrypted, or packed in a way that is not "
             "supported; pack it anew, as an ordinary zip archive"
