@@ -1,3 +1,4 @@
+import io
 import os
 import pathlib
 import subprocess
@@ -15,6 +16,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow_datasets as tfds  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from figr_jax import networks  # noqa: E402
 from figr_jax.data import bank as banks  # noqa: E402
@@ -54,6 +56,27 @@ def run_verb(name, *args):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out
+
+
+def encode(image, format="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def png(number, size=20):
+    """A black square on white, of a size that depends on `number`."""
+    image = Image.new("L", (size, size), 255)
+    image.paste(0, (2, 2, 4 + number % (size - 6), 10))
+    return encode(image)
+
+
+def write_folder(path, files):
+    for name, data in files.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    return path
 
 
 def prepare_noise(name, names, data_dir, per_class=8, **attributes):

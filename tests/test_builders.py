@@ -1,13 +1,12 @@
 """Data sets from archives and folders: tiny ones in the originals' layout."""
 
 import gzip
-import io
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
+from conftest import encode, png, write_folder
 from PIL import Image
 
 from figr_jax.data import bank as banks
@@ -17,19 +16,6 @@ from figr_jax.data.builders.figr8.figr8 import Figr8
 from figr_jax.data.builders.mnist import mnist
 from figr_jax.data.builders.omniglot import omniglot
 from figr_jax.errors import BadInput
-
-
-def encode(image, format="PNG", **options):
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
-
-
-def png(number, size=20):
-    """A black square on white, of a size that depends on `number`."""
-    image = Image.new("L", (size, size), 255)
-    image.paste(0, (2, 2, 4 + number % (size - 6), 10))
-    return encode(image)
 
 
 def palette():
@@ -69,14 +55,6 @@ def write_zip(path, files):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
-    return path
-
-
-def write_folder(path, files):
-    for name, data in files.items():
-        file = path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
     return path
 
 
@@ -304,142 +282,3 @@ def test_omniglot_counts_its_drawings(small_omniglot, monkeypatch):
         BadInput, match="80 drawings of 4 characters.*20 of each of 659"
     ):
         datasets.prepare("omniglot", small_omniglot / "data", small_omniglot)
-
-
-def own_folder(path):
-    files = {f"{name}/{i}.png": png(i) for name in ("cat", "dog") for i in range(4)}
-    return write_folder(path, files | {"cat/notes.txt": b"", ".git/1.png": b""})
-
-
-def test_a_folder_of_ones_own_is_prepared_anew_when_it_changes(tmp_path):
-    path = own_folder(tmp_path / "own")
-    name, data = f"folder:{path}", tmp_path / "data"
-    old = banks.load(name, 8, 1, data)
-    assert old.names == ("cat", "dog") and len(old.images) == 8
-    assert banks.load(name, 8, 1, data).version == old.version
-    shutil.copytree(path, tmp_path / "copy")
-    assert banks.load(f"folder:{tmp_path}/copy", 8, 1, data).version == old.version
-
-    (path / "dog/9.png").write_bytes(png(9))
-    new = banks.load(name, 8, 1, data)
-    assert len(new.images) == 9 and new.version != old.version
-
-
-def test_what_moves_between_classes_changes_the_version(tmp_path):
-    path = own_folder(tmp_path / "own")
-    name, data = f"folder:{path}", tmp_path / "data"
-    old = banks.load(name, 8, 1, data)
-    (path / "cat/3.png").rename(path / "dog/-.png")
-    new = banks.load(name, 8, 1, data)
-    np.testing.assert_array_equal(new.images, old.images)
-    assert new.version != old.version
-
-
-def test_a_changed_folder_that_will_not_do_keeps_what_was_prepared(tmp_path):
-    path = own_folder(tmp_path / "own")
-    name, data = f"folder:{path}", tmp_path / "data"
-    banks.load(name, 8, 1, data)
-    before = set(data.rglob("*.*"))
-    (path / "cat").rename(tmp_path / "cat")
-    with pytest.raises(BadInput, match="images: 1;"):
-        banks.load(name, 8, 1, data)
-    assert set(data.rglob("*.*")) == before
-    (tmp_path / "cat").rename(path / "cat")
-    (path / "cat/none.txt").symlink_to("nowhere")  # no image: of no concern
-    assert len(banks.load(name, 8, 1, data).images) == 8
-
-
-@pytest.mark.parametrize("bad", [" cat", "cat ", "two\nlines", "a\rb", " "])
-def test_class_names_that_a_line_cannot_hold(tmp_path, bad):
-    path = write_folder(own_folder(tmp_path / "own"), {f"{bad}/1.png": png(1)})
-    with pytest.raises(BadInput, match="a name must not be empty, begin or end"):
-        datasets.prepare(f"folder:{path}", tmp_path / "data")
-
-
-def test_a_name_that_is_not_utf8(tmp_path):
-    path = own_folder(tmp_path / "own")
-    (path / "cat/1.png").rename(path / "cat/\udcff.png")
-    with pytest.raises(BadInput, match="not a UTF-8 name"):
-        datasets.prepare(f"folder:{path}", tmp_path / "data")
-
-
-def test_names_are_the_same_at_every_size(tmp_path):
-    names = ["a, b", "Ünïcode 漢字", "100%", "x:y", "#1", "'q'", "tab\there"]
-    files = {f"{name}/{i}.png": png(i) for name in names for i in range(2)}
-    path = write_folder(tmp_path / "own", files)
-    first = banks.load(f"folder:{path}", 8, 1, tmp_path / "data")
-    second = banks.load(f"folder:{path}", 16, 1, tmp_path / "data")
-    assert first.names == second.names == tuple(sorted(names))
-
-
-def test_a_folder_with_one_class(tmp_path):
-    path = write_folder(tmp_path / "own", {"cat/1.png": png(1), "2.png": png(2)})
-    with pytest.raises(BadInput, match="own: classes with 1 or more images: 1;"):
-        datasets.prepare(f"folder:{path}", tmp_path / "data")
-    with pytest.raises(BadInput, match="no such folder"):
-        datasets.prepare(f"folder:{path}/none", tmp_path / "data")
-
-
-COLOURS = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
-
-
-class Colours(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """As TFDS's own builders are: shuffled, in two splits, with more than a label."""
-
-    VERSION = tfds.core.Version("3.0.2")
-
-    def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=tfds.features.FeaturesDict(
-                {
-                    "id": tfds.features.Text(),
-                    "image": tfds.features.Image(shape=(32, 32, 3)),
-                    "coarse_label": tfds.features.ClassLabel(names=["all"]),
-                    "label": tfds.features.ClassLabel(names=["red", "green", "blue"]),
-                }
-            ),
-            supervised_keys=("image", "label"),
-        )
-
-    def _split_generators(self, dl_manager):
-        return {"train": self._generate_examples(9), "test": self._generate_examples(3)}
-
-    def _generate_examples(self, count):
-        for i in range(count):
-            image = np.full((32, 32, 3), COLOURS[i % 3])
-            labels = {"label": i % 3 if i < 8 else -1, "coarse_label": 0}
-            data = encode(Image.fromarray(image))
-            yield i, {"id": str(i), "image": io.BytesIO(data), **labels}
-
-
-@pytest.fixture
-def prepared(tmp_path):
-    builder = Colours(data_dir=tmp_path, file_format="array_record")
-    builder.download_and_prepare()
-    return builder
-
-
-def test_a_set_of_tfds_is_sorted_and_keeps_its_colours(tmp_path, prepared):
-    bank = banks.load("tfds:colours", 8, 3, tmp_path)
-    assert bank.names == ("red", "green", "blue") and bank.version == "3.0.2"
-    assert bank.class_start.tolist() == [1, 5, 9, 12]  # both splits, one not labelled
-    for label, colour in enumerate(COLOURS):
-        assert (bank.class_images(label) == colour).all()
-
-
-def test_a_set_of_tfds_that_is_not_there_or_needs_tensorflow(tmp_path, prepared):
-    with pytest.raises(
-        BadInput, match="tfds build cifar100 --file_format=array_record"
-    ):
-        datasets.prepare("tfds:cifar100", tmp_path)
-    info = prepared.data_path / "dataset_info.json"
-    info.write_text(info.read_text().replace('"array_record"', '"tfrecord"'))
-    with pytest.raises(BadInput, match="prepared as tfrecord, which needs TensorFlow"):
-        datasets.prepare("tfds:colours", tmp_path)
-
-
-@pytest.mark.parametrize("name", ["cats", "folder:", "tfds:", "glyphs/none"])
-def test_an_unknown_data_set_is_answered_with_the_list(tmp_path, name):
-    with pytest.raises(BadInput, match="glyphs"):
-        datasets.prepare(name, tmp_path)

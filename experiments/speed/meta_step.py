@@ -38,10 +38,10 @@ _VS_TORCH = flags.DEFINE_boolean("vs_torch", False, "Run the PyTorch peer too.")
 INNER_RATE, OUTER_RATE = 1e-4, 1e-5  # the paper's
 PRODUCT = 3072  # height and width of the matrices of the product
 
-# Passes over an image that an inner step makes for each shot, a derivative counted as
-# another pass. Critic step: the generator once; the critic forward and back (2, of
-# which the weights' half counts 1 more) over real and fake, and 6 passes for the
-# penalty. Generator step: the critic forward and back (2), the generator 3.
+# Passes over an image that an inner step makes for each shot; the derivative in the
+# input is another pass, that in the weights too. Critic step: the generator 1; the
+# critic 3 over real, 3 over fake, 6 for the penalty. Generator step: the critic 2,
+# since its weights stay, the generator 3.
 GENERATOR_PASSES, CRITIC_PASSES = 4, 14
 
 
