@@ -18,7 +18,7 @@ from jax import numpy as jnp
 from figr_jax import adaptation, losses, networks
 from figr_jax.data import datasets, images, splits
 from figr_jax.errors import BadInput
-from figr_jax.networks import layers
+from figr_jax.networks import convolution
 
 
 class Field(NamedTuple):
@@ -116,7 +116,7 @@ SCHEMA = {
         "stages": _at_least(1, 4, "up- and downsamplings by 2"),
         "latent": _at_least(1, 100, "size of a latent"),
         "convolution": _one_of(
-            layers.LOWERINGS, "auto", "lowering of the convolutions"
+            convolution.LOWERINGS, "auto", "lowering of the convolutions"
         ),
     },
     "inner": {

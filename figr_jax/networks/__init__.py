@@ -73,7 +73,7 @@ def build(
       width: channels at full resolution (64 in the paper).
       stages: number of up- and downsamplings (4 in the paper).
       latent: size of a latent (100 in the paper).
-      convolution: one of `layers.LOWERINGS`.
+      convolution: one of `convolution.LOWERINGS`.
 
     Returns:
       `Networks`.

@@ -14,7 +14,7 @@ class Generator(nn.Module):
       channels: channels of the image.
       width: channels after the last stage; each stage halves them.
       stages: number of upsamplings by 2.
-      convolution: lowering of the convolutions, one of `layers.LOWERINGS`.
+      convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
     """
 
     image_size: int
@@ -42,7 +42,7 @@ class Critic(nn.Module):
     Attributes:
       width: channels after the first convolution; each stage doubles them.
       stages: number of 2x2 average poolings.
-      convolution: lowering of the convolutions, one of `layers.LOWERINGS`.
+      convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
     """
 
     width: int
