@@ -54,6 +54,7 @@ def left_of(folder):
 def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
     args = ("prepare", f"--dataset=folder:{own}", f"--data_dir={tmp_path}")
     args += ("--image_size=8",)
+    summary = "6,560 images of 40 classes"
     whole = time.monotonic()
     reference = run_verb(*args[:2], f"--data_dir={tmp_path / 'whole'}", args[3])
     whole = time.monotonic() - whole
@@ -64,9 +65,9 @@ def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
         # SIGINT as a terminal sends it: to all processes.
         if kill % 2:
             os.killpg(process.pid, signal.SIGINT)
-            errors = process.communicate()[1]
-            finished = process.returncode == 0  # the machine was faster than before
-            assert finished or errors.endswith("error: stopped\n")
+            out, errors = process.communicate()
+            # Else the machine was faster than before, and the signal came too late.
+            assert summary in out or errors.endswith("error: stopped\n")
             assert "Traceback" not in errors
         else:
             process.kill()
@@ -78,7 +79,6 @@ def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
     assert found  # else no kill came while something was being written
     said = run_verb(*args)
     assert not left_of(tmp_path)
-    summary = "6,560 images of 40 classes"
     assert summary in said and summary in reference
     name = f"folder:{own}"
     bank, same = (banks.load(name, 8, 1, tmp_path / d) for d in ("", "whole"))

@@ -17,21 +17,19 @@ from jax import numpy as jnp
 LOWERINGS = ("auto", "xla", "patches")
 
 
-def _is_product(lowering, height):
-    """Whether `convolve` and `transpose` of images of that height use patches.
+_SMALL_IMAGE = 4  # height, pixels
+_SMALL_KERNEL = 3
 
-    "auto" is measured on two CPU cores (experiments/speed/NOTES.md): XLA's convolution
-    has too little work a row in images up to 4x4. Accelerators have tuned convolutions.
+
+def _use_patches(lowering, on_cpu=True):
+    """Whether a lowering stands for patches; `on_cpu` answers for "auto" on the CPU.
+
+    Measured on two CPU cores (experiments/speed/NOTES.md): patches for `correlate` at
+    every height, for the other two up to `_SMALL_IMAGE`, where XLA's convolution has
+    too little work a row. Accelerators have tuned convolutions.
     """
     if lowering == "auto":
-        return jax.default_backend() == "cpu" and height <= 4
-    return lowering == "patches"
-
-
-def _is_correlation_product(lowering):
-    """The same of `correlate`: on the CPU patches are faster at every height."""
-    if lowering == "auto":
-        return jax.default_backend() == "cpu"
+        return on_cpu and jax.default_backend() == "cpu"
     return lowering == "patches"
 
 
@@ -47,8 +45,8 @@ def convolve(x, kernel, lowering):
     Returns:
       `[N, H, W, O]`.
     """
-    product = _is_product(lowering, x.shape[1])
-    return (_patches_convolve if product else _xla_convolve)(x, kernel)
+    patches = _use_patches(lowering, x.shape[1] <= _SMALL_IMAGE)
+    return (_patches_convolve if patches else _xla_convolve)(x, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -63,8 +61,8 @@ def transpose(y, kernel, lowering):
     Returns:
       `[N, H, W, I]`.
     """
-    product = _is_product(lowering, y.shape[1])
-    return (_patches_transpose if product else _xla_transpose)(y, kernel)
+    patches = _use_patches(lowering, y.shape[1] <= _SMALL_IMAGE)
+    return (_patches_transpose if patches else _xla_transpose)(y, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -80,8 +78,8 @@ def correlate(x, y, size, lowering):
     Returns:
       `[size, size, I, O]`.
     """
-    product = _is_correlation_product(lowering)
-    return (_patches_correlate if product else _xla_correlate)(x, y, size)
+    patches = _use_patches(lowering)
+    return (_patches_correlate if patches else _xla_correlate)(x, y, size)
 
 
 def _convolve_forward(x, kernel, lowering):
@@ -153,8 +151,6 @@ def _xla_correlate(x, y, size):
 # larger one the input along W and the output along H, so that a patch is only `size`
 # times as large as its pixel.
 
-_SMALL = 3
-
 
 def _shift(x, down, right):
     """x[n, h + down, w + right, c], zero outside."""
@@ -176,7 +172,7 @@ def _shift(x, down, right):
 def _shifts(size):
     """Shifts (down, right) of the input and of the output that make a kernel's."""
     line = range(-(size // 2), size // 2 + 1)
-    if size <= _SMALL:
+    if size <= _SMALL_KERNEL:
         return [(0, 0)], [(i, j) for i in line for j in line]
     return [(0, j) for j in line], [(i, 0) for i in line]
 
@@ -204,7 +200,7 @@ def _negative(shifts):
 
 def _axes(size):
     """The order of a kernel's axes as a matrix, from patches of x to those of y."""
-    return (2, 0, 1, 3) if size <= _SMALL else (1, 2, 0, 3)
+    return (2, 0, 1, 3) if size <= _SMALL_KERNEL else (1, 2, 0, 3)
 
 
 def _matrix(kernel):
