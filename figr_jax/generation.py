@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from figr_jax import adaptation, checkpoints, config
+from figr_jax import adaptation, checkpoints, compilation, config
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images, splits
 from figr_jax.errors import BadInput, FailedWork
@@ -41,13 +41,15 @@ _INDEX = jax.ShapeDtypeStruct((), jnp.int32)
 def _compile_adapt(networks, inner, shots):
     size = networks.image_size
     support = jax.ShapeDtypeStruct((shots, size, size, networks.channels), jnp.uint8)
-    function = jax.jit(functools.partial(_adapt, networks, inner))
+    function = functools.partial(_adapt, networks, inner)
+    function = jax.jit(function, compiler_options=compilation.options())
     return function.lower(_slow_shapes(networks), support, _SEED).compile()
 
 
 @functools.cache
 def _compile_generate(networks):
-    function = jax.jit(functools.partial(_generate, networks))
+    function = functools.partial(_generate, networks)
+    function = jax.jit(function, compiler_options=compilation.options())
     generator = _slow_shapes(networks).generator
     return function.lower(generator, _SEED, _INDEX).compile()
 

@@ -30,8 +30,10 @@ def main(argv):
     name = config_flags.get_config_filename(flags.FLAGS["config"])
     workdir = _WORKDIR.value or f"runs/{pathlib.Path(name).stem}"
 
-    from figr_jax import training  # slow to import, so after the flags are checked
+    # Slow to import, so after the flags are checked.
+    from figr_jax import compilation, training
 
+    compilation.keep()
     training.train(_CONFIG.value, workdir, _DATA_DIR.value)
 
 

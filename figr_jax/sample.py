@@ -53,7 +53,10 @@ def main(argv):
     """Reads the support, adapts, draws, writes."""
     if _CHECKPOINT.value is None:
         raise errors.BadInput("--checkpoint is missing: give a run's folder")
-    from figr_jax import files, generation, pictures  # slow to import: after the flags
+    # Slow to import, so after the flags are checked.
+    from figr_jax import compilation, files, generation, pictures
+
+    compilation.keep()
 
     model = generation.load(_CHECKPOINT.value)
     support = _support(model, _SUPPORT.value + argv)

@@ -1,7 +1,6 @@
 """The loop of meta-training: restore, step, log, sample, save."""
 
 import contextlib
-import functools
 import itertools
 import math
 import time
@@ -13,7 +12,16 @@ from jax import numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from figr_jax import checkpoints, config, files, generation, pictures, reptile, runlog
+from figr_jax import (
+    checkpoints,
+    compilation,
+    config,
+    files,
+    generation,
+    pictures,
+    reptile,
+    runlog,
+)
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes, images, splits
 from figr_jax.errors import BadInput, FailedWork
@@ -131,18 +139,21 @@ def _background(bank):
 
 
 def _initial_state(cfg, store, stored):
-    init = functools.partial(
-        reptile.init, config.build_networks(cfg), optimizer=config.build_outer(cfg)
-    )
-    # No meta-step has this number, so no other draw has this key.
-    key = jax.random.fold_in(jax.random.key(cfg.run.seed), np.uint32(2**32 - 1))
+    networks, optimizer = config.build_networks(cfg), config.build_outer(cfg)
+
+    def init(seed):
+        # No meta-step has this number, so no other draw has this key.
+        key = jax.random.fold_in(jax.random.key(seed), np.uint32(2**32 - 1))
+        return reptile.init(networks, key, optimizer)
+
     if stored:
         say(f"resuming from {store.latest()}")
         return checkpoints.load(
-            store.latest(), "state", jax.eval_shape(init, key), stored
+            store.latest(), "state", jax.eval_shape(init, cfg.run.seed), stored
         )
     say("initialising the networks")
-    return jax.jit(init)(key)  # op by op this takes longer than many meta-steps
+    # Op by op this takes longer than many meta-steps.
+    return jax.jit(init, compiler_options=compilation.options())(cfg.run.seed)
 
 
 def _describe(cfg, bank, heldout, state, mesh):
@@ -263,7 +274,7 @@ def _compile_block(cfg, state, mesh, source):
     )
     say("compiling the meta-step (up to a minute on two CPU cores)")
     begin = time.perf_counter()
-    jitted = jax.jit(block, donate_argnums=0)
+    jitted = jax.jit(block, donate_argnums=0, compiler_options=compilation.options())
     compiled = jitted.lower(state, cfg.run.log_every, cfg.run.seed, source).compile()
     say(f"compiled in {time.perf_counter() - begin:.0f} s")
     return compiled

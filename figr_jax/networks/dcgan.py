@@ -29,7 +29,7 @@ class Generator(nn.Module):
         x = layers.start(latents, self.image_size, self.width, self.stages)
         for _ in range(self.stages):
             x = layers.Convolution(x.shape[-1] // 2, 5, self.convolution)(x)
-            x = layers.layer_norm(layers.PReLU()(x))
+            x = layers.LayerNorm()(layers.PReLU()(x))
             x = layers.upsample(x)
         return jnp.tanh(layers.Convolution(self.channels, 5, self.convolution)(x))
 
@@ -53,9 +53,9 @@ class Critic(nn.Module):
     def __call__(self, images):
         """Maps `[N, H, W, C]` to `[N]`."""
         x = layers.Convolution(self.width, 5, self.convolution)(images)
-        x = layers.PReLU()(layers.layer_norm(x))
+        x = layers.PReLU()(layers.LayerNorm()(x))
         for _ in range(self.stages):
             x = layers.Convolution(x.shape[-1] * 2, 5, self.convolution)(x)
-            x = layers.PReLU()(layers.layer_norm(x))
+            x = layers.PReLU()(layers.LayerNorm()(x))
             x = layers.downsample(x)
         return layers.Dense(1)(x.reshape(x.shape[0], -1))[:, 0]

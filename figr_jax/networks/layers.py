@@ -79,25 +79,43 @@ class PReLU(nn.Module):
         return jnp.where(x > 0, x, slope * x)
 
 
-def layer_norm(x):
-    """Normalisation over all values of one example, an affine pair for each value.
+def _mean(x):
+    """Mean of each example, kept broadcastable."""
+    return x.mean(tuple(range(1, x.ndim)), keepdims=True)
 
-    To be called inside a linen `compact` method.
 
-    Args:
-      x: `[N, ...]`.
+@jax.custom_vjp
+def _standardize(x):
+    """(x - mean) / deviation of each example, and 1 / deviation, `[N, 1, ...]`."""
+    x = x - _mean(x)
+    rate = jax.lax.rsqrt(_mean(x * x) + 1e-5)
+    return x * rate, rate
 
-    Returns:
-      The same shape.
-    """
-    axes = tuple(range(1, x.ndim))
-    # The fast variance, E[x^2] - E[x]^2, loses the digits that parity is held to.
-    return nn.LayerNorm(
-        epsilon=1e-5,
-        reduction_axes=axes,
-        feature_axes=axes,
-        use_fast_variance=False,
-    )(x)
+
+def _standardize_forward(x):
+    normal, rate = _standardize(x)
+    return (normal, rate), (normal, rate)
+
+
+def _standardize_backward(residuals, gradients):
+    normal, rate = residuals
+    to_normal, to_rate = gradients
+    along = _mean(to_normal * normal) + to_rate * rate / normal[0].size
+    return (rate * (to_normal - _mean(to_normal) - normal * along),)
+
+
+_standardize.defvjp(_standardize_forward, _standardize_backward)
+
+
+class LayerNorm(nn.Module):
+    """Normalisation over all values of one example, an affine pair for each value."""
+
+    @nn.compact
+    def __call__(self, x):
+        """Maps `[N, ...]` to the same shape."""
+        scale = self.param("scale", nn.initializers.ones, x.shape[1:])
+        bias = self.param("bias", nn.initializers.zeros, x.shape[1:])
+        return _standardize(x)[0] * scale + bias
 
 
 class ResidualBlock(nn.Module):
@@ -115,7 +133,7 @@ class ResidualBlock(nn.Module):
         y = x
         for _ in range(2):
             y = Convolution(x.shape[-1], 3, self.lowering)(y)
-            y = layer_norm(PReLU()(y))
+            y = LayerNorm()(PReLU()(y))
         return x + y
 
 
@@ -144,5 +162,5 @@ def start(latents, image_size, width, stages):
     """
     side, channels = image_size >> stages, width << stages
     x = Dense(side * side * channels)(latents)
-    x = layer_norm(PReLU()(x))
+    x = LayerNorm()(PReLU()(x))
     return x.reshape(-1, side, side, channels)

@@ -31,7 +31,7 @@ class Generator(nn.Module):
             x = layers.ResidualBlock(self.convolution)(x)
             x = layers.ResidualBlock(self.convolution)(x)
             x = layers.Convolution(x.shape[-1] // 2, 3, self.convolution)(x)
-            x = layers.layer_norm(layers.PReLU()(x))
+            x = layers.LayerNorm()(layers.PReLU()(x))
             x = layers.upsample(x)
         return jnp.tanh(layers.Convolution(self.channels, 5, self.convolution)(x))
 
@@ -53,11 +53,11 @@ class Critic(nn.Module):
     def __call__(self, images):
         """Maps `[N, H, W, C]` to `[N]`."""
         x = layers.Convolution(self.width, 7, self.convolution)(images)
-        x = layers.layer_norm(layers.PReLU()(x))
+        x = layers.LayerNorm()(layers.PReLU()(x))
         for _ in range(self.stages):
             x = layers.ResidualBlock(self.convolution)(x)
             x = layers.ResidualBlock(self.convolution)(x)
             x = layers.Convolution(x.shape[-1] * 2, 3, self.convolution)(x)
-            x = layers.layer_norm(layers.PReLU()(x))
+            x = layers.LayerNorm()(layers.PReLU()(x))
             x = layers.downsample(x)
         return layers.Dense(1)(x.mean((1, 2)))[:, 0]
