@@ -22,7 +22,7 @@ import optax
 from absl import app, flags
 from jax import numpy as jnp
 
-from figr_jax import adaptation, losses, networks, reptile
+from figr_jax import adaptation, compilation, losses, networks, reptile
 
 _NETWORK = flags.DEFINE_enum("network", "resnet", list(networks.FAMILIES), "Family.")
 _WIDTH = flags.DEFINE_integer("width", 16, "Channels at full resolution.")
@@ -90,7 +90,7 @@ def make_ours(nets):
         return reptile.meta_step(nets, state, supports, key, inner, optimizer)
 
     begin = time.perf_counter()
-    jitted = jax.jit(step, donate_argnums=0)
+    jitted = jax.jit(step, donate_argnums=0, compiler_options=compilation.options())
     step = jitted.lower(state, supports, jax.random.key(2)).compile()
     seconds = time.perf_counter() - begin
 

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import functools
 import jax
 from flax import linen as nn
 from jax import numpy as jnp
@@ -35,10 +36,12 @@ class Networks(NamedTuple):
     image_size: int
     channels: int
 
+    @functools.partial(jax.jit, static_argnums=0)
     def generate(self, params, latents):
         """Images of generator parameters: `[N, latent]` to `[N, H, W, C]`."""
         return self.generator.apply({"params": params}, latents)
 
+    @functools.partial(jax.jit, static_argnums=0)
     def criticize(self, params, images):
         """Values of critic parameters: `[N, H, W, C]` to `[N]`."""
         return self.critic.apply({"params": params}, images)
