@@ -1,8 +1,8 @@
 """Generators and critics: pure functions of (parameters, inputs)."""
 
+import functools
 from typing import Any, NamedTuple
 
-import functools
 import jax
 from flax import linen as nn
 from jax import numpy as jnp

@@ -18,7 +18,6 @@ LOWERINGS = ("auto", "xla", "patches")
 
 
 _SMALL_IMAGE = 4  # height, pixels
-_SMALL_KERNEL = 3
 
 
 def _use_patches(lowering, on_cpu=True):
@@ -146,75 +145,59 @@ def _xla_correlate(x, y, size):
 
 
 # "patches": all three as one matrix product. Each offset of the kernel is a shift of
-# the input plus a shift of the output: for a small kernel the output alone is shifted
-# (the input stays as it is, and the product has size squared times O columns), for a
-# larger one the input along W and the output along H, so that a patch is only `size`
+# the input along W plus a shift of the output along H, so that a patch is only `size`
 # times as large as its pixel.
 
 
-def _shift(x, down, right):
-    """x[n, h + down, w + right, c], zero outside."""
-    edges = (0, 0, 0), (-down, down, 0), (-right, right, 0), (0, 0, 0)
+def _offsets(size):
+    return range(-(size // 2), size // 2 + 1)
+
+
+def _negative(offsets):
+    """The offsets of the adjoint."""
+    return [-offset for offset in offsets]
+
+
+def _shift(x, offset, axis):
+    """What stands `offset` pixels further along an axis, zero outside."""
+    edges = [(0, 0, 0)] * 4
+    edges[axis] = (-offset, offset, 0)
     return lax.pad(x, jnp.zeros((), x.dtype), edges)
 
 
-def _shifts(size):
-    """Shifts (down, right) of the input and of the output that make a kernel's."""
-    line = range(-(size // 2), size // 2 + 1)
-    if size <= _SMALL_KERNEL:
-        return [(0, 0)], [(i, j) for i in line for j in line]
-    return [(0, j) for j in line], [(i, 0) for i in line]
+def _gather(x, offsets, axis):
+    """`[N, H, W, C]` to `[N, H, W, len(offsets) * C]`: patches, one part an offset."""
+    return jnp.concatenate([_shift(x, offset, axis) for offset in offsets], axis=-1)
 
 
-def _gather(x, shifts):
-    """`[N, H, W, C]` to `[N, H, W, len(shifts) * C]`: patches, one part a shift."""
-    if len(shifts) == 1:
-        return x
-    return jnp.concatenate([_shift(x, i, j) for i, j in shifts], axis=-1)
-
-
-def _scatter(patches, shifts):
-    """`[N, H, W, len(shifts) * C]` to `[N, H, W, C]`: each part shifted, their sum."""
-    if len(shifts) == 1:
-        return patches
-    # XLA would fuse the product into the sum, and lose the fast product.
-    parts = jnp.split(lax.optimization_barrier(patches), len(shifts), axis=-1)
-    return sum(_shift(part, i, j) for part, (i, j) in zip(parts, shifts, strict=True))
-
-
-def _negative(shifts):
-    """The shifts of the adjoint."""
-    return [(-i, -j) for i, j in shifts]
-
-
-def _axes(size):
-    """The order of a kernel's axes as a matrix, from patches of x to those of y."""
-    return (2, 0, 1, 3) if size <= _SMALL_KERNEL else (1, 2, 0, 3)
+def _scatter(patches, offsets, axis):
+    """`[N, H, W, len(offsets) * C]` to `[N, H, W, C]`: each part shifted, their sum."""
+    parts = jnp.split(patches, len(offsets), axis=-1)
+    shifted = zip(parts, offsets, strict=True)
+    return sum(_shift(part, offset, axis) for part, offset in shifted)
 
 
 def _matrix(kernel):
+    """`[H, W, I, O]` to `[W * I, H * O]`: from patches of x to those of y."""
     size, _, features_in, features = kernel.shape
-    inputs, outputs = _shifts(size)
-    shape = (len(inputs) * features_in, len(outputs) * features)
-    return kernel.transpose(_axes(size)).reshape(shape)
+    return kernel.transpose(1, 2, 0, 3).reshape(size * features_in, size * features)
 
 
 def _patches_convolve(x, kernel):
-    inputs, outputs = _shifts(kernel.shape[0])
-    return _scatter(_gather(x, inputs) @ _matrix(kernel), outputs)
+    offsets = _offsets(kernel.shape[0])
+    return _scatter(_gather(x, offsets, 2) @ _matrix(kernel), offsets, 1)
 
 
 def _patches_transpose(y, kernel):
-    inputs, outputs = _shifts(kernel.shape[0])
-    patches = _gather(y, _negative(outputs))
+    offsets = _negative(_offsets(kernel.shape[0]))
+    patches = _gather(y, offsets, 1)
     product = lax.dot_general(patches, _matrix(kernel), (((3,), (1,)), ((), ())))
-    return _scatter(product, _negative(inputs))
+    return _scatter(product, offsets, 2)
 
 
 def _patches_correlate(x, y, size):
-    inputs, outputs = _shifts(size)
-    rows = _gather(x, inputs).reshape(-1, len(inputs) * x.shape[-1])
-    columns = _gather(y, _negative(outputs)).reshape(-1, len(outputs) * y.shape[-1])
-    sizes = {0: size, 1: size, 2: x.shape[-1], 3: y.shape[-1]}
-    product = (rows.T @ columns).reshape([sizes[axis] for axis in _axes(size)])
-    return product.transpose([_axes(size).index(axis) for axis in range(4)])
+    offsets = _offsets(size)
+    rows = _gather(x, offsets, 2).reshape(-1, size * x.shape[-1])
+    columns = _gather(y, _negative(offsets), 1).reshape(-1, size * y.shape[-1])
+    product = (rows.T @ columns).reshape(size, x.shape[-1], size, y.shape[-1])
+    return product.transpose(2, 0, 1, 3)
