@@ -30,10 +30,15 @@ def checksums(tree):
 
 
 def _manager(folder, keep):
+    folder = pathlib.Path(folder).absolute()
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=ocp.checkpoint_managers.LatestN(keep)
+        preservation_policy=ocp.checkpoint_managers.LatestN(keep),
+        # Else processes that wait for each other in one would meet in the other.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            barrier_sync_key_prefix=folder.name
+        ),
     )
-    return ocp.CheckpointManager(pathlib.Path(folder).absolute(), options=options)
+    return ocp.CheckpointManager(folder, options=options)
 
 
 def _arguments(item, tree, info):

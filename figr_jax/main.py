@@ -3,8 +3,11 @@
 python -m figr_jax.main --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
+import os
 import pathlib
+import sys
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
@@ -19,6 +22,23 @@ _WORKDIR = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where prepared data sets live; by default that of TFDS."
 )
+_DISTRIBUTED = flags.DEFINE_boolean(
+    "distributed",
+    False,
+    "Join the other processes of this Slurm, Open MPI, Kubernetes or TPU pod job.",
+)
+
+
+def _join():
+    try:
+        jax.distributed.initialize()
+    except (RuntimeError, ValueError) as error:
+        raise errors.BadInput(
+            f"--distributed: no job to join, or not all of it came ({error}); start "
+            "one process a host with Slurm, Open MPI, Kubernetes or on a TPU pod"
+        ) from error
+    if jax.process_index():  # the first one tells
+        sys.stdout = open(os.devnull, "w")
 
 
 def main(argv):
@@ -34,6 +54,8 @@ def main(argv):
     from figr_jax import compilation, training
 
     compilation.keep()
+    if _DISTRIBUTED.value:
+        _join()
     training.train(_CONFIG.value, workdir, _DATA_DIR.value)
 
 

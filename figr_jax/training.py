@@ -9,7 +9,6 @@ import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
-from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from figr_jax import (
@@ -60,6 +59,8 @@ def train(cfg, workdir, data_dir=None):
         if step >= run.meta_steps:
             say(f"nothing to do: {step} of {run.meta_steps} meta-steps are done")
             return _initial_state(cfg, store, stored)
+        if jax.process_index():  # only the first process writes
+            return _train(cfg, workdir, data_dir, store, stored, None)
         log = runlog.RunLog(workdir, step, run.meta_steps, run.tensorboard)
         with contextlib.closing(log):
             return _train(cfg, workdir, data_dir, store, stored, log)
@@ -76,15 +77,17 @@ def _train(cfg, workdir, data_dir, store, stored, log):
         "split": split._asdict(),
         "background": _background(bank),
     }
-    files.write_json(workdir / "config.json", info["config"])
-    files.write_json(workdir / "split.json", info["split"])
     mesh = _make_mesh(cfg.outer.tasks)
+    if log:
+        files.write_json(workdir / "config.json", info["config"])
+        files.write_json(workdir / "split.json", info["split"])
     state = _initial_state(cfg, store, stored)
     _describe(cfg, bank, heldout, state, mesh)
-    state = jax.device_put(state, NamedSharding(mesh, P()))  # all of it on each device
+    state = episodes.put_everywhere(state, mesh)
 
     def sample(state):
-        _write_grid(workdir, state, info, bank, heldout)
+        if log:
+            _write_grid(workdir, state, info, bank, heldout)
 
     def save(state):
         store.save(int(state.step), state, state.slow, info)
@@ -205,8 +208,14 @@ def _blocks(run, step):
 
 def _make_mesh(tasks):
     """The devices that share the tasks of a meta-step, each as many of them."""
-    devices = jax.devices()
-    devices = devices[: math.gcd(tasks, len(devices))]
+    processes = jax.process_count()
+    if tasks % processes:
+        raise BadInput(
+            f"--config.outer.tasks={tasks}: must be a multiple of the {processes} "
+            "processes, since each needs as many tasks"
+        )
+    each = math.gcd(tasks // processes, jax.local_device_count())
+    devices = [d for i in range(processes) for d in jax.local_devices(i)[:each]]
     kinds = (jax.sharding.AxisType.Auto,)
     return jax.make_mesh((len(devices),), (reptile.AXIS,), kinds, devices=devices)
 
@@ -294,7 +303,8 @@ def _loop(cfg, state, mesh, sources, log, sample, save):
                 f"meta-step {step}: the losses are no longer finite; try smaller "
                 "learning rates (--config.inner.learning_rate)"
             )
-        log.block(step, record, count, time.perf_counter() - begin)
+        if log:
+            log.block(step, record, count, time.perf_counter() - begin)
         # The grid before the save: what is killed in between draws it again.
         if step % run.sample_every == 0 or step == run.meta_steps:
             sample(state)

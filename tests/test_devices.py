@@ -1,8 +1,9 @@
-"""Several devices give what one gives, and talk once a meta-step."""
+"""Several devices or processes give what one gives, and talk once a meta-step."""
 
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 
@@ -39,32 +40,80 @@ def test_one_all_reduce_a_meta_step_and_nothing_else():
     assert found == ["all-reduce"]
 
 
+def run_args(data_dir, workdir, place, meta_steps):
+    config = f"--config={ROOT / 'configs/quickstart.py'}"
+    flags = (f"--data_dir={data_dir}", f"--workdir={workdir}")
+    fields = {"outer.tasks": 8, "run.bank": place, "run.meta_steps": meta_steps}
+    changed = [f"--config.{name}={value}" for name, value in fields.items()]
+    return [config, *SHRINK, *flags, *changed]
+
+
+def free_port():
+    """A port that `open_mpi` can say, in the range that JAX takes from Open MPI."""
+    for port in range(61440, 65536):
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def open_mpi(rank, size, port):
+    """What Open MPI tells a process of a job on this machine."""
+    return {
+        **os.environ,
+        "OMPI_MCA_orte_hnp_uri": f"{(port - 61440) << 12}.0;tcp://127.0.0.1:1",
+        "OMPI_COMM_WORLD_SIZE": str(size),
+        "OMPI_COMM_WORLD_RANK": str(rank),
+        "OMPI_COMM_WORLD_LOCAL_RANK": str(rank),
+    }
+
+
+def run_two(args):
+    """Runs a job of two processes, returns what each printed."""
+    port = free_port()
+    processes = [
+        start_verb("main", "--distributed", *args, env=open_mpi(rank, 2, port))
+        for rank in range(2)
+    ]
+    said = []
+    for process in processes:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        said.append([line for line in out.splitlines() if "Gloo" not in line])
+    return said
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, data_dir):
-    """Folders of the same run on 1 device, on 4, and on 4 and then 1."""
-    config = f"--config={ROOT / 'configs/quickstart.py'}"
-    args = (config, *SHRINK, "--config.outer.tasks=8", f"--data_dir={data_dir}")
+    """Folders of the same run on 1 device, 4, 4 and then 1, and in two processes."""
 
     def run(name, place, meta_steps, **options):
         workdir = tmp_path_factory.getbasetemp() / name
-        flags = (f"--workdir={workdir}", f"--config.run.bank={place}")
-        steps = f"--config.run.meta_steps={meta_steps}"
-        process = start_verb("main", *args, *flags, steps, **options)
+        args = run_args(data_dir, workdir, place, meta_steps)
+        process = start_verb("main", *args, **options)
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         assert f"on {4 if options else 1} of {4 if options else 1} devices" in out
         return workdir
 
     run("four and one", "device", 2, env=DEVICES)
+    two = tmp_path_factory.getbasetemp() / "two processes"
+    for place, meta_steps in (("host", 2), ("device", 4)):  # the second resumes
+        first, second = run_two(run_args(data_dir, two, place, meta_steps))
+        assert any("on 2 of 2 devices" in line for line in first)
+        assert not second
     return {
         "one": run("one", "device", 4),
         "four": run("four", "host", 4, env=DEVICES),
         "four and one": run("four and one", "device", 4),
+        "two processes": two,
     }
 
 
-@pytest.mark.parametrize("name", ["four", "four and one"])
-def test_four_devices_equal_one(runs, name):
+@pytest.mark.parametrize("name", ["four", "four and one", "two processes"])
+def test_many_devices_equal_one(runs, name):
     def metrics(workdir):
         lines = (workdir / "metrics.jsonl").read_text().splitlines()
         records = [json.loads(line) for line in lines]
@@ -75,3 +124,27 @@ def test_four_devices_equal_one(runs, name):
     for a, b in zip(many, one, strict=True):
         # Sums of floats in another order.
         np.testing.assert_allclose(list(a.values()), list(b.values()), rtol=1e-5)
+
+
+def test_tasks_that_processes_cannot_share(data_dir, tmp_path):
+    port = free_port()
+    args = [
+        *run_args(data_dir, tmp_path / "run", "device", 2),
+        "--config.outer.tasks=3",
+    ]
+    processes = [
+        start_verb("main", "--distributed", *args, env=open_mpi(rank, 2, port))
+        for rank in range(2)
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 2
+        assert "--config.outer.tasks=3: must be a multiple of the 2 processes" in err
+
+
+def test_distributed_outside_of_a_job(data_dir, tmp_path):
+    args = run_args(data_dir, tmp_path / "run", "device", 2)
+    process = start_verb("main", "--distributed", *args)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert err.startswith("error: --distributed: ") and err.count("\n") == 1

@@ -122,6 +122,14 @@ def fits(bank, device):
     return bank.images.nbytes <= DEVICE_SHARE * memory
 
 
+def put_everywhere(tree, mesh):
+    """Puts a pytree, the same in every process, on each device of a mesh."""
+    everywhere = NamedSharding(mesh, P())
+    # Not jax.device_put, which would compare what all processes have.
+    place = functools.partial(jax.make_array_from_process_local_data, everywhere)
+    return jax.tree.map(lambda x: place(np.asarray(x)), tree)
+
+
 def put(bank, classes, mesh):
     """Puts a bank on each device of a mesh: a `Resident`.
 
@@ -131,8 +139,7 @@ def put(bank, classes, mesh):
       mesh: `jax.sharding.Mesh`.
     """
     start, classes = (np.asarray(x, np.int32) for x in (bank.class_start, classes))
-    everywhere = NamedSharding(mesh, P())
-    return jax.device_put(Resident(bank.images, start, classes), everywhere)
+    return put_everywhere(Resident(bank.images, start, classes), mesh)
 
 
 def gather(bank, classes, seed, steps, tasks, shots):
@@ -189,11 +196,12 @@ def stream(bank, classes, mesh, seed, blocks, size, tasks, shots):
       An iterator of `Streamed`, one a block.
     """
     sharding = NamedSharding(mesh, P(None, *mesh.axis_names))
+    here = [d.process_index == jax.process_index() for d in mesh.devices.flat]
+    numbers = np.arange(tasks).reshape(mesh.size, -1)[here].ravel()  # of our tasks
 
     def one(first):
-        steps = first + np.arange(size)
-        images = gather(bank, classes, seed, steps, np.arange(tasks), shots)
-        return jax.device_put(images, sharding)
+        images = gather(bank, classes, seed, first + np.arange(size), numbers, shots)
+        return jax.make_array_from_process_local_data(sharding, images)
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
 
