@@ -2,6 +2,9 @@
 
 import importlib
 import json
+from typing import NamedTuple
+
+import numpy as np
 
 from figr_jax import files
 from figr_jax.errors import BadInput
@@ -10,6 +13,14 @@ from figr_jax.errors import BadInput
 def say(text):
     """Prints a line of narration at once."""
     print(text, flush=True)
+
+
+class Seconds(NamedTuple):
+    """Where the time of a block of meta-steps went."""
+
+    computing: float
+    waiting: float  # for episodes
+    between: float  # since the block before: logging, sample grids, saving
 
 
 class RunLog:
@@ -29,7 +40,7 @@ class RunLog:
         """
         self._path = workdir / "metrics.jsonl"
         self._meta_steps = meta_steps
-        self._done, self._seconds = 0, 0.0  # in this process
+        self._done, self._spent = 0, np.zeros(3)  # in this process
         self._events = _event_writer(workdir, step) if tensorboard else None
         if self._path.exists():
             lines = self._path.read_text().splitlines(keepends=True)
@@ -44,18 +55,22 @@ class RunLog:
           step: meta-steps done.
           record: dict of floats, means over the block.
           count: meta-steps in this block.
-          seconds: how long it took.
+          seconds: `Seconds`.
         """
-        rate = count / seconds
-        line = {"step": step, **record, "meta_steps_per_second": rate}
+        rate = count / (seconds.computing + seconds.waiting)
+        shares = {
+            "waiting_for_episodes": seconds.waiting / sum(seconds),
+            "between_blocks": seconds.between / sum(seconds),
+        }
+        line = {"step": step, **record, "meta_steps_per_second": rate, **shares}
         with open(self._path, "a") as file:
             file.write(json.dumps(line) + "\n")
         if self._events:
             for name, value in record.items():
                 self._events.add_scalar(name, value, step)
         self._done += count
-        self._seconds += seconds
-        left = self._seconds / self._done * (self._meta_steps - step)
+        self._spent += seconds
+        left = self._spent.sum() / self._done * (self._meta_steps - step)
         minutes, seconds_left = divmod(round(left), 60)
         say(
             f"meta-step {step}/{self._meta_steps}  critic {record['critic_loss']:.3f}  "
@@ -65,7 +80,13 @@ class RunLog:
         )
 
     def close(self):
-        """Writes what is still in memory."""
+        """Tells where the time went, and writes what is still in memory."""
+        if self._done:
+            _, waiting, between = self._spent / self._spent.sum()
+            say(
+                f"of the time, {waiting:.1%} waiting for episodes and {between:.1%} "
+                "between blocks (logging, sample grids, saving)"
+            )
         if self._events:
             self._events.close()
 

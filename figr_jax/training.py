@@ -77,7 +77,7 @@ def _train(cfg, workdir, data_dir, store, stored, log):
         "split": split._asdict(),
         "background": _background(bank),
     }
-    mesh = _make_mesh(cfg.outer.tasks)
+    mesh = make_mesh(cfg.outer.tasks)
     if log:
         files.write_json(workdir / "config.json", info["config"])
         files.write_json(workdir / "split.json", info["split"])
@@ -206,7 +206,7 @@ def _blocks(run, step):
         step += count
 
 
-def _make_mesh(tasks):
+def make_mesh(tasks):
     """The devices that share the tasks of a meta-step, each as many of them."""
     processes = jax.process_count()
     if tasks % processes:
@@ -293,10 +293,14 @@ def _loop(cfg, state, mesh, sources, log, sample, save):
     first = next(sources)
     block = _compile_block(cfg, state, mesh, first)
     run, sources = cfg.run, itertools.chain([first], sources)
+    end = time.perf_counter()
     for start, count in _blocks(run, int(state.step)):
-        begin = time.perf_counter()
-        state, record = block(state, count, run.seed, next(sources))
+        begin, last = time.perf_counter(), end
+        source = next(sources)
+        given = time.perf_counter()
+        state, record = block(state, count, run.seed, source)
         record = {name: float(value) for name, value in record._asdict().items()}
+        end = time.perf_counter()
         step = start + count
         if not np.isfinite(list(record.values())).all():
             raise FailedWork(
@@ -304,7 +308,8 @@ def _loop(cfg, state, mesh, sources, log, sample, save):
                 "learning rates (--config.inner.learning_rate)"
             )
         if log:
-            log.block(step, record, count, time.perf_counter() - begin)
+            seconds = runlog.Seconds(end - given, given - begin, begin - last)
+            log.block(step, record, count, seconds)
         # The grid before the save: what is killed in between draws it again.
         if step % run.sample_every == 0 or step == run.meta_steps:
             sample(state)

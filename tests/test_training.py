@@ -5,13 +5,23 @@ import sys
 
 import jax
 import numpy as np
+import optax
 import pytest
 from conftest import prepare_noise
 from PIL import Image
 
 import figr_jax
-from figr_jax import checkpoints, config, training
+from figr_jax import (
+    adaptation,
+    checkpoints,
+    config,
+    losses,
+    networks,
+    reptile,
+    training,
+)
 from figr_jax.data import bank as banks
+from figr_jax.data import episodes
 from figr_jax.data.builders.open_icons.open_icons import OpenIcons
 from figr_jax.data.images import to_uint8
 from figr_jax.errors import BadInput, FailedWork
@@ -43,6 +53,8 @@ def metrics(workdir):
     records = [json.loads(line) for line in lines]
     for record in records:
         assert record.pop("meta_steps_per_second") > 0
+        shares = record.pop("waiting_for_episodes"), record.pop("between_blocks")
+        assert min(shares) >= 0 and sum(shares) < 1
     return records
 
 
@@ -77,6 +89,23 @@ def test_a_finished_run_is_left_alone(whole, data_dir, capsys):
     training.train(quick(), whole[0], data_dir)
     assert "nothing to do" in capsys.readouterr().out
     assert metrics(whole[0]) == before
+
+
+def test_memory_of_a_meta_step():
+    """Six copies of the parameters: slow, two moments, fast, gradient, difference."""
+    nets = networks.build("dcgan", image_size=8, width=64, stages=2)  # few activations
+    inner = adaptation.Inner(losses.wgan_gp(), optax.sgd(1e-4), 2)
+    outer = optax.adam(1e-5)
+    state = jax.eval_shape(lambda k: reptile.init(nets, k, outer), jax.random.key(0))
+    images = jax.ShapeDtypeStruct((1, 1, 2, 8, 8, 1), np.uint8)
+    mesh = training.make_mesh(1)
+    block = training.make_block(nets, inner, outer, 1, 2, mesh)
+    jitted = jax.jit(block, donate_argnums=0)
+    compiled = jitted.lower(state, 1, 0, episodes.Streamed(images)).compile()
+    copy = sum(4 * leaf.size for leaf in jax.tree.leaves(state.slow))
+    memory = compiled.memory_analysis()
+    assert memory.alias_size_in_bytes >= 3 * copy  # what is donated is written over
+    assert memory.argument_size_in_bytes + memory.temp_size_in_bytes < 7 * copy
 
 
 @pytest.fixture(scope="module")

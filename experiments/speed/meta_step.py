@@ -76,7 +76,11 @@ def count_flop(nets):
 
 
 def make_ours(nets):
-    """A function that runs our meta-step once, and seconds of its compilation."""
+    """A function that runs our meta-step once; what compiling it took and foretells.
+
+    The latter is a dict: seconds, bytes of the parameters, and bytes of the program's
+    arguments (slow parameters, optimizer state, supports) and temporaries.
+    """
     inner = adaptation.Inner(
         losses.wgan_gp(), optax.sgd(INNER_RATE), _INNER_STEPS.value
     )
@@ -92,14 +96,41 @@ def make_ours(nets):
     begin = time.perf_counter()
     jitted = jax.jit(step, donate_argnums=0, compiler_options=compilation.options())
     step = jitted.lower(state, supports, jax.random.key(2)).compile()
-    seconds = time.perf_counter() - begin
+    memory = step.memory_analysis()
+    compiled = {
+        "compile_seconds": time.perf_counter() - begin,
+        "parameter_bytes": sum(x.nbytes for x in jax.tree.leaves(state.slow)),
+        "argument_bytes": memory.argument_size_in_bytes,
+        "temporary_bytes": memory.temp_size_in_bytes,
+    }
 
     def run():
         nonlocal state
         state, _ = step(state, supports, jax.random.fold_in(jax.random.key(2), 0))
         jax.block_until_ready(state)
 
-    return run, seconds
+    return run, compiled
+
+
+def read_memory(name):
+    """Bytes that this process has ("VmRSS") or had at most ("VmHWM")."""
+    with open("/proc/self/status") as file:
+        (line,) = (line for line in file if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def measure_peak(run):
+    """Most bytes that our meta-step takes while it runs, above its arguments."""
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        before = read_memory("VmRSS")
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # forget the peak of the compiler
+        run()
+        return read_memory("VmHWM") - before
+    before = device.memory_stats()["bytes_in_use"]
+    run()
+    return device.memory_stats()["peak_bytes_in_use"] - before
 
 
 def make_torch(device):
@@ -150,7 +181,8 @@ def main(argv):
     """Times, prints."""
     del argv
     nets = build_networks()
-    ours, compile_seconds = make_ours(nets)
+    ours, compiled = make_ours(nets)
+    peak = measure_peak(ours)
     runs = {"ours": ours, "product": make_product()}
     versions = {n: importlib.metadata.version(n) for n in ("jax", "jaxlib", "numpy")}
     if _VS_TORCH.value:
@@ -178,7 +210,8 @@ def main(argv):
         "inner_steps": _INNER_STEPS.value,
         "convolution": _CONVOLUTION.value,
         "seconds": {name: float(np.median(times)) for name, times in seconds.items()},
-        "compile_seconds": compile_seconds,
+        **compiled,
+        "measured_temporary_bytes": peak,
         "gflop": flop / 1e9,
         "gflop_per_second": float(np.median(rates)) / 1e9,
         "product_gflop_per_second": float(np.median(product_rates)) / 1e9,
