@@ -35,7 +35,7 @@ def _join():
     except (RuntimeError, ValueError) as error:
         raise errors.BadInput(
             f"--distributed: no job to join, or not all of it came ({error}); start "
-            "one process a host with Slurm, Open MPI, Kubernetes or on a TPU pod"
+            "its processes with Slurm, Open MPI, Kubernetes or on a TPU pod"
         ) from error
     if jax.process_index():  # the first one tells
         sys.stdout = open(os.devnull, "w")

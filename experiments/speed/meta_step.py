@@ -177,6 +177,12 @@ def make_product():
     return lambda: product(a).block_until_ready()
 
 
+def read_commit():
+    """The commit that this runs at."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
 def main(argv):
     """Times, prints."""
     del argv
@@ -231,9 +237,7 @@ def main(argv):
         "machine": platform.machine(),
         "python": platform.python_version(),
         "versions": versions,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
+        "commit": read_commit(),
     }
     print(json.dumps(result))
 

@@ -1,0 +1,209 @@
+"""Predicts meta-steps per second on 1 to 1,024 devices, and draws the curves.
+
+python experiments/speed/scaling.py --network=resnet --width=16
+
+The devices share the tasks of a meta-step, and one all-reduce of the parameters ends
+it. From the time of one task (measured here, or given with --task_seconds), the bytes
+of the all-reduce and the rates of the links (flags) follows the time of a meta-step.
+The compiled programs for 1, 2 and 4 virtual devices are held against it: number and
+size of their collectives. Writes experiments/results/scaling<suffix>.json and .png.
+"""
+
+import io
+import json
+import math
+import os
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+import time
+
+import jax
+import meta_step
+import numpy as np
+from absl import app, flags
+from matplotlib import figure
+
+from figr_jax import files
+
+_TASK_SECONDS = flags.DEFINE_float(
+    "task_seconds",
+    None,
+    "Seconds of a meta-step of one task; by default measured here.",
+)
+_SOURCE = flags.DEFINE_string("source", "", "Where --task_seconds is from.")
+_FIXED_TASKS = flags.DEFINE_integer("fixed_tasks", 32, "Tasks of the second curve.")
+_NODE = flags.DEFINE_integer("node", 8, "Devices of a node.")
+_LINK = flags.DEFINE_float("link", 450.0, "GB/s of a device to the others of its node.")
+_NETWORK_LINK = flags.DEFINE_float("network_link", 50.0, "GB/s a device between nodes.")
+_DELAY = flags.DEFINE_float("delay", 5.0, "Microseconds of a message inside a node.")
+_NETWORK_DELAY = flags.DEFINE_float("network_delay", 10.0, "The same between nodes.")
+_SUFFIX = flags.DEFINE_string("suffix", "", "Added to the names of the results.")
+
+RESULTS = pathlib.Path(__file__).parents[1] / "results"
+DEVICES = [2**i for i in range(11)]
+VIRTUAL = (1, 2, 4)  # devices that the CPU stands in for
+PAYS = 1.5  # what twice the devices must give to be worth it
+
+# Lists the collectives of a block of meta-steps on all devices, one task on each.
+PROGRAM = """
+import re, sys
+import jax, numpy as np, optax
+from absl import flags
+sys.path.insert(0, "experiments/speed")
+import meta_step
+from figr_jax import adaptation, losses, reptile, training
+from figr_jax.data import episodes
+
+flags.FLAGS(sys.argv, known_only=True)
+nets = meta_step.build_networks()
+tasks, size = jax.device_count(), nets.image_size
+inner = adaptation.Inner(losses.wgan_gp(), optax.sgd(1e-4), 10)
+outer = optax.adam(1e-5)
+state = jax.eval_shape(lambda key: reptile.init(nets, key, outer), jax.random.key(0))
+images = jax.ShapeDtypeStruct((1, tasks, 4, size, size, 1), np.uint8)
+block = training.make_block(nets, inner, outer, tasks, 4, training.make_mesh(tasks))
+low = {"xla_backend_optimization_level": 0}  # it is only read
+lowered = jax.jit(block).lower(state, 1, 0, episodes.Streamed(images))
+print(lowered.compile(compiler_options=low).as_text())
+"""
+COLLECTIVE = re.compile(
+    r"= f32\[(\d*)\]\S* "
+    r"(?:all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)"
+    r"(?:-start)?\("
+)
+
+
+def count_bytes(nets):
+    """Bytes of the one all-reduce: every parameter, and three scalars of the record."""
+    slow = jax.eval_shape(nets.init, jax.random.key(0))
+    return 4 * (sum(leaf.size for leaf in jax.tree.leaves(slow)) + 3)
+
+
+def find_collectives(devices):
+    """Bytes of each collective in the program for some virtual devices, a list."""
+    flag = f"--xla_force_host_platform_device_count={devices}"
+    text = subprocess.check_output(
+        [sys.executable, "-c", PROGRAM, *sys.argv[1:]],
+        env={**os.environ, "XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"},
+        text=True,
+    )
+    return [4 * int(size or 1) for size in COLLECTIVE.findall(text)]
+
+
+def measure_task():
+    """Median seconds of a meta-step of one task, on one device here."""
+    run, _ = meta_step.make_ours(meta_step.build_networks())
+    run()
+    seconds = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begin)
+    return float(np.median(seconds))
+
+
+def all_reduce_seconds(size, devices):
+    """A ring inside each node, then one between nodes for each device's share.
+
+    Args:
+      size: bytes.
+      devices: how many take part, a power of two.
+
+    Returns:
+      Seconds: each link carries the data twice, less what stays; a ring waits for a
+      message a step, nodes for two up and down a tree.
+    """
+    node = min(devices, _NODE.value)
+    nodes = devices // node
+    inside = 2 * (node - 1) / node * size / (_LINK.value * 1e9)
+    between = 2 * (nodes - 1) / nodes * size / node / (_NETWORK_LINK.value * 1e9)
+    delays = 2 * (node - 1) * _DELAY.value
+    delays += 2 * math.ceil(math.log2(nodes)) * _NETWORK_DELAY.value
+    return inside + between + delays * 1e-6
+
+
+def predict(task_seconds, size, tasks):
+    """Meta-steps per second on each of `DEVICES`; `tasks` of a number of devices."""
+    return [
+        1 / (math.ceil(tasks(n) / n) * task_seconds + all_reduce_seconds(size, n))
+        for n in DEVICES
+    ]
+
+
+def last_that_pays(rates):
+    """Most devices that are at least `PAYS` times as fast as half of them."""
+    pays = [
+        n
+        for n, more, less in zip(DEVICES[1:], rates[1:], rates, strict=False)
+        if more >= PAYS * less
+    ]
+    return max(pays, default=1)
+
+
+def draw(path, result):
+    """Draws tasks per second over devices, for both curves."""
+    picture = figure.Figure(figsize=(6, 4), layout="constrained")
+    axes = picture.subplots()
+    one, fixed = result["task_a_device"], result["fixed_tasks"]
+    ideal = np.array(DEVICES) / result["task_seconds"]
+    axes.loglog(DEVICES, ideal, ":", color="grey", label="no communication")
+    axes.loglog(DEVICES, one["tasks_per_second"], "o-", label="a task a device")
+    label = f"{fixed['tasks']} tasks in all"
+    axes.loglog(DEVICES, fixed["tasks_per_second"], "s-", label=label)
+    axes.set(xlabel="devices", ylabel="tasks adapted to per second (predicted)")
+    axes.legend()
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format="png", dpi=120)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def main(argv):
+    """Measures or takes the time of a task, predicts, checks, writes."""
+    del argv
+    size = count_bytes(meta_step.build_networks())
+    found = {n: find_collectives(n) for n in VIRTUAL}
+    for n, sizes in found.items():
+        assert sizes == ([size] if n > 1 else []), (n, sizes, size)
+    given = _TASK_SECONDS.value
+    task_seconds = measure_task() if given is None else given
+    fixed = _FIXED_TASKS.value
+    one = predict(task_seconds, size, lambda n: n)
+    shared = predict(task_seconds, size, lambda n: fixed)
+    result = {
+        "command": " ".join(["python", *sys.argv]),
+        "task_seconds": task_seconds,
+        "task_seconds_from": _SOURCE.value if given else jax.devices()[0].device_kind,
+        "all_reduce_bytes": size,
+        "collectives_found": {str(n): sizes for n, sizes in found.items()},
+        "devices": DEVICES,
+        "all_reduce_seconds": [all_reduce_seconds(size, n) for n in DEVICES],
+        "task_a_device": {
+            "meta_steps_per_second": one,
+            "tasks_per_second": [
+                n * rate for n, rate in zip(DEVICES, one, strict=True)
+            ],
+            "pays_up_to": last_that_pays(
+                [n * r for n, r in zip(DEVICES, one, strict=True)]
+            ),
+        },
+        "fixed_tasks": {
+            "tasks": fixed,
+            "meta_steps_per_second": shared,
+            "tasks_per_second": [fixed * rate for rate in shared],
+            "pays_up_to": last_that_pays(shared),
+        },
+        "machine": platform.machine(),
+        "jax": jax.__version__,
+        "commit": meta_step.read_commit(),
+    }
+    name = f"scaling{_SUFFIX.value}"
+    draw(RESULTS / f"{name}.png", result)
+    files.write_json(RESULTS / f"{name}.json", result)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    app.run(main)
