@@ -53,7 +53,7 @@ def main(argv):
     # Slow to import, so after the flags are checked.
     from figr_jax import compilation, training
 
-    compilation.keep()
+    compilation.keep_programs()
     if _DISTRIBUTED.value:
         _join()
     training.train(_CONFIG.value, workdir, _DATA_DIR.value)

@@ -79,14 +79,21 @@ class RunLog:
             f"{minutes}:{seconds_left:02d} left"
         )
 
+    def finish(self, between):
+        """Tells where the time of this process's meta-steps went.
+
+        Args:
+          between: seconds since the last block.
+        """
+        self._spent[2] += between
+        _, waiting, between = self._spent / self._spent.sum()
+        say(
+            f"of the time, {waiting:.1%} waiting for episodes and {between:.1%} "
+            "between blocks (logging, sample grids, saving)"
+        )
+
     def close(self):
-        """Tells where the time went, and writes what is still in memory."""
-        if self._done:
-            _, waiting, between = self._spent / self._spent.sum()
-            say(
-                f"of the time, {waiting:.1%} waiting for episodes and {between:.1%} "
-                "between blocks (logging, sample grids, saving)"
-            )
+        """Writes what is still in memory."""
         if self._events:
             self._events.close()
 

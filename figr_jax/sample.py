@@ -56,7 +56,7 @@ def main(argv):
     # Slow to import, so after the flags are checked.
     from figr_jax import compilation, files, generation, pictures
 
-    compilation.keep()
+    compilation.keep_programs()
 
     model = generation.load(_CHECKPOINT.value)
     support = _support(model, _SUPPORT.value + argv)

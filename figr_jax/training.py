@@ -51,6 +51,7 @@ def train(cfg, workdir, data_dir=None):
         raise BadInput("--config.dataset.name='none': there is nothing to train on")
     cfg = cfg.copy_and_resolve_references()
     cfg.dataset.name = datasets.resolve(cfg.dataset.name)
+    mesh = make_mesh(cfg.outer.tasks)  # early: may refuse, in all processes at once
     workdir = files.make_folder(workdir, "--workdir")
     files.make_folder(workdir / "samples", "--workdir")
     with contextlib.closing(checkpoints.Store(workdir)) as store:
@@ -60,13 +61,13 @@ def train(cfg, workdir, data_dir=None):
             say(f"nothing to do: {step} of {run.meta_steps} meta-steps are done")
             return _initial_state(cfg, store, stored)
         if jax.process_index():  # only the first process writes
-            return _train(cfg, workdir, data_dir, store, stored, None)
+            return _train(cfg, workdir, data_dir, mesh, store, stored, None)
         log = runlog.RunLog(workdir, step, run.meta_steps, run.tensorboard)
         with contextlib.closing(log):
-            return _train(cfg, workdir, data_dir, store, stored, log)
+            return _train(cfg, workdir, data_dir, mesh, store, stored, log)
 
 
-def _train(cfg, workdir, data_dir, store, stored, log):
+def _train(cfg, workdir, data_dir, mesh, store, stored, log):
     dataset = cfg.dataset
     bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
     split = _stored_split(stored, bank) if stored else _draw_split(dataset, bank)
@@ -77,7 +78,6 @@ def _train(cfg, workdir, data_dir, store, stored, log):
         "split": split._asdict(),
         "background": _background(bank),
     }
-    mesh = make_mesh(cfg.outer.tasks)
     if log:
         files.write_json(workdir / "config.json", info["config"])
         files.write_json(workdir / "split.json", info["split"])
@@ -214,10 +214,12 @@ def make_mesh(tasks):
             f"--config.outer.tasks={tasks}: must be a multiple of the {processes} "
             "processes, since each needs as many tasks"
         )
-    each = math.gcd(tasks // processes, jax.local_device_count())
+    own = min(len(jax.local_devices(i)) for i in range(processes))
+    each = math.gcd(tasks // processes, own)
     devices = [d for i in range(processes) for d in jax.local_devices(i)[:each]]
     kinds = (jax.sharding.AxisType.Auto,)
-    return jax.make_mesh((len(devices),), (reptile.AXIS,), kinds, devices=devices)
+    # Not jax.make_mesh, which may refuse a part of a machine's devices.
+    return jax.sharding.Mesh(np.array(devices), (reptile.AXIS,), axis_types=kinds)
 
 
 def make_block(networks, inner, optimizer, tasks, shots, mesh):
@@ -290,7 +292,7 @@ def _compile_block(cfg, state, mesh, source):
 
 
 def _loop(cfg, state, mesh, sources, log, sample, save):
-    first = next(sources)
+    first = next(sources)  # its shapes are compiled for; the clock starts after that
     block = _compile_block(cfg, state, mesh, first)
     run, sources = cfg.run, itertools.chain([first], sources)
     end = time.perf_counter()
@@ -315,6 +317,8 @@ def _loop(cfg, state, mesh, sources, log, sample, save):
             sample(state)
         if step % run.save_every == 0 or step == run.meta_steps:
             save(state)
+    if log:
+        log.finish(time.perf_counter() - end)
     return state
 
 

@@ -69,6 +69,7 @@ def open_mpi(rank, size, port):
         "OMPI_COMM_WORLD_SIZE": str(size),
         "OMPI_COMM_WORLD_RANK": str(rank),
         "OMPI_COMM_WORLD_LOCAL_RANK": str(rank),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
     }
 
 
@@ -83,7 +84,7 @@ def run_two(args):
     for process in processes:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-        said.append([line for line in out.splitlines() if "Gloo" not in line])
+        said.append(out)
     return said
 
 
@@ -104,8 +105,8 @@ def runs(tmp_path_factory, data_dir):
     two = tmp_path_factory.getbasetemp() / "two processes"
     for place, meta_steps in (("host", 2), ("device", 4)):  # the second resumes
         first, second = run_two(run_args(data_dir, two, place, meta_steps))
-        assert any("on 2 of 2 devices" in line for line in first)
-        assert not second
+        assert "on 4 of 4 devices" in first and "meta-step" in first
+        assert "meta-step" not in second  # the library of the collectives does talk
     return {
         "one": run("one", "device", 4),
         "four": run("four", "host", 4, env=DEVICES),
@@ -138,10 +139,10 @@ def test_tasks_that_processes_cannot_share(data_dir, tmp_path):
         start_verb("main", "--distributed", *args, env=open_mpi(rank, 2, port))
         for rank in range(2)
     ]
-    for process in processes:
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 2
-        assert "--config.outer.tasks=3: must be a multiple of the 2 processes" in err
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert processes[0].returncode == 2
+    assert "--config.outer.tasks=3: must be a multiple of the 2 processes" in errors[0]
+    assert processes[1].returncode  # when the first one ends, JAX may end it
 
 
 def test_distributed_outside_of_a_job(data_dir, tmp_path):

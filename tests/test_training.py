@@ -14,6 +14,7 @@ import figr_jax
 from figr_jax import (
     adaptation,
     checkpoints,
+    compilation,
     config,
     losses,
     networks,
@@ -100,7 +101,8 @@ def test_memory_of_a_meta_step():
     images = jax.ShapeDtypeStruct((1, 1, 2, 8, 8, 1), np.uint8)
     mesh = training.make_mesh(1)
     block = training.make_block(nets, inner, outer, 1, 2, mesh)
-    jitted = jax.jit(block, donate_argnums=0)
+    options = compilation.options()
+    jitted = jax.jit(block, donate_argnums=0, compiler_options=options)
     compiled = jitted.lower(state, 1, 0, episodes.Streamed(images)).compile()
     copy = sum(4 * leaf.size for leaf in jax.tree.leaves(state.slow))
     memory = compiled.memory_analysis()

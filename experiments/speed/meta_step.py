@@ -120,7 +120,11 @@ def read_memory(name):
 
 
 def measure_peak(run):
-    """Most bytes that our meta-step takes while it runs, above its arguments."""
+    """Most bytes that our meta-step takes while it runs, above its arguments.
+
+    About: on the CPU of the whole process, so with what its threads take; elsewhere of
+    all that has run so far.
+    """
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         before = read_memory("VmRSS")
@@ -188,6 +192,7 @@ def main(argv):
     del argv
     nets = build_networks()
     ours, compiled = make_ours(nets)
+    ours()  # the first run warms up
     peak = measure_peak(ours)
     runs = {"ours": ours, "product": make_product()}
     versions = {n: importlib.metadata.version(n) for n in ("jax", "jaxlib", "numpy")}

@@ -34,8 +34,12 @@ _TASK_SECONDS = flags.DEFINE_float(
     "Seconds of a meta-step of one task; by default measured here.",
 )
 _SOURCE = flags.DEFINE_string("source", "", "Where --task_seconds is from.")
-_FIXED_TASKS = flags.DEFINE_integer("fixed_tasks", 32, "Tasks of the second curve.")
-_NODE = flags.DEFINE_integer("node", 8, "Devices of a node.")
+_FIXED_TASKS = flags.DEFINE_enum(
+    "fixed_tasks", "32", [str(2**i) for i in range(11)], "Tasks of the second curve."
+)
+_NODE = flags.DEFINE_enum(
+    "node", "8", [str(2**i) for i in range(11)], "Devices of a node."
+)
 _LINK = flags.DEFINE_float("link", 450.0, "GB/s of a device to the others of its node.")
 _NETWORK_LINK = flags.DEFINE_float("network_link", 50.0, "GB/s a device between nodes.")
 _DELAY = flags.DEFINE_float("delay", 5.0, "Microseconds of a message inside a node.")
@@ -70,8 +74,7 @@ lowered = jax.jit(block).lower(state, 1, 0, episodes.Streamed(images))
 print(lowered.compile(compiler_options=low).as_text())
 """
 COLLECTIVE = re.compile(
-    r"= f32\[(\d*)\]\S* "
-    r"(?:all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)"
+    r"= (.*) (?:all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)"
     r"(?:-start)?\("
 )
 
@@ -83,14 +86,18 @@ def count_bytes(nets):
 
 
 def find_collectives(devices):
-    """Bytes of each collective in the program for some virtual devices, a list."""
+    """Bytes of each collective in the program for some virtual devices, a list.
+
+    None for one that is no single vector of float32.
+    """
     flag = f"--xla_force_host_platform_device_count={devices}"
     text = subprocess.check_output(
         [sys.executable, "-c", PROGRAM, *sys.argv[1:]],
         env={**os.environ, "XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"},
         text=True,
     )
-    return [4 * int(size or 1) for size in COLLECTIVE.findall(text)]
+    vectors = [re.match(r"f32\[(\d+)\]", s) for s in COLLECTIVE.findall(text)]
+    return [4 * int(vector[1]) if vector else None for vector in vectors]
 
 
 def measure_task():
@@ -106,7 +113,7 @@ def measure_task():
 
 
 def all_reduce_seconds(size, devices):
-    """A ring inside each node, then one between nodes for each device's share.
+    """A ring inside each node, then trees between nodes for each device's share.
 
     Args:
       size: bytes.
@@ -116,7 +123,7 @@ def all_reduce_seconds(size, devices):
       Seconds: each link carries the data twice, less what stays; a ring waits for a
       message a step, nodes for two up and down a tree.
     """
-    node = min(devices, _NODE.value)
+    node = min(devices, int(_NODE.value))
     nodes = devices // node
     inside = 2 * (node - 1) / node * size / (_LINK.value * 1e9)
     between = 2 * (nodes - 1) / nodes * size / node / (_NETWORK_LINK.value * 1e9)
@@ -126,11 +133,17 @@ def all_reduce_seconds(size, devices):
 
 
 def predict(task_seconds, size, tasks):
-    """Meta-steps per second on each of `DEVICES`; `tasks` of a number of devices."""
-    return [
-        1 / (math.ceil(tasks(n) / n) * task_seconds + all_reduce_seconds(size, n))
-        for n in DEVICES
-    ]
+    """Meta-steps per second on each of `DEVICES`; `tasks` of a number of devices.
+
+    The outer update, a hundredth of a task or less, is counted with each task. Devices
+    beyond the tasks stay idle, as in `training.make_mesh`.
+    """
+
+    def seconds(devices):
+        used = min(devices, tasks(devices))
+        return tasks(devices) / used * task_seconds + all_reduce_seconds(size, used)
+
+    return [1 / seconds(n) for n in DEVICES]
 
 
 def last_that_pays(rates):
@@ -163,19 +176,21 @@ def draw(path, result):
 def main(argv):
     """Measures or takes the time of a task, predicts, checks, writes."""
     del argv
+    given = _TASK_SECONDS.value
+    if flags.FLAGS.tasks != 1 or (given and not _SOURCE.value):
+        raise app.UsageError("--tasks must be 1; --task_seconds needs --source")
     size = count_bytes(meta_step.build_networks())
     found = {n: find_collectives(n) for n in VIRTUAL}
     for n, sizes in found.items():
         assert sizes == ([size] if n > 1 else []), (n, sizes, size)
-    given = _TASK_SECONDS.value
     task_seconds = measure_task() if given is None else given
-    fixed = _FIXED_TASKS.value
+    fixed = int(_FIXED_TASKS.value)
     one = predict(task_seconds, size, lambda n: n)
     shared = predict(task_seconds, size, lambda n: fixed)
     result = {
         "command": " ".join(["python", *sys.argv]),
         "task_seconds": task_seconds,
-        "task_seconds_from": _SOURCE.value if given else jax.devices()[0].device_kind,
+        "task_seconds_from": _SOURCE.value or jax.devices()[0].device_kind,
         "all_reduce_bytes": size,
         "collectives_found": {str(n): sizes for n, sizes in found.items()},
         "devices": DEVICES,

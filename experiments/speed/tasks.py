@@ -46,20 +46,20 @@ def make(lowering, batched):
     supports = jax.random.uniform(jax.random.key(1), shape, minval=-1, maxval=1)
     keys = jax.random.split(jax.random.key(2), _TASKS.value)
 
-    def one(task):
-        fast, _ = adaptation.adapt(nets, slow, *task, inner)
-        return jax.tree.map(lambda slow, fast: slow - fast, slow, fast)
+    def run(slow, supports, keys):
+        def one(support, key):
+            fast, _ = adaptation.adapt(nets, slow, support, key, inner)
+            return jax.tree.map(lambda slow, fast: slow - fast, slow, fast)
 
-    def run(supports, keys):
         if batched:
-            found = jax.vmap(lambda *task: one(task))(supports, keys)
+            found = jax.vmap(one)(supports, keys)
         else:
-            found = lax.map(one, (supports, keys))
+            found = lax.map(lambda task: one(*task), (supports, keys))
         return jax.tree.map(lambda x: x.mean(0), found)
 
     jitted = jax.jit(run, compiler_options=compilation.options())
-    compiled = jitted.lower(supports, keys).compile()
-    return lambda: jax.block_until_ready(compiled(supports, keys))
+    compiled = jitted.lower(slow, supports, keys).compile()
+    return lambda: jax.block_until_ready(compiled(slow, supports, keys))
 
 
 def main(argv):

@@ -20,15 +20,15 @@ LOWERINGS = ("auto", "xla", "patches")
 _SMALL_IMAGE = 4  # height, pixels
 
 
-def _use_patches(lowering, on_cpu=True):
-    """Whether a lowering stands for patches; `on_cpu` answers for "auto" on the CPU.
+def _use_patches(lowering, small=True):
+    """Whether a lowering stands for patches; `small` answers for "auto" on the CPU.
 
     Measured on two CPU cores (experiments/speed/NOTES.md): patches for `correlate` at
     every height, for the other two up to `_SMALL_IMAGE`, where XLA's convolution has
     too little work a row. Accelerators have tuned convolutions.
     """
     if lowering == "auto":
-        return on_cpu and jax.default_backend() == "cpu"
+        return small and jax.default_backend() == "cpu"
     return lowering == "patches"
 
 
