@@ -56,16 +56,21 @@ def build_networks():
     )
 
 
+def with_lowering(nets, lowering):
+    """The same networks with another lowering of the convolutions."""
+    return nets._replace(
+        generator=nets.generator.copy(convolution=lowering),
+        critic=nets.critic.copy(convolution=lowering),
+    )
+
+
 def count_flop(nets):
     """Floating-point operations of the convolutions and products of a meta-step."""
     slow = jax.eval_shape(nets.init, jax.random.key(0))
     size, shape = nets.image_size, jax.ShapeDtypeStruct
 
     def forward(function, params, x):
-        plain = nets._replace(
-            generator=nets.generator.copy(convolution="xla"),
-            critic=nets.critic.copy(convolution="xla"),
-        )
+        plain = with_lowering(nets, "xla")
         lowered = jax.jit(getattr(plain, function)).lower(params, x)
         return lowered.cost_analysis()["flops"]
 

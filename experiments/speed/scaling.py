@@ -23,10 +23,10 @@ import time
 import jax
 import meta_step
 import numpy as np
-from absl import app, flags
+from absl import flags
 from matplotlib import figure
 
-from figr_jax import files
+from figr_jax import errors, files
 
 _TASK_SECONDS = flags.DEFINE_float(
     "task_seconds",
@@ -53,7 +53,7 @@ PAYS = 1.5  # what twice the devices must give to be worth it
 
 # Lists the collectives of a block of meta-steps on all devices, one task on each.
 PROGRAM = """
-import re, sys
+import sys
 import jax, numpy as np, optax
 from absl import flags
 sys.path.insert(0, "experiments/speed")
@@ -178,7 +178,7 @@ def main(argv):
     del argv
     given = _TASK_SECONDS.value
     if flags.FLAGS.tasks != 1 or (given and not _SOURCE.value):
-        raise app.UsageError("--tasks must be 1; --task_seconds needs --source")
+        raise errors.BadInput("--tasks must be 1, and --task_seconds needs --source")
     size = count_bytes(meta_step.build_networks())
     found = {n: find_collectives(n) for n in VIRTUAL}
     for n, sizes in found.items():
@@ -221,4 +221,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    errors.run(main)

@@ -15,8 +15,6 @@ from jax import lax
 from jax import numpy as jnp
 
 LOWERINGS = ("auto", "xla", "patches")
-
-
 _SMALL_IMAGE = 4  # height, pixels
 
 
