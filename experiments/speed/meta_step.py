@@ -10,6 +10,7 @@ as a share of that of the product. Only the ratios carry over to another machine
 
 import copy
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -19,10 +20,10 @@ import time
 import jax
 import numpy as np
 import optax
-from absl import app, flags
+from absl import flags
 from jax import numpy as jnp
 
-from figr_jax import adaptation, compilation, losses, networks, reptile
+from figr_jax import adaptation, compilation, errors, losses, networks, reptile
 
 _NETWORK = flags.DEFINE_enum("network", "resnet", list(networks.FAMILIES), "Family.")
 _WIDTH = flags.DEFINE_integer("width", 16, "Channels at full resolution.")
@@ -195,6 +196,8 @@ def read_commit():
 def main(argv):
     """Times, prints."""
     del argv
+    if _VS_TORCH.value and not importlib.util.find_spec("torch"):
+        raise errors.BadInput("--vs_torch: needs `pip install -e '.[torch]'`")
     nets = build_networks()
     ours, compiled = make_ours(nets)
     ours()  # the first run warms up
@@ -253,4 +256,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    errors.run(main)

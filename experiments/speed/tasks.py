@@ -15,10 +15,10 @@ import jax
 import meta_step
 import numpy as np
 import optax
-from absl import app, flags
+from absl import flags
 from jax import lax
 
-from figr_jax import adaptation, compilation, losses
+from figr_jax import adaptation, compilation, errors, losses
 from figr_jax.networks import convolution
 
 FLAGS = flags.FLAGS  # those of meta_step
@@ -76,4 +76,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    errors.run(main)
