@@ -118,6 +118,9 @@ SCHEMA = {
         "convolution": _one_of(
             convolution.LOWERINGS, "auto", "lowering of the convolutions"
         ),
+        "dtype": _one_of(
+            networks.DTYPES, "float32", "of the arithmetic; parameters stay float32"
+        ),
     },
     "inner": {
         "shots": _at_least(1, 8, "support images n"),
@@ -159,7 +162,7 @@ SCHEMA = {
 # What a resumed run may not change: the meaning of its weights and of its episodes.
 FIXED = (
     *(f"dataset.{name}" for name in SCHEMA["dataset"]),
-    *(f"networks.{name}" for name in SCHEMA["networks"] if name != "convolution"),
+    *(f"networks.{name}" for name in ("family", "width", "stages", "latent")),
     "outer.optimizer",
     "outer.optimizer_args",
     "run.seed",

@@ -3,10 +3,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from jax import lax
+from jax import flatten_util, lax
 
-from figr_jax import networks
+from figr_jax import adaptation, losses, networks
 from figr_jax.networks import convolution, layers
 
 
@@ -121,3 +122,17 @@ def test_networks_are_the_same_in_every_lowering():
     for other in others:
         for a, b in zip(other, first, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+def test_bfloat16_arithmetic_adapts_float32_parameters_much_alike(tiny, support):
+    nets, slow = tiny
+    inner = adaptation.Inner(losses.wgan_gp(), optax.sgd(1e-3), 2)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def movement(nets):
+        fast, _ = adaptation.adapt(nets, slow, support, jax.random.key(1), inner)
+        return flatten_util.ravel_pytree(jax.tree.map(jnp.subtract, fast, slow))[0]
+
+    full, half = movement(nets), movement(nets._replace(dtype="bfloat16"))
+    assert half.dtype == jnp.float32 and not jnp.array_equal(half, full)
+    assert jnp.linalg.norm(half - full) < 0.1 * jnp.linalg.norm(full)

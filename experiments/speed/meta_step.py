@@ -33,6 +33,9 @@ _SHOTS = flags.DEFINE_integer("shots", 4, "Support images of a task.")
 _TASKS = flags.DEFINE_integer("tasks", 1, "Tasks of a meta-step.")
 _INNER_STEPS = flags.DEFINE_integer("inner_steps", 10, "Inner steps.")
 _CONVOLUTION = flags.DEFINE_string("convolution", "auto", "Lowering of convolutions.")
+_DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", networks.DTYPES, "Of our arithmetic; the peer's is float32."
+)
 _PAIRS = flags.DEFINE_integer("pairs", 5, "Times that each is run.")
 _VS_TORCH = flags.DEFINE_boolean("vs_torch", False, "Run the PyTorch peer too.")
 
@@ -54,6 +57,7 @@ def build_networks():
         width=_WIDTH.value,
         stages=_STAGES.value,
         convolution=_CONVOLUTION.value,
+        dtype=_DTYPE.value,
     )
 
 
@@ -228,6 +232,7 @@ def main(argv):
         "tasks": _TASKS.value,
         "inner_steps": _INNER_STEPS.value,
         "convolution": _CONVOLUTION.value,
+        "dtype": _DTYPE.value,
         "seconds": {name: float(np.median(times)) for name, times in seconds.items()},
         **compiled,
         "measured_temporary_bytes": peak,

@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from figr_jax.networks import dcgan, resnet
 
 FAMILIES = {"resnet": resnet, "dcgan": dcgan}
+DTYPES = ("float32", "bfloat16")
 
 
 class GanParams(NamedTuple):
@@ -28,6 +29,7 @@ class Networks(NamedTuple):
       latent: size of a latent.
       image_size: height and width, pixels.
       channels: 1 or 3.
+      dtype: of the arithmetic within; parameters, inputs and outputs are float32.
     """
 
     generator: nn.Module
@@ -35,16 +37,21 @@ class Networks(NamedTuple):
     latent: int
     image_size: int
     channels: int
+    dtype: str = "float32"
 
     @functools.partial(jax.jit, static_argnums=0)
     def generate(self, params, latents):
         """Images of generator parameters: `[N, latent]` to `[N, H, W, C]`."""
-        return self.generator.apply({"params": params}, latents)
+        return self._apply(self.generator, params, latents)
 
     @functools.partial(jax.jit, static_argnums=0)
     def criticize(self, params, images):
         """Values of critic parameters: `[N, H, W, C]` to `[N]`."""
-        return self.critic.apply({"params": params}, images)
+        return self._apply(self.critic, params, images)
+
+    def _apply(self, module, params, x):
+        params, x = jax.tree.map(lambda leaf: leaf.astype(self.dtype), (params, x))
+        return module.apply({"params": params}, x).astype(jnp.float32)
 
     def init(self, key):
         """Initial parameters, by PyTorch's default (see `layers.uniform_fan_in`)."""
@@ -66,6 +73,7 @@ def build(
     stages=4,
     latent=100,
     convolution="auto",
+    dtype="float32",
 ):
     """The networks of the paper, for any size.
 
@@ -77,6 +85,7 @@ def build(
       stages: number of up- and downsamplings (4 in the paper).
       latent: size of a latent (100 in the paper).
       convolution: one of `convolution.LOWERINGS`.
+      dtype: of the arithmetic, one of `DTYPES`.
 
     Returns:
       `Networks`.
@@ -88,4 +97,5 @@ def build(
         latent,
         image_size,
         channels,
+        dtype,
     )

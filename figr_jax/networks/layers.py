@@ -118,7 +118,8 @@ class LayerNorm(nn.Module):
         """Maps `[N, ...]` to the same shape."""
         scale = self.param("scale", nn.initializers.ones, x.shape[1:])
         bias = self.param("bias", nn.initializers.zeros, x.shape[1:])
-        return _standardize(x)[0] * scale + bias
+        normal, _ = _standardize(x.astype(jnp.float32))  # sums of many small values
+        return normal.astype(x.dtype) * scale + bias
 
 
 class ResidualBlock(nn.Module):
