@@ -2,22 +2,28 @@
 
 A run's folder has `checkpoints/<step>` (`state`, all that training resumes from) and
 `snapshots/<step>` (`slow`, the slow parameters, for sampling). With each travels an
-info record: config, split, background, the version that wrote it, and a checksum of
-every leaf.
+info record: config, split, background, the format and the version that wrote it, a
+checksum of every leaf, and one of the record itself.
 """
 
+import contextlib
 import pathlib
+import shutil
 import zlib
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 import figr_jax
-from figr_jax.errors import BadInput, FailedWork
+from figr_jax import files
+from figr_jax.errors import BadInput, FailedWork, warn
 
 KEEP_CHECKPOINTS = 2
 KEEP_SNAPSHOTS = 5
+# 2: the info record has a checksum of its own and the number of rewinds.
+_FORMAT = 2
 
 
 def checksums(tree):
@@ -43,6 +49,8 @@ def _manager(folder, keep):
 
 def _arguments(item, tree, info):
     info = dict(info, checksums=checksums(tree), version=figr_jax.__version__)
+    info["format"] = _FORMAT
+    info["own_checksum"] = files.json_checksum(info)
     arrays = {item: ocp.args.StandardSave(tree)}
     return ocp.args.Composite(info=ocp.args.JsonSave(info), **arrays)
 
@@ -60,18 +68,29 @@ def read_info(path):
       path: its folder.
 
     Returns:
-      A dict with `config`, `split`, `background`, `checksums` and `version`.
+      A dict with `config`, `split`, `background`, `checksums`, `version` and `format`.
 
     Raises:
-      FailedWork: if it cannot be read.
+      FailedWork: if it is damaged.
+      BadInput: if a later version of this package wrote it.
     """
     try:
         info = _restore(path, "info", ocp.args.JsonRestore())
-        if not {"config", "split", "background", "checksums"} <= info.keys():
+        if not {"config", "split", "background", "checksums", "version"} <= info.keys():
             raise KeyError("incomplete")
-        return info
     except Exception as error:  # orbax raises bare ones too
         raise FailedWork(f"{path}: damaged, its info cannot be read") from error
+    # Checked first, so it must mean the same in every format; the first had none.
+    own = info.pop("own_checksum", None)
+    if own is not None and own != files.json_checksum(info):
+        raise FailedWork(f"{path}: damaged, its info is not what was written")
+    if info.setdefault("format", 1) not in range(1, _FORMAT + 1):
+        raise BadInput(
+            f"{path}: figr_jax {info['version']} wrote it, in format {info['format']}; "
+            f"this is {figr_jax.__version__}, which reads up to format {_FORMAT}: "
+            "install that version"
+        )
+    return info
 
 
 def load(path, item, template, info):
@@ -99,66 +118,138 @@ def load(path, item, template, info):
     except Exception as error:  # orbax raises bare ones too
         raise FailedWork(
             f"{path}: its arrays cannot be read: damaged, or of another version "
-            f"(figr_jax {info.get('version')} wrote it)"
+            f"(figr_jax {info['version']} wrote it)"
         ) from error
     if checksums(tree) != info["checksums"]:
         raise FailedWork(f"{path}: damaged, a checksum does not match")
     return tree
 
 
-def _snapshot_steps(workdir):
-    folders = pathlib.Path(workdir).glob("snapshots/*")
-    return sorted(int(p.name) for p in folders if p.name.isdigit())
+def _steps(folder):
+    """The steps in `checkpoints` or `snapshots`, sorted."""
+    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
 
 
-def find_snapshot(path):
-    """The snapshot that a `--checkpoint` path stands for.
+def newest_good(folder, load):
+    """Loads the newest step that is not damaged, and warns of those that are.
+
+    A run may go on writing meanwhile.
 
     Args:
-      path: a run's folder (its newest snapshot is taken) or one snapshot.
+      folder: `pathlib.Path`, `checkpoints` or `snapshots` of a run.
+      load: function of a step's folder; raises `FailedWork` if it is damaged.
 
     Returns:
-      `pathlib.Path` of the snapshot's folder.
+      The step's folder and what `load` returned; None if there is no step.
 
     Raises:
-      BadInput: if there is none.
+      FailedWork: if all of them are damaged.
+    """
+    damaged = {}
+    while steps := [step for step in _steps(folder) if step not in damaged]:
+        path = folder / str(steps[-1])
+        try:
+            return path, load(path)
+        except FailedWork as error:
+            damaged[steps[-1]] = error
+            if path.exists():  # else the run has just replaced it by a newer one
+                warn(f"{error}; going back to the one before")
+    if damaged:
+        raise FailedWork(f"{folder}: none of what was saved there can be read")
+    return None
+
+
+def load_snapshot(path, load):
+    """Loads what a `--checkpoint` path stands for.
+
+    Args:
+      path: a run's folder (its newest good snapshot is taken) or one snapshot.
+      load: function of a snapshot's folder; raises `FailedWork` if it is damaged.
+
+    Returns:
+      What `load` returned.
+
+    Raises:
+      BadInput: if there is no snapshot.
+      FailedWork: if it is damaged.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
         raise BadInput(f"--checkpoint={path}: no such folder")
     if (path / "slow").is_dir():
-        return path
-    steps = _snapshot_steps(path)
-    if not steps:
+        return load(path)
+    found = newest_good(path / "snapshots", load)
+    if not found:
         raise BadInput(
             f"--checkpoint={path}: holds no snapshot; give the --workdir of a run "
             "that has saved, or one folder of its snapshots/"
         )
-    return path / "snapshots" / str(steps[-1])
+    return found[1]
+
+
+def load_checkpoint(workdir, load):
+    """Loads the newest good checkpoint of a run.
+
+    Args:
+      workdir: `pathlib.Path`, the run's folder.
+      load: function of a checkpoint's folder; raises `FailedWork` if it is damaged.
+
+    Returns:
+      What `load` returned; None if the run has saved nothing.
+
+    Raises:
+      BadInput: if there are snapshots but no checkpoint to go on from.
+      FailedWork: if all are damaged.
+    """
+    found = newest_good(workdir / "checkpoints", load)
+    if not found and _steps(workdir / "snapshots"):
+        raise BadInput(
+            f"--workdir={workdir}: holds snapshots but no checkpoint to resume "
+            "from; give another folder"
+        )
+    return found and found[1]
 
 
 class Store:
-    """The checkpoints and snapshots of one run's folder."""
+    """Saves the checkpoints and snapshots of one run."""
 
-    def __init__(self, workdir):
+    def __init__(self, workdir, step):
         """Opens, and makes if need be, the two folders under `workdir`.
 
-        Raises:
-          BadInput: if there are snapshots but no checkpoint to go on from.
+        Args:
+          workdir: `pathlib.Path`, the run's folder.
+          step: meta-steps done, see `go_back`.
         """
-        self._folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        self._checkpoints = _manager(self._folder, KEEP_CHECKPOINTS)
-        latest, steps = self.latest_step(), _snapshot_steps(workdir)
-        if not latest and steps:
-            raise BadInput(
-                f"--workdir={workdir}: holds snapshots but no checkpoint to resume "
-                "from; give another folder"
-            )
-        self._snapshots = _manager(self._folder.parent / "snapshots", KEEP_SNAPSHOTS)
-        # Killed between the two saves of a step, a run has a snapshot too many.
-        for step in steps:
-            if step > latest:
-                self._snapshots.delete(step)
+        self._folder = workdir.absolute()
+        self._managers = {}
+        self._saving = None  # the step being saved
+        self._failures = 0  # in a row
+        self.go_back(step)
+
+    def go_back(self, step):
+        """Makes room for the meta-steps after `step`, which come again.
+
+        A later checkpoint was found damaged: it is moved to `damaged/`. A later
+        snapshot is deleted.
+        """
+        self.close()
+        if jax.process_index() == 0:
+            self._tidy(step)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("tidy")
+
+    def _tidy(self, step):
+        for name in ("checkpoints", "snapshots"):
+            for path in (self._folder / name).glob("*"):
+                if not path.name.isdigit():  # a save that was cut short
+                    shutil.rmtree(path, ignore_errors=True)
+                elif int(path.name) > step and name == "snapshots":
+                    shutil.rmtree(path)
+                elif int(path.name) > step:
+                    aside = self._folder / "damaged" / path.name
+                    shutil.rmtree(aside, ignore_errors=True)
+                    aside.parent.mkdir(exist_ok=True)
+                    path.rename(aside)
 
     def save(self, step, state, slow, info):
         """Starts saving; returns before the files are complete.
@@ -167,23 +258,79 @@ class Store:
           step: meta-steps done.
           state: pytree that training resumes from.
           slow: the slow parameters in it.
-          info: JSON-able dict: `config`, `split`, `background`.
+          info: JSON-able dict: `config`, `split`, `background`, `rewinds`.
+
+        Raises:
+          FailedWork: if it failed, and the save before too.
         """
-        self._checkpoints.save(step, args=_arguments("state", state, info))
-        self._snapshots.save(step, args=_arguments("slow", slow, info))
+        self.wait()
+        trees = {"checkpoints": ("state", state), "snapshots": ("slow", slow)}
+        keep = {"checkpoints": KEEP_CHECKPOINTS, "snapshots": KEEP_SNAPSHOTS}
+        self._saving = step
+        try:
+            for name in trees:
+                self._probe(name)
+            for name, (item, tree) in trees.items():
+                if name not in self._managers:
+                    self._managers[name] = _manager(self._folder / name, keep[name])
+                if step not in self._managers[name].all_steps():
+                    self._managers[name].save(step, args=_arguments(item, tree, info))
+        except Exception as error:  # orbax raises bare ones too
+            self._fail(error)
 
-    def latest_step(self):
-        """Meta-steps done at the newest checkpoint, 0 if there is none."""
-        return self._checkpoints.latest_step() or 0
+    def _probe(self, name):
+        """Fails where orbax would: there, threads would wait for minutes."""
+        if jax.process_index() == 0:
+            probe = self._folder / name / ".probe"
+            probe.mkdir(parents=True, exist_ok=True)
+            probe.rmdir()
 
-    def latest(self):
-        """Folder of the newest checkpoint."""
-        return self._folder / str(self.latest_step())
+    def wait(self):
+        """Waits until what was saved is on disk.
+
+        Returns:
+          Whether it is; if not, a warning was given.
+
+        Raises:
+          FailedWork: if the save failed, and the one before too.
+        """
+        if self._saving is None:
+            return not self._failures
+        try:
+            for manager in self._managers.values():
+                manager.wait_until_finished()
+        except Exception as error:
+            self._fail(error)
+            return False
+        self._saving, self._failures = None, 0
+        return True
+
+    def _fail(self, error):
+        step, self._saving = self._saving, None
+        self._failures += 1
+        self.go_back(step)  # what remains of it may fill the disk
+        tail = str(error).rsplit(": ", 1)[-1].partition(" [")[0]
+        reason = getattr(error, "strerror", None) or tail
+        line = f"the checkpoint of meta-step {step} cannot be saved: {reason}"
+        if self._failures > 1:
+            raise FailedWork(f"{line}; {self.describe_newest()}") from error
+        warn(f"{line}; training goes on, the next one may succeed")
+
+    def describe_newest(self):
+        """Says which checkpoint a run would go on from."""
+        steps = _steps(self._folder / "checkpoints")
+        if not steps:
+            return "nothing was saved before"
+        return (
+            f"the newest checkpoint is {self._folder / 'checkpoints' / str(steps[-1])}"
+        )
 
     def close(self):
-        """Waits until everything is on disk."""
-        self._checkpoints.close()
-        self._snapshots.close()
+        """Ends the threads that save; `wait` tells whether they were done."""
+        for manager in self._managers.values():
+            with contextlib.suppress(Exception):  # told by `wait`
+                manager.close()
+        self._managers = {}  # new ones know nothing of a save that failed
 
 
 def save_snapshot(workdir, step, slow, info):
@@ -192,7 +339,8 @@ def save_snapshot(workdir, step, slow, info):
     Raises:
       BadInput: if there are snapshots already.
     """
-    if _snapshot_steps(workdir):
+    folder = pathlib.Path(workdir) / "snapshots"
+    if _steps(folder):
         raise BadInput(f"--out={workdir}: already holds snapshots; give another folder")
-    with _manager(pathlib.Path(workdir) / "snapshots", KEEP_SNAPSHOTS) as manager:
+    with _manager(folder, KEEP_SNAPSHOTS) as manager:
         manager.save(step, args=_arguments("slow", slow, info))

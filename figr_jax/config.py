@@ -37,8 +37,12 @@ class Field(NamedTuple):
     check: Callable[[Any], bool]
 
 
-def _at_least(low, default, meaning):
-    return Field(default, meaning, f"at least {low}", lambda x: x >= low)
+def _between(low, high, default, meaning):
+    return Field(default, meaning, f"from {low} to {high}", lambda x: low <= x <= high)
+
+
+def _count(low, default, meaning):
+    return _between(low, 2**31 - 1, default, meaning)  # what an int32 can count
 
 
 def _positive(default, meaning):
@@ -83,7 +87,7 @@ def _parse_args(text):
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     try:
         args = tuple((k.strip(), ast.literal_eval(v.strip())) for k, _, v in pairs)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     numbers = all(isinstance(v, int | float) for _, v in args)
     return args if numbers and all(k.isidentifier() for k, _ in args) else None
@@ -98,7 +102,7 @@ SCHEMA = {
             lambda x: x == "none" or datasets.is_name(x),
         ),
         "image_size": Field(
-            32, "height and width, pixels", "a power of two, at least 8", images.is_size
+            32, "height and width, pixels", images.ALLOWED_SIZE, images.is_size
         ),
         "channels": _one_of((1, 3), 1, "grey or colour"),
         "split": Field(
@@ -107,14 +111,14 @@ SCHEMA = {
             splits.ALLOWED,
             splits.is_rule,
         ),
-        "heldout": _at_least(0, 50, "how many of them there are if split=random"),
-        "split_seed": _at_least(0, 0, "seed of the choice of held-out classes"),
+        "heldout": _count(0, 50, "how many of them there are if split=random"),
+        "split_seed": _count(0, 0, "seed of the choice of held-out classes"),
     },
     "networks": {
         "family": _one_of(tuple(networks.FAMILIES), "resnet", "architecture"),
-        "width": _at_least(1, 64, "channels at full resolution"),
-        "stages": _at_least(1, 4, "up- and downsamplings by 2"),
-        "latent": _at_least(1, 100, "size of a latent"),
+        "width": _between(1, 4096, 64, "channels at full resolution"),
+        "stages": _between(1, 12, 4, "up- and downsamplings by 2"),
+        "latent": _between(1, 65_536, 100, "size of a latent"),
         "convolution": _one_of(
             convolution.LOWERINGS, "auto", "lowering of the convolutions"
         ),
@@ -123,8 +127,8 @@ SCHEMA = {
         ),
     },
     "inner": {
-        "shots": _at_least(1, 8, "support images n"),
-        "steps": _at_least(1, 10, "inner steps K"),
+        "shots": _between(1, 4096, 8, "support images n"),
+        "steps": _between(1, 1_000_000, 10, "inner steps K"),
         "loss": _one_of(tuple(losses.LOSSES), "wgan_gp", "loss of a task"),
         "penalty_weight": Field(
             10.0,
@@ -132,24 +136,26 @@ SCHEMA = {
             "a number of at least 0",
             lambda x: 0 <= x < math.inf,
         ),
-        "critic_steps": _at_least(1, 1, "critic updates in an inner step"),
+        "critic_steps": _between(1, 1000, 1, "critic updates in an inner step"),
         **_optimizer_fields("sgd", 1e-4),
     },
     "outer": {
-        "tasks": _at_least(1, 1, "tasks in a meta-step"),
+        "tasks": _between(1, 65_536, 1, "tasks in a meta-step"),
         **_optimizer_fields("adam", 1e-5),
     },
     "run": {
-        "seed": Field(
-            0,
-            "seed of every random draw",
-            "from 0 to 2147483647",
-            lambda x: 0 <= x < 2**31,
+        "seed": _count(0, 0, "seed of every random draw"),
+        "meta_steps": _count(1, 100_000, "meta-steps of the whole run"),
+        "log_every": _count(1, 50, "meta-steps in a dispatch and in a logged block"),
+        "sample_every": _count(1, 10_000, "meta-steps between sample grids"),
+        "save_every": _count(1, 1_000, "meta-steps between checkpoints"),
+        "on_divergence": _one_of(
+            ("stop", "rewind"),
+            "stop",
+            "what to do when losses or parameters are no longer finite; rewind: go "
+            "back to the last checkpoint and draw other episodes",
         ),
-        "meta_steps": _at_least(1, 100_000, "meta-steps of the whole run"),
-        "log_every": _at_least(1, 50, "meta-steps in a dispatch and in a logged block"),
-        "sample_every": _at_least(1, 10_000, "meta-steps between sample grids"),
-        "save_every": _at_least(1, 1_000, "meta-steps between checkpoints"),
+        "rewinds": _count(1, 3, "how often a run goes back before it stops"),
         "bank": _one_of(
             ("auto", "device", "host"),
             "auto",
@@ -207,6 +213,11 @@ def validate(config):
                     f"--config.{section}.{name} is missing: start from config.default()"
                 )
             value = config[section][name]
+            if type(value) is not type(field.default):
+                raise BadInput(
+                    f"--config.{section}.{name}={value!r}: must be of type "
+                    f"{type(field.default).__name__}"
+                )
             if not field.check(value):
                 raise BadInput(
                     f"--config.{section}.{name}={value!r}: must be {field.allowed}"

@@ -1,8 +1,11 @@
 """User errors: one line on stderr and an exit code, never a traceback."""
 
+import contextlib
+import logging as standard_logging
 import os
 import signal
 import sys
+import threading
 
 from absl import app, flags, logging
 
@@ -19,11 +22,47 @@ class FailedWork(Exception):
     exit_code = 1
 
 
+def warn(message):
+    """Prints one line on stderr about what went wrong and does not stop the work."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def stoppable(promise):
+    """Lets work that could lose something end in its own time.
+
+    Args:
+      promise: what to say at the first Ctrl-C or SIGTERM; a second one ends the
+        process at once.
+
+    Yields:
+      A function that tells whether the first one has come.
+    """
+    asked = threading.Event()
+
+    def handle(number, _):
+        if asked.is_set():
+            _stop("stopped at once", 128 + number)
+        asked.set()
+        os.write(1, f"{promise}\n".encode())  # print may be what was interrupted
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # only the main thread hears of signals
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def _stop(message, exit_code):
-    line = " ".join(str(message).split())
-    print(f"error: {line}", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    line = f"error: {' '.join(str(message).split())}\n"
+    with contextlib.suppress(RuntimeError, ValueError, OSError):
+        sys.stdout.flush()  # not while a signal interrupts a print
+    os.write(2, line.encode(errors="backslashreplace"))
     # Not sys.exit: libraries with threads of their own would add tracebacks of theirs
     # while they are torn down. Files are renamed into place, so none is half-written.
     os._exit(exit_code)
@@ -49,6 +88,12 @@ def _parse(argv):
     _stop(message, BadInput.exit_code)
 
 
+def _tell_unraisable(unraisable):
+    # What orbax stops waiting for, once one read has failed, reports to a closed loop.
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
+
+
 def run(verb):
     """Runs a verb of the command line.
 
@@ -58,7 +103,9 @@ def run(verb):
     """
 
     def main(argv):
-        logging.set_verbosity(logging.ERROR)  # TFDS and orbax tell every step
+        # TFDS and orbax tell every step, and add tracebacks to what they raise.
+        logging.set_verbosity(logging.FATAL)
+        standard_logging.getLogger("asyncio").setLevel(standard_logging.CRITICAL)
         try:
             verb(argv[1:])
         except (BadInput, FailedWork) as error:
@@ -66,6 +113,7 @@ def run(verb):
         except OSError as error:  # a full disk, a folder that was removed
             _stop(error, FailedWork.exit_code)
 
+    sys.unraisablehook = _tell_unraisable
     # Not KeyboardInterrupt: raised inside a callback of jax it would be swallowed.
     signal.signal(signal.SIGINT, lambda *_: _stop("stopped", 130))
     app.run(main, flags_parser=_parse)

@@ -6,8 +6,10 @@ import json
 import os
 import pathlib
 import shutil
+import socket
+import zlib
 
-from figr_jax.errors import BadInput
+from figr_jax.errors import BadInput, warn
 
 
 def make_folder(path, flag):
@@ -68,6 +70,52 @@ def lock(path, waiting):
             print(f"{waiting}; waiting for it", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def sole_writer(folder):
+    """Holds a run's folder against other processes, until this one ends however it may.
+
+    If nothing was written to the folder, it is removed again.
+
+    Args:
+      folder: `pathlib.Path`.
+
+    Raises:
+      BadInput: names the process that holds it.
+    """
+    path = folder / "lock"
+    while True:
+        # Read-only, so that it keeps no disk from being taken away.
+        file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+        other = path.read_text(errors="replace")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                f"--workdir={folder}: {other or 'another process'} trains there; wait "
+                "for it, or give another folder"
+            ) from None
+        except OSError as error:
+            warn(f"{path}: {error.strerror}: take care that nobody else trains there")
+        if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+            break  # else its holder has just removed it
+        os.close(file)
+    try:
+        if other:
+            warn(f"{folder}: {other} was ended before it was done; taking over")
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+            folder.rmdir()
+        os.close(file)
+
+
+def json_checksum(value):
+    """CRC-32 of a JSON-able value."""
+    return zlib.crc32(json.dumps(value, sort_keys=True).encode())
 
 
 def write_bytes(path, data):

@@ -228,20 +228,27 @@ def load(path):
     """Loads a meta-trained model.
 
     Args:
-      path: a run's folder (its newest snapshot is taken) or one snapshot.
+      path: a run's folder (its newest good snapshot is taken) or one snapshot.
 
     Returns:
       A `FewShotGenerator`.
 
     Raises:
-      BadInput: if there is no snapshot.
+      BadInput: if there is no snapshot, or a later version of this package wrote it.
       FailedWork: if it is damaged.
     """
-    path = checkpoints.find_snapshot(path)
+    return checkpoints.load_snapshot(path, _load)
+
+
+def _load(path):
+    """A `FewShotGenerator` of one snapshot."""
     info = checkpoints.read_info(path)
     try:
         networks = config.build_networks(config.from_dict(info["config"]))
     except (BadInput, AttributeError) as error:
-        raise FailedWork(f"{path}: its config is damaged ({error})") from error
+        raise FailedWork(
+            f"{path}: its config cannot be used ({error}); figr_jax {info['version']} "
+            "wrote it"
+        ) from error
     slow = checkpoints.load(path, "slow", _slow_shapes(networks), info)
     return FewShotGenerator(slow, info)

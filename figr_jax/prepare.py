@@ -36,9 +36,7 @@ def main(argv):
         raise errors.BadInput(f"--dataset={_DATASET.value}: must be {datasets.ALLOWED}")
     size, channels = _IMAGE_SIZE.value, _CHANNELS.value
     if not images.is_size(size):
-        raise errors.BadInput(
-            f"--image_size={size}: must be a power of two, at least 8"
-        )
+        raise errors.BadInput(f"--image_size={size}: must be {images.ALLOWED_SIZE}")
     if channels not in (1, 3):
         raise errors.BadInput(f"--channels={channels}: must be 1 or 3")
     report_dir = _REPORT.value and files.make_folder(_REPORT.value, "--report")

@@ -1,13 +1,15 @@
 """What a run tells while it works: narration, metrics.jsonl, TensorBoard events."""
 
+import errno
 import importlib
 import json
+import os
 from typing import NamedTuple
 
 import numpy as np
 
 from figr_jax import files
-from figr_jax.errors import BadInput
+from figr_jax.errors import BadInput, warn
 
 
 def say(text):
@@ -31,22 +33,34 @@ class RunLog:
 
         Args:
           workdir: `pathlib.Path`, the run's folder.
-          step: meta-steps done; records of later ones are dropped, they come again.
+          step: meta-steps done, see `go_back`.
           meta_steps: of the whole run.
           tensorboard: whether to write TensorBoard events too.
 
         Raises:
           BadInput: if TensorBoard events are asked for and their writer is missing.
         """
+        self._workdir, self._meta_steps = workdir, meta_steps
         self._path = workdir / "metrics.jsonl"
-        self._meta_steps = meta_steps
+        self._unwritten = []  # lines that found no room yet
         self._done, self._spent = 0, np.zeros(3)  # in this process
-        self._events = _event_writer(workdir, step) if tensorboard else None
+        self._events = None
+        self._make_events = _event_writer() if tensorboard else None
+        self.go_back(step)
+
+    def go_back(self, step):
+        """Drops the records of meta-steps after `step`: they come again."""
+        self._unwritten = [line for line in self._unwritten if _is_until(line, step)]
         if self._path.exists():
-            lines = self._path.read_text().splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]  # not cut by a kill
-            kept = [line for line in whole if json.loads(line)["step"] <= step]
+            text = self._path.read_text(errors="replace")
+            lines = text.splitlines(keepends=True)
+            kept = [line for line in lines if _is_until(line, step)]
             files.write_bytes(self._path, "".join(kept).encode())
+        if self._make_events:
+            self.close()
+            self._events = self._make_events(
+                str(self._workdir / "tensorboard"), purge_step=step + 1
+            )
 
     def block(self, step, record, count, seconds):
         """Logs a block.
@@ -63,8 +77,8 @@ class RunLog:
             "between_blocks": seconds.between / sum(seconds),
         }
         line = {"step": step, **record, "meta_steps_per_second": rate, **shares}
-        with open(self._path, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        self._unwritten.append(json.dumps(line) + "\n")
+        self._write()
         if self._events:
             for name, value in record.items():
                 self._events.add_scalar(name, value, step)
@@ -78,6 +92,21 @@ class RunLog:
             f"{record['gradient_penalty']:.3f}  {rate:.2f} meta-steps/s  "
             f"{minutes}:{seconds_left:02d} left"
         )
+
+    def _write(self):
+        """Appends what is not yet in the file, all of it or nothing."""
+        try:
+            # Unbuffered: what fails must fail here.
+            with open(self._path, "ab", buffering=0) as file:
+                end = file.tell()
+                data = "".join(self._unwritten).encode()
+                if file.write(data) < len(data):
+                    file.truncate(end)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            warn(f"{self._path}: {error.strerror}; will be tried again")
+        else:
+            self._unwritten = []
 
     def finish(self, between):
         """Tells where the time of this process's meta-steps went.
@@ -94,16 +123,24 @@ class RunLog:
 
     def close(self):
         """Writes what is still in memory."""
+        if self._unwritten:
+            self._write()
         if self._events:
             self._events.close()
 
 
-def _event_writer(workdir, step):
+def _is_until(line, step):
+    """Whether a line is the whole record of a meta-step up to `step`."""
     try:
-        module = importlib.import_module("tensorboardX")
+        return line.endswith("\n") and json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False  # cut by a kill, or damaged
+
+
+def _event_writer():
+    try:
+        return importlib.import_module("tensorboardX").SummaryWriter
     except ImportError as error:
         raise BadInput(
             "--config.run.tensorboard=True: needs `pip install -e '.[tensorboard]'`"
         ) from error
-    # Events of later steps are dropped, as in metrics.jsonl.
-    return module.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)

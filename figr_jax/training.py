@@ -3,18 +3,22 @@
 import contextlib
 import itertools
 import math
+import pathlib
 import time
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from jax.experimental import multihost_utils
 from jax.sharding import PartitionSpec as P
 
 from figr_jax import (
     checkpoints,
     compilation,
     config,
+    errors,
     files,
     generation,
     pictures,
@@ -23,7 +27,7 @@ from figr_jax import (
 )
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes, images, splits
-from figr_jax.errors import BadInput, FailedWork
+from figr_jax.errors import BadInput, FailedWork, warn
 from figr_jax.runlog import say
 
 GRID_CLASSES = 4  # held-out classes side by side in a sample grid
@@ -42,8 +46,10 @@ def train(cfg, workdir, data_dir=None):
       The final `reptile.ReptileState`.
 
     Raises:
-      BadInput: if the config is invalid, or may not continue the run in `workdir`.
-      FailedWork: if a loss is no longer finite, or a checkpoint is damaged.
+      BadInput: if the config is invalid, may not continue the run in `workdir`, or
+        another process trains there.
+      FailedWork: if losses or parameters are no longer finite, no checkpoint is good,
+        or two in a row cannot be saved.
     """
     config.from_dict(cfg.to_dict())  # no unknown field, no wrong type
     config.validate(cfg)  # and none missing
@@ -53,24 +59,80 @@ def train(cfg, workdir, data_dir=None):
     cfg.dataset.name = datasets.resolve(cfg.dataset.name)
     mesh = make_mesh(cfg.outer.tasks)  # early: may refuse, in all processes at once
     workdir = files.make_folder(workdir, "--workdir")
-    files.make_folder(workdir / "samples", "--workdir")
-    with contextlib.closing(checkpoints.Store(workdir)) as store:
-        stored = _stored_info(cfg, store)
-        run, step = cfg.run, store.latest_step()
-        if step >= run.meta_steps:
-            say(f"nothing to do: {step} of {run.meta_steps} meta-steps are done")
-            return _initial_state(cfg, store, stored)
-        if jax.process_index():  # only the first process writes
-            return _train(cfg, workdir, data_dir, mesh, store, stored, None)
+    if jax.process_index():  # only the first process writes
+        return _train(cfg, workdir, data_dir, mesh, _find_start(cfg, workdir), None)
+    with files.sole_writer(workdir):
+        start, run = _find_start(cfg, workdir), cfg.run
+        step = int(start.state.step)
         log = runlog.RunLog(workdir, step, run.meta_steps, run.tensorboard)
         with contextlib.closing(log):
-            return _train(cfg, workdir, data_dir, mesh, store, stored, log)
+            return _train(cfg, workdir, data_dir, mesh, start, log)
 
 
-def _train(cfg, workdir, data_dir, mesh, store, stored, log):
-    dataset = cfg.dataset
+class _Start(NamedTuple):
+    """What a run begins with, or goes on from."""
+
+    state: reptile.ReptileState
+    info: dict | None  # of the checkpoint that it was loaded from
+    rewinds: int  # done so far
+
+
+def _find_start(cfg, workdir):
+    networks, optimizer = config.build_networks(cfg), config.build_outer(cfg)
+
+    def init(seed):
+        # No meta-step has this number, so no other draw has this key.
+        key = jax.random.fold_in(jax.random.key(seed), np.uint32(2**32 - 1))
+        return reptile.init(networks, key, optimizer)
+
+    def load(path):
+        info = checkpoints.read_info(path)
+        changes = config.check_resume(cfg, config.from_dict(info["config"]))
+        shapes = jax.eval_shape(init, cfg.run.seed)
+        state = checkpoints.load(path, "state", shapes, info)
+        say(f"resuming from {path}")
+        for change in changes:
+            say(f"changed since the last save: {change}")
+        return _Start(state, info, info.get("rewinds", 0))
+
+    stored = checkpoints.load_checkpoint(workdir, load)
+    if stored:
+        return stored
+    say("initialising the networks")
+    # Op by op this takes longer than many meta-steps.
+    state = jax.jit(init, compiler_options=compilation.options())(cfg.run.seed)
+    return _Start(state, None, 0)
+
+
+class _Run(NamedTuple):
+    """What training needs from the first block to the last."""
+
+    cfg: Any
+    workdir: pathlib.Path
+    mesh: jax.sharding.Mesh
+    bank: banks.Bank
+    training: np.ndarray  # class indices
+    heldout: np.ndarray
+    info: dict  # what travels with a checkpoint, but for the rewinds
+    log: runlog.RunLog | None  # of the first process
+    store: checkpoints.Store
+
+    def save(self, state, rewinds):
+        info = {**self.info, "rewinds": rewinds}
+        self.store.save(int(state.step), state, state.slow, info)
+
+    def sample(self, state):
+        if self.log:
+            try:
+                _write_grid(self.workdir, state, self.info, self.bank, self.heldout)
+            except OSError as error:
+                warn(f"no sample grid at meta-step {int(state.step)}: {error}")
+
+
+def _train(cfg, workdir, data_dir, mesh, start, log):
+    dataset, step = cfg.dataset, int(start.state.step)
     bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
-    split = _stored_split(stored, bank) if stored else _draw_split(dataset, bank)
+    split = _stored_split(start.info, bank) if start.info else _draw_split(cfg, bank)
     training, heldout = split.indices(bank.names)
     training = _large_enough(cfg, bank, training)
     info = {
@@ -81,34 +143,20 @@ def _train(cfg, workdir, data_dir, mesh, store, stored, log):
     if log:
         files.write_json(workdir / "config.json", info["config"])
         files.write_json(workdir / "split.json", info["split"])
-    state = _initial_state(cfg, store, stored)
-    _describe(cfg, bank, heldout, state, mesh)
-    state = episodes.put_everywhere(state, mesh)
-
-    def sample(state):
-        if log:
-            _write_grid(workdir, state, info, bank, heldout)
-
-    def save(state):
-        store.save(int(state.step), state, state.slow, info)
-
-    with _sources(cfg, bank, training, mesh, int(state.step)) as sources:
-        state = _loop(cfg, state, mesh, sources, log, sample, save)
-    say(f"done: {workdir}")
-    return state
+    with contextlib.closing(checkpoints.Store(workdir, step)) as store:
+        run = _Run(cfg, workdir, mesh, bank, training, heldout, info, log, store)
+        if step:  # a kill may have come between the two saves of a step
+            run.save(start.state, start.rewinds)
+        if step >= cfg.run.meta_steps:
+            say(f"nothing to do: {step} of {cfg.run.meta_steps} meta-steps are done")
+            store.wait()
+            return start.state
+        _describe(cfg, bank, heldout, start.state, mesh)
+        return _run_blocks(run, start)
 
 
-def _stored_info(cfg, store):
-    """Info of the newest checkpoint if there is one, found fit to be continued."""
-    if not store.latest_step():
-        return None
-    info = checkpoints.read_info(store.latest())
-    for change in config.check_resume(cfg, config.from_dict(info["config"])):
-        say(f"changed since the last save: {change}")
-    return info
-
-
-def _draw_split(dataset, bank):
+def _draw_split(cfg, bank):
+    dataset = cfg.dataset
     return splits.choose(bank, dataset.split, dataset.heldout, dataset.split_seed)
 
 
@@ -141,24 +189,6 @@ def _background(bank):
     return float(images.background(bank.images[:: len(bank.images) // 1000 + 1]).mean())
 
 
-def _initial_state(cfg, store, stored):
-    networks, optimizer = config.build_networks(cfg), config.build_outer(cfg)
-
-    def init(seed):
-        # No meta-step has this number, so no other draw has this key.
-        key = jax.random.fold_in(jax.random.key(seed), np.uint32(2**32 - 1))
-        return reptile.init(networks, key, optimizer)
-
-    if stored:
-        say(f"resuming from {store.latest()}")
-        return checkpoints.load(
-            store.latest(), "state", jax.eval_shape(init, cfg.run.seed), stored
-        )
-    say("initialising the networks")
-    # Op by op this takes longer than many meta-steps.
-    return jax.jit(init, compiler_options=compilation.options())(cfg.run.seed)
-
-
 def _describe(cfg, bank, heldout, state, mesh):
     generator, critic = (
         sum(leaf.size for leaf in jax.tree.leaves(params)) for params in state.slow
@@ -175,22 +205,22 @@ def _describe(cfg, bank, heldout, state, mesh):
 
 
 @contextlib.contextmanager
-def _sources(cfg, bank, classes, mesh, step):
+def _sources(run, seed, step):
     """What episodes are drawn from, for one block of meta-steps after another."""
-    run = cfg.run
+    cfg, bank = run.cfg, run.bank
     fits = episodes.fits(bank, jax.local_devices()[0])
-    if run.bank == "device" or (run.bank == "auto" and fits):
-        yield itertools.repeat(episodes.put(bank, classes, mesh))
+    if cfg.run.bank == "device" or (cfg.run.bank == "auto" and fits):
+        yield itertools.repeat(episodes.put(bank, run.training, run.mesh))
         return
     say(f"streaming episodes from the host: the bank has {bank.images.nbytes:,} bytes")
-    starts = (start for start, _ in _blocks(run, step))
+    starts = (start for start, _ in _blocks(cfg.run, step))
     with episodes.stream(
         bank,
-        classes,
-        mesh,
-        run.seed,
+        run.training,
+        run.mesh,
+        seed,
         starts,
-        size=run.log_every,
+        size=cfg.run.log_every,
         tasks=cfg.outer.tasks,
         shots=cfg.inner.shots,
     ) as sources:
@@ -291,34 +321,102 @@ def _compile_block(cfg, state, mesh, source):
     return compiled
 
 
-def _loop(cfg, state, mesh, sources, log, sample, save):
-    first = next(sources)  # its shapes are compiled for; the clock starts after that
-    block = _compile_block(cfg, state, mesh, first)
-    run, sources = cfg.run, itertools.chain([first], sources)
-    end = time.perf_counter()
-    for start, count in _blocks(run, int(state.step)):
-        begin, last = time.perf_counter(), end
-        source = next(sources)
-        given = time.perf_counter()
-        state, record = block(state, count, run.seed, source)
-        record = {name: float(value) for name, value in record._asdict().items()}
-        end = time.perf_counter()
-        step = start + count
-        if not np.isfinite(list(record.values())).all():
-            raise FailedWork(
-                f"meta-step {step}: the losses are no longer finite; try smaller "
-                "learning rates (--config.inner.learning_rate)"
+class _Diverged(Exception):
+    """Losses or parameters are no longer finite."""
+
+
+def _run_blocks(run, start):
+    """Trains to the end, or until it is asked to stop; goes back if it may."""
+    block = None
+    while True:
+        seed = _episode_seed(run.cfg.run.seed, start.rewinds)
+        state = episodes.put_everywhere(start.state, run.mesh)
+        with _sources(run, seed, int(state.step)) as sources:
+            first = next(sources)  # its shapes are compiled for
+            block = block or _compile_block(run.cfg, state, run.mesh, first)
+            sources = itertools.chain([first], sources)
+            try:
+                return _loop(run, block, state, start.rewinds, seed, sources)
+            except _Diverged as error:
+                start = _rewind(run, start.rewinds, error)
+
+
+def _episode_seed(seed, rewinds):
+    """Seed of the episodes, another one after each rewind."""
+    if not rewinds:
+        return seed
+    return int(np.random.SeedSequence([seed, rewinds]).generate_state(1)[0] >> 1)
+
+
+def _rewind(run, rewinds, error):
+    """The last good checkpoint, or the start, with other episodes to come."""
+    run.store.wait()
+    if run.cfg.run.on_divergence == "stop":
+        raise FailedWork(
+            f"{error}; {run.store.describe_newest()}; try a smaller "
+            "--config.inner.learning_rate or --config.outer.learning_rate, another "
+            "--config.inner.penalty_weight, or --config.run.on_divergence=rewind"
+        )
+    if rewinds >= run.cfg.run.rewinds:
+        raise FailedWork(
+            f"{error}, also after {rewinds} rewinds (--config.run.rewinds); "
+            f"{run.store.describe_newest()}; try a smaller "
+            "--config.inner.learning_rate or --config.outer.learning_rate"
+        )
+    warn(f"{error}; going back, with other episodes: rewind {rewinds + 1}")
+    start = _find_start(run.cfg, run.workdir)._replace(rewinds=rewinds + 1)
+    run.store.go_back(int(start.state.step))
+    if run.log:
+        run.log.go_back(int(start.state.step))
+    return start
+
+
+def _in_any_process(flag):
+    """Whether it holds in one of the processes, which must stop together."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def _loop(run, block, state, rewinds, seed, sources):
+    cfg, end = run.cfg.run, time.perf_counter()
+    promise = "stopping after this block of meta-steps; once more stops at once"
+    with errors.stoppable(promise) as asked:
+        for start, count in _blocks(cfg, int(state.step)):
+            begin, last = time.perf_counter(), end
+            source = next(sources)
+            given = time.perf_counter()
+            state, record = block(state, count, seed, source)
+            record = {name: float(value) for name, value in record._asdict().items()}
+            end = time.perf_counter()
+            step = start + count
+            if not np.isfinite(list(record.values())).all():
+                raise _Diverged(
+                    f"meta-step {step}: losses or parameters are no longer finite"
+                )
+            if run.log:
+                seconds = runlog.Seconds(end - given, given - begin, begin - last)
+                run.log.block(step, record, count, seconds)
+            # The grid before the save: what is killed in between draws it again.
+            if step % cfg.sample_every == 0 or step == cfg.meta_steps:
+                run.sample(state)
+            stop = _in_any_process(asked()) or step == cfg.meta_steps
+            if step % cfg.save_every == 0 or stop:
+                run.save(state, rewinds)
+            if stop:
+                break
+        if not run.store.wait():
+            run.save(state, rewinds)
+            run.store.wait()
+        if run.log:
+            run.log.finish(time.perf_counter() - end)
+        if step < cfg.meta_steps:
+            say(
+                f"stopped after meta-step {step}: {run.store.describe_newest()}; the "
+                "same command goes on"
             )
-        if log:
-            seconds = runlog.Seconds(end - given, given - begin, begin - last)
-            log.block(step, record, count, seconds)
-        # The grid before the save: what is killed in between draws it again.
-        if step % run.sample_every == 0 or step == run.meta_steps:
-            sample(state)
-        if step % run.save_every == 0 or step == run.meta_steps:
-            save(state)
-    if log:
-        log.finish(time.perf_counter() - end)
+        else:
+            say(f"done: {run.workdir}")
     return state
 
 
@@ -338,5 +436,6 @@ def _write_grid(workdir, state, info, bank, heldout):
         generated = model.generate(GRID_ROWS * shots, seed)
         panels.append(pictures.panel(support, generated, columns=shots))
     path = workdir / "samples" / f"{int(state.step)}.png"
+    path.parent.mkdir(exist_ok=True)
     pictures.save(path, pictures.side_by_side(panels))
     say(f"wrote {path}")

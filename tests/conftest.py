@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import pathlib
 import subprocess
@@ -6,9 +7,11 @@ import sys
 import tempfile
 
 # Most of the suite's time is compilation, much of it of the same programs: runs that go
-# on, verbs that are called twice. Set before jax is imported; verbs inherit it.
-_CACHE = tempfile.TemporaryDirectory()
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+# on, verbs that are called twice. Set before jax is imported; verbs inherit it, and the
+# workers of pytest-xdist too.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _CACHE = tempfile.TemporaryDirectory()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax  # noqa: E402
@@ -18,7 +21,7 @@ import pytest  # noqa: E402
 import tensorflow_datasets as tfds  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from figr_jax import networks  # noqa: E402
+from figr_jax import files, networks, training  # noqa: E402
 from figr_jax.data import bank as banks  # noqa: E402
 from figr_jax.data.builders import base, sources  # noqa: E402
 
@@ -36,6 +39,46 @@ SHRINK = [
     "--config.run.sample_every=4",
     "--config.run.save_every=2",
 ]
+
+
+def load_config(path):
+    namespace = {}
+    exec(path.read_text(), namespace)
+    return namespace["get_config"]()
+
+
+def shrink(cfg, **run):
+    cfg.dataset.image_size = 8
+    cfg.networks.update(width=2, stages=1, latent=3)
+    cfg.inner.steps = 2
+    cfg.run.update(meta_steps=6, log_every=2, sample_every=100, save_every=2)
+    cfg.run.update(run)
+    return cfg
+
+
+def quick(**run):
+    return shrink(load_config(ROOT / "configs/quickstart.py"), **run)
+
+
+def metrics(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        assert record.pop("meta_steps_per_second") > 0
+        shares = record.pop("waiting_for_episodes"), record.pop("between_blocks")
+        assert min(shares) >= 0 and sum(shares) < 1
+    return records
+
+
+def edit_info(step, edit):
+    """Changes the info record of a step as another version would have written it."""
+    path = step / "info/metadata"
+    info = json.loads(path.read_text())
+    edit(info)
+    if "own_checksum" in info:
+        del info["own_checksum"]
+        info["own_checksum"] = files.json_checksum(info)
+    path.write_text(json.dumps(info))
 
 
 def start_verb(name, *args, **options):
@@ -129,3 +172,10 @@ def workdir(tmp_path_factory, data_dir):
     config = f"--config={ROOT / 'configs/quickstart.py'}"
     run_verb("main", config, f"--workdir={path}", f"--data_dir={data_dir}", *SHRINK)
     return path
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, data_dir):
+    """An uninterrupted run of 6 meta-steps: its folder and its final state."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, training.train(quick(), workdir, data_dir)

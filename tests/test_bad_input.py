@@ -24,7 +24,7 @@ def complaint(verb, *args):
     [
         ("inner.stps=5", 'Did you mean "steps"'),
         ("inner.steps=five", "inner.steps=five"),
-        ("inner.shots=0", "inner.shots=0: must be at least 1"),
+        ("inner.shots=0", "inner.shots=0: must be from 1 to"),
         ("dataset.image_size=33", "dataset.image_size=33: must be a power of two"),
         ("outer.learning_rate=-1", "outer.learning_rate=-1.0: must be a positive"),
     ],

@@ -213,7 +213,7 @@ def test_what_cannot_be_downloaded_is_asked_for():
 
 def idx(array):
     header = b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    return gzip.compress(header + array.tobytes())
+    return gzip.compress(header + array.tobytes(), mtime=0)
 
 
 def test_mnist_is_read_as_it_is(tmp_path, monkeypatch):

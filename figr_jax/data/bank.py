@@ -101,7 +101,7 @@ def _find_fault(folder, builder):
         classes = json.loads((folder / "classes.json").read_text())
         if classes["format"] != _FORMAT or classes["source"] != _digest(builder):
             return "it was built from other data"
-        if classes.pop("own_checksum") != _own_checksum(classes):
+        if classes.pop("own_checksum") != files.json_checksum(classes):
             return "it is damaged: classes.json is not what was written"
         if classes["checksum"] != _checksum(folder / "images.npy"):
             return "it is damaged: images.npy is not what was written"
@@ -118,11 +118,6 @@ def _digest(builder):
         if file.exists():
             digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _own_checksum(classes):
-    """CRC-32 of what `classes.json` holds beside it."""
-    return zlib.crc32(json.dumps(classes, sort_keys=True).encode())
 
 
 def _checksum(file):
@@ -191,7 +186,7 @@ class _Decode:
     def _decode(self, row, data):
         try:
             image = images.decode(io.BytesIO(data), self._channels)
-        except images.UNREADABLE as error:
+        except images.Unreadable as error:
             raise BadInput(
                 f"{self._directory}: the image of record {row} cannot be decoded "
                 f"({error}); prepare the data set anew"
@@ -255,7 +250,7 @@ def _build(builder, folder, fault, image_size, channels):
             "names": names,
             "attributes": (builder.info.metadata or {}).get("attributes", {}),
         }
-        classes["own_checksum"] = _own_checksum(classes)
+        classes["own_checksum"] = files.json_checksum(classes)
         files.write_json(new / "classes.json", classes)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)

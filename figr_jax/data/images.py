@@ -5,27 +5,28 @@ Nothing of jax is imported: the processes that decode a data set start without i
 
 import os
 import pathlib
-import struct
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from figr_jax.errors import BadInput
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
-# What Pillow raises for files that it cannot decode.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    struct.error,
-    Image.DecompressionBombError,
-)
+ALLOWED_SIZE = "a power of two from 8 to 1024"
+MAX_PIXELS = 2**26  # of an image; decoding takes up to some ten bytes for each
+MAX_BYTES = 2**28  # of an image file
+_MAX_SIDE = 2**12  # pixels of the longer side above which an image is shrunk at once
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, which first warns: ours is below it
+
+
+class Unreadable(ValueError):
+    """A file that is no image, or a damaged one, or too large a one."""
 
 
 def is_size(image_size):
     """Whether networks can draw images of that height and width."""
-    return image_size >= 8 and image_size & (image_size - 1) == 0
+    return 8 <= image_size <= 1024 and image_size & (image_size - 1) == 0
 
 
 def to_float(images):
@@ -49,20 +50,35 @@ def decode(file, channels):
       `[H, W, channels]` uint8; transparency has become white.
 
     Raises:
-      `UNREADABLE`: if it cannot be decoded.
+      Unreadable: if it cannot be decoded, or has more than `MAX_PIXELS`.
     """
-    with Image.open(file) as image:
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):
-            # 16-bit grey, which Pillow would clip to 8 bits instead of scaling it.
-            grey = (np.asarray(image) / 257).round().clip(0, 255)
-            image = Image.fromarray(grey.astype(np.uint8))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    try:
+        with Image.open(file) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Unreadable(
+                    f"{image.width}x{image.height} pixels, more than {MAX_PIXELS:,}"
+                )
+            pixels = _decode(image, channels)
+    except Unreadable:
+        raise
+    except UnidentifiedImageError as error:
+        raise Unreadable("not an image") from error
+    except Exception as error:  # Pillow has no one class for damaged files
+        raise Unreadable(str(error) or type(error).__name__) from error
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _decode(image, channels):
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        # 16-bit grey, which Pillow would clip to 8 bits instead of scaling it.
+        grey = (np.asarray(image) / 257).round().clip(0, 255)
+        image = Image.fromarray(grey.astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return np.asarray(image.convert("L" if channels == 1 else "RGB"))
 
 
 def background(images):
@@ -95,6 +111,8 @@ def fit(image, image_size):
     Returns:
       `[image_size, image_size, C]` uint8.
     """
+    if max(image.shape) > _MAX_SIDE:
+        image = _shrink(image)  # padded, a long thin one would be huge
     height, width, channels = image.shape
     side = max(height, width)
     if height != width:
@@ -108,6 +126,15 @@ def fit(image, image_size):
         pixels = pixels.resize((image_size, image_size), Image.Resampling.BILINEAR)
         image = np.asarray(pixels).reshape(image_size, image_size, channels)
     return image
+
+
+def _shrink(image):
+    """Makes the longer side of an image `_MAX_SIDE`, in proportion."""
+    pixels = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    scale = _MAX_SIDE / max(pixels.size)
+    size = [max(1, round(side * scale)) for side in pixels.size]
+    pixels = pixels.resize(size, Image.Resampling.BOX)
+    return np.asarray(pixels).reshape(*size[::-1], image.shape[-1])
 
 
 def list_files(paths):
@@ -128,13 +155,17 @@ def list_files(paths):
         if not os.path.exists(path):  # unlike Path.exists, also of a name too long
             raise BadInput(f"{path or '(empty)'}: no such file or folder of images")
         path = pathlib.Path(path)
-        if not path.is_dir():
+        if path.is_file():
             files.append(path)
             continue
+        if not path.is_dir():  # a pipe, which would be waited for
+            raise BadInput(f"{path}: neither a file nor a folder")
         inside = sorted(
             p
             for p in path.iterdir()
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+            if p.suffix.lower() in SUFFIXES
+            and not p.name.startswith(".")
+            and not p.is_fifo()
         )
         if not inside:
             raise BadInput(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
@@ -162,7 +193,7 @@ def read(paths, image_size, channels):
     for path in list_files(paths):
         try:
             image = decode(path, channels)
-        except UNREADABLE as error:
+        except Unreadable as error:
             raise BadInput(
                 f"{path}: not a readable image ({error}); wanted is PNG, JPEG, WebP "
                 "or GIF"

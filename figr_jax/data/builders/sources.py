@@ -191,7 +191,9 @@ class Folder:
         self.sizes, self.digest = np.array(sizes, np.int64), digest.hexdigest()
 
     def read(self, item):
-        """The content of a file; OSError if it cannot be read."""
+        """The content of a file; OSError if it cannot be read, or is too large."""
+        if self.sizes[item] > images.MAX_BYTES:
+            raise OSError(f"larger than {images.MAX_BYTES:,} bytes")
         return (self._root / self.names[item]).read_bytes()
 
     def name(self, item):
