@@ -193,7 +193,7 @@ def from_dict(values):
     config = default()
     try:
         config.update(values)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"config: {error}") from error
     validate(config)
     return config

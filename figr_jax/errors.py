@@ -112,6 +112,12 @@ def run(verb):
             _stop(error, error.exit_code)
         except OSError as error:  # a full disk, a folder that was removed
             _stop(error, FailedWork.exit_code)
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(
+                error
+            ):
+                raise
+            _stop(f"out of memory: {error}", FailedWork.exit_code)
 
     sys.unraisablehook = _tell_unraisable
     # Not KeyboardInterrupt: raised inside a callback of jax it would be swallowed.

@@ -63,7 +63,7 @@ def main(argv):
     out = files.make_folder(_OUT.value, "--out")
     shots, trained = len(support), model.config.inner.shots
     if shots != trained:
-        print(f"{shots} support images; the checkpoint was trained with {trained}")
+        print(f"support images: {shots}; the checkpoint was trained with {trained}")
     print("compiling, then adapting (under a minute on two CPU cores)", flush=True)
     model.adapt(support, _SEED.value, _INNER_STEPS.value)
     generated = model.generate(_COUNT.value, _SEED.value)

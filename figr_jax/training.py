@@ -31,6 +31,7 @@ from figr_jax.errors import BadInput, FailedWork, warn
 from figr_jax.runlog import say
 
 GRID_CLASSES = 4  # held-out classes side by side in a sample grid
+COPIES = 6  # of the parameters: slow, two moments, fast, gradient, difference
 GRID_ROWS = 3  # rows of generated images under each support, as in the paper
 
 
@@ -57,6 +58,7 @@ def train(cfg, workdir, data_dir=None):
         raise BadInput("--config.dataset.name='none': there is nothing to train on")
     cfg = cfg.copy_and_resolve_references()
     cfg.dataset.name = datasets.resolve(cfg.dataset.name)
+    _check_memory(cfg)
     mesh = make_mesh(cfg.outer.tasks)  # early: may refuse, in all processes at once
     workdir = files.make_folder(workdir, "--workdir")
     if jax.process_index():  # only the first process writes
@@ -127,6 +129,20 @@ class _Run(NamedTuple):
                 _write_grid(self.workdir, state, self.info, self.bank, self.heldout)
             except OSError as error:
                 warn(f"no sample grid at meta-step {int(state.step)}: {error}")
+
+
+def _check_memory(cfg):
+    """Refuses networks that cannot be trained here, before anything is allocated."""
+    shapes = jax.eval_shape(config.build_networks(cfg).init, jax.random.key(0))
+    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    needed, device = COPIES * 4 * parameters, jax.local_devices()[0]
+    memory = episodes.memory_of(device)
+    if needed > memory:
+        raise BadInput(
+            f"--config.networks.width={cfg.networks.width}: training takes at least "
+            f"{needed / 1e9:,.1f} GB for {COPIES} copies of the parameters, and "
+            f"{device.device_kind} has {memory / 1e9:,.1f} GB"
+        )
 
 
 def _train(cfg, workdir, data_dir, mesh, start, log):

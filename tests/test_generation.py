@@ -144,7 +144,7 @@ def test_sample_says_what_is_unlike_training(workdir, tmp_path):
     out = tmp_path / "out"
     args = (f"--checkpoint={workdir}", f"--support={inverse}", f"--out={out}")
     printed = run_verb("sample", *args, "--inner_steps=1", "--count=3")
-    assert "2 support images; the checkpoint was trained with 4" in printed
+    assert "support images: 2; the checkpoint was trained with 4" in printed
     assert (
         "dark and light swapped in 2 of 2: the background was the other way" in printed
     )

@@ -189,7 +189,9 @@ def complaint(process):
 
 def test_sample_names_what_it_cannot_read(corpus, workdir, tmp_path):
     before = sorted(tmp_path.rglob("*"))
-    for support in (corpus[0].parent, *(p for p in corpus if p.name[0] in "nz")):
+    folder = corpus[0].parent
+    names = "new\nline.png", "zero.png", "html.jpg", "sparse.png"
+    for support in (folder, *(f"{folder}/{name}" for name in names)):
         out = tmp_path / "out"
         args = (f"--checkpoint={workdir}", f"--support={support}", f"--out={out}")
         err = complaint(start_verb("sample", *args))

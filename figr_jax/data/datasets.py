@@ -32,11 +32,18 @@ def is_name(name):
 
 
 def resolve(name):
-    """The name that means the same from every working directory."""
+    """The name that means the same from every working directory.
+
+    Raises:
+      BadInput: if it is a folder's and no folder can have it.
+    """
     kind, _, rest = name.partition(":")
     if kind != "folder":
         return name
-    return f"folder:{pathlib.Path(rest).expanduser().resolve()}"
+    try:
+        return f"folder:{pathlib.Path(rest).expanduser().resolve()}"
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadInput(f"{name!r}: no such folder ({error})") from error
 
 
 def prepare(name, data_dir=None, manual_dir=None, reserve=0):

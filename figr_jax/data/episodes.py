@@ -114,12 +114,17 @@ def draw(key, class_start, classes, tasks, shots):
     return jax.vmap(episode)(tasks)
 
 
-def fits(bank, device):
-    """Whether a bank takes at most `DEVICE_SHARE` of a device's memory."""
+def memory_of(device):
+    """Bytes of a device's memory."""
     memory = (device.memory_stats() or {}).get("bytes_limit")
     if memory is None:  # the CPU, whose memory is the host's
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return bank.images.nbytes <= DEVICE_SHARE * memory
+    return memory
+
+
+def fits(bank, device):
+    """Whether a bank takes at most `DEVICE_SHARE` of a device's memory."""
+    return bank.images.nbytes <= DEVICE_SHARE * memory_of(device)
 
 
 def put_everywhere(tree, mesh):
