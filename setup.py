@@ -42,7 +42,8 @@ setuptools.setup(
     extras_require={
         "cuda12": ["jax[cuda12]"],
         "cuda13": ["jax[cuda13]"],
-        "test": ["pytest", "ruff"],
+        # hypothesis makes hostile input; with xdist the suite uses both of two cores.
+        "test": ["pytest", "ruff", "hypothesis", "pytest-xdist"],
         # Parity test, benchmark and import of the published code's weights only. Pinned
         # to the release that parity was measured with.
         "torch": ["torch==2.13.0"],

@@ -308,7 +308,9 @@ class Store:
     def _fail(self, error):
         step, self._saving = self._saving, None
         self._failures += 1
-        self.go_back(step)  # what remains of it may fill the disk
+        self.close()
+        if jax.process_index() == 0:
+            self._tidy(step)  # what remains of it may fill the disk
         tail = str(error).rsplit(": ", 1)[-1].partition(" [")[0]
         reason = getattr(error, "strerror", None) or tail
         line = f"the checkpoint of meta-step {step} cannot be saved: {reason}"
