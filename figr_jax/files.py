@@ -2,12 +2,15 @@
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import pathlib
 import shutil
 import socket
 import zlib
+
+import numpy as np
 
 from figr_jax.errors import BadInput, warn
 
@@ -127,6 +130,13 @@ def write_bytes(path, data):
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_arrays(path, arrays):
+    """Writes a dict of numpy arrays as .npz, see `write_bytes`."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    write_bytes(path, file.getvalue())
 
 
 def write_json(path, value):

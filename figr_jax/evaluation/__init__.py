@@ -1,0 +1,1 @@
+"""Is a model good? Metrics, controls and the protocol that brings them together."""

@@ -1,0 +1,106 @@
+"""Controls: what a model must beat, and what it must not be.
+
+Each makes images from a support without any model.
+"""
+
+from typing import NamedTuple
+
+import jax
+from jax import numpy as jnp
+from jax.scipy import ndimage
+
+
+class Strength(NamedTuple):
+    """How far images are transformed at most.
+
+    Attributes:
+      rotation: radians.
+      scale: share of the size.
+      shear: share of the size.
+      shift: share of the size.
+      elastic: share of the size that a point moves, about; on a grid of 4x4 points.
+    """
+
+    rotation: float
+    scale: float
+    shear: float
+    shift: float
+    elastic: float
+
+
+# What a hand does that draws the same thing again.
+JITTER = Strength(rotation=0.15, scale=0.1, shear=0.1, shift=0.05, elastic=0.02)
+STRONG = Strength(rotation=0.35, scale=0.3, shear=0.2, shift=0.15, elastic=0.03)
+
+_GRID = 4
+
+
+def transform(key, images, strength):
+    """A random affine and elastic transform of each image.
+
+    Args:
+      key: PRNG key.
+      images: `[N, H, W, C]` floats; what comes in from outside repeats the border.
+      strength: `Strength`.
+
+    Returns:
+      `[N, H, W, C]` floats.
+    """
+    keys = jax.random.split(key, len(images))
+    return jax.vmap(lambda k, x: _transform(k, x, strength))(keys, images)
+
+
+def _transform(key, image, strength):
+    height, width, channels = image.shape
+    keys = jax.random.split(key, 5)
+
+    def draw(i, bound, shape=()):
+        return jax.random.uniform(keys[i], shape, minval=-bound, maxval=bound)
+
+    angle = draw(0, strength.rotation)
+    zoom = jnp.exp(draw(1, strength.scale, (2,)))
+    shear = draw(2, strength.shear)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    turn = jnp.array([[cos, -sin], [sin, cos]])
+    matrix = turn @ jnp.array([[1.0, shear], [0.0, 1.0]]) * zoom
+    y, x = jnp.meshgrid(
+        jnp.linspace(-0.5, 0.5, height), jnp.linspace(-0.5, 0.5, width), indexing="ij"
+    )
+    moved = jnp.einsum("ij,jhw->ihw", matrix, jnp.stack([y, x]))
+    moved += draw(3, strength.shift, (2, 1, 1))
+    coarse = strength.elastic * jax.random.normal(keys[4], (2, _GRID, _GRID))
+    moved += jax.image.resize(coarse, (2, height, width), "cubic")
+    sizes = jnp.array([height - 1, width - 1])[:, None, None]
+    where = (moved + 0.5) * sizes
+    planes = [
+        ndimage.map_coordinates(image[..., c], list(where), order=1, mode="nearest")
+        for c in range(channels)
+    ]
+    return jnp.stack(planes, axis=-1)
+
+
+@jax.jit
+def _jitter(key, images):
+    return transform(key, images, JITTER)
+
+
+def jitter(support, count, seed):
+    """The support again and again, each time jittered a little.
+
+    Args:
+      support: `[shots, H, W, C]` uint8.
+      count: images to make.
+      seed: of the draws.
+
+    Returns:
+      `[count, H, W, C]` uint8.
+    """
+    images = copy(support, count).astype("float32")
+    moved = _jitter(jax.random.key(seed), images)
+    return jnp.clip(jnp.round(moved), 0, 255).astype("uint8")
+
+
+def copy(support, count):
+    """The support again and again: `[shots, ...]` to `[count, ...]`."""
+    times = -(-count // len(support))
+    return jnp.tile(support, (times, 1, 1, 1))[:count]

@@ -1,0 +1,244 @@
+"""The metrics of few-shot generation: pure functions of features, in numpy.
+
+Features are `[n, F]` float arrays, one row an image, of a frozen embedding that was
+trained on other classes (`embedding`). Every function is deterministic.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special, stats
+
+
+def squared_distances(x, y):
+    """Squared Euclidean distances: `[n, F]` and `[m, F]` to `[n, m]`."""
+    squares = (x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T
+    return np.maximum(squares, 0)
+
+
+def recognizability(features, labels, prototypes, ways=20):
+    """Share of images whose own class has the nearest prototype, among `ways` classes.
+
+    The 20-way 1-shot accuracy of Boutin et al. (2022, section 3) and Snell et al.
+    (2017), exactly: not over drawn episodes but over all of them. An image is right in
+    an episode if none of the `ways - 1` other classes is nearer. If r of the C - 1
+    others are, that is so in comb(C - 1 - r, ways - 1) of comb(C - 1, ways - 1).
+
+    Args:
+      features: `[n, F]` of the images.
+      labels: `[n]` int, the row of each image's class in `prototypes`.
+      prototypes: `[C, F]`, one image of each class (1-shot), never one that a model has
+        adapted to.
+      ways: classes in an episode; all C if there are fewer.
+
+    Returns:
+      `[n]` in [0, 1]: for each image, its accuracy over all episodes.
+    """
+    distances = squared_distances(features, prototypes)
+    own = distances[np.arange(len(labels)), labels]
+    nearer = (distances < own[:, None]).sum(1)
+    # A tie with another class (the same picture twice) is right half of the time.
+    nearer = nearer + ((distances == own[:, None]).sum(1) - 1) / 2
+    others = len(prototypes) - 1
+    drawn = min(ways - 1, others)
+    left = others - nearer
+    # Ratio of the two binomial coefficients, by logarithms.
+    with np.errstate(divide="ignore"):
+        logs = (
+            special.gammaln(left + 1)
+            - special.gammaln(np.maximum(left - drawn, 0) + 1)
+            - special.gammaln(others + 1)
+            + special.gammaln(others - drawn + 1)
+        )
+    return np.where(left >= drawn, np.exp(logs), 0.0)
+
+
+def diversity(features):
+    """How much the images of one class differ (Boutin et al. 2022, section 3).
+
+    The unbiased standard deviation of each feature, mean over features.
+
+    Args:
+      features: `[n, F]`, of the images of one class, n at least 2.
+
+    Returns:
+      A number of at least 0.
+    """
+    return float(features.std(0, ddof=1).mean())
+
+
+def vendi(features):
+    """The Vendi score: the effective number of different images in a set.
+
+    exp(-sum of l log l) over the eigenvalues l of K / n, where K holds the cosines
+    between features (Friedman and Dieng 2023, definition 3.1).
+
+    Args:
+      features: `[n, F]`.
+
+    Returns:
+      A number in [1, n]: 1 if all are alike, n if no two are.
+    """
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    values = np.linalg.eigvalsh(unit @ unit.T / len(unit))
+    values = values[values > 1e-12]
+    return float(np.exp(-(values * np.log(values)).sum()))
+
+
+class KernelSums(NamedTuple):
+    """Sums of kernel values between the classes of two sets: all that `kid` needs.
+
+    Attributes:
+      xx: `[C, C]`, within the first set, an image with itself left out.
+      yy: `[C, C]`, within the second.
+      xy: `[C, C]`, between the two.
+      n: `[C]`, images of each class in the first set.
+      m: `[C]`, in the second.
+    """
+
+    xx: np.ndarray
+    yy: np.ndarray
+    xy: np.ndarray
+    n: np.ndarray
+    m: np.ndarray
+
+    def kid(self, chosen=None):
+        """The kernel distance: unbiased squared MMD.
+
+        Args:
+          chosen: indices of classes, with repetitions, as a bootstrap draws them; all
+            once if None. A class and its repetition are not compared: they are equal.
+
+        Returns:
+          A number; unbiased, so it may be below 0.
+        """
+        classes = len(self.n)
+        times = np.bincount(range(classes) if chosen is None else chosen, None, classes)
+        between = np.outer(times, times) * (1 - np.eye(classes)) + np.diag(times)
+
+        def within(sums, n):
+            pairs = np.outer(n, n) - np.diag(n)
+            return (between * sums).sum() / (between * pairs).sum()
+
+        across = np.outer(times, times)
+        mixed = (across * self.xy).sum() / (across * np.outer(self.n, self.m)).sum()
+        return float(within(self.xx, self.n) + within(self.yy, self.m) - 2 * mixed)
+
+
+def kernel_sums(x, y, n=None, m=None):
+    """`KernelSums` of the kernel (x . y / F + 1)^3 (Binkowski et al. 2018, section 4).
+
+    Args:
+      x: `[sum(n), F]`, class by class.
+      y: `[sum(m), F]`, class by class.
+      n: `[C]`, images of each class in x; one class if None.
+      m: the same of y.
+    """
+    n, m = (np.array([len(z)]) if s is None else s for z, s in ((x, n), (y, m)))
+
+    def sums(a, b, sizes_a, sizes_b, same=False):
+        values = (a @ b.T / a.shape[1] + 1) ** 3
+        if same:
+            np.fill_diagonal(values, 0)
+        starts = [np.concatenate([[0], np.cumsum(s)[:-1]]) for s in (sizes_a, sizes_b)]
+        rows = np.add.reduceat(values, starts[0], axis=0)
+        return np.add.reduceat(rows, starts[1], axis=1)
+
+    return KernelSums(
+        sums(x, x, n, n, same=True), sums(y, y, m, m, same=True), sums(x, y, n, m), n, m
+    )
+
+
+def manifold(real, generated, k=5):
+    """Precision, recall, density and coverage, image by image.
+
+    Balls around the points of a set, as large as the distance to the k-th nearest other
+    point of the set, stand for its manifold (Kynkaanniemi et al. 2019, equations 1 and
+    2; Naeem et al. 2020, equations 3 and 4).
+
+    Args:
+      real: `[n, F]`, n above k.
+      generated: `[m, F]`, m above k.
+      k: neighbours.
+
+    Returns:
+      A dict, of which the means are the metrics: `precision` `[m]`, whether a generated
+      image is in a ball of the real ones; `recall` `[n]`, whether a real one is in a
+      ball of the generated; `density` `[m]`, in how many balls of the real ones a
+      generated image is, over k; `coverage` `[n]`, whether the ball of a real image has
+      a generated one in it.
+    """
+
+    def radii(points):
+        distances = squared_distances(points, points)
+        np.fill_diagonal(distances, 0)
+        return np.partition(distances, k, axis=1)[:, k]  # the 0th is the point itself
+
+    between = squared_distances(real, generated)
+    in_real = between <= radii(real)[:, None]
+    in_generated = between <= radii(generated)
+    return {
+        "precision": in_real.any(0).astype(float),
+        "recall": in_generated.any(1).astype(float),
+        "density": in_real.sum(0) / k,
+        "coverage": in_real.any(1).astype(float),
+    }
+
+
+def by_class(values, sizes):
+    """Means of the values of each class: `[sum(sizes)]` to `[classes]`."""
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return np.add.reduceat(values, starts) / sizes
+
+
+def copying(generated, real, support):
+    """Z_U: whether generated images are nearer to the support than real ones are.
+
+    The Mann-Whitney z-score of the distances to the nearest image of the support
+    (Meehan et al. 2020, section 3): far below 0 for copies, about 0 for new drawings.
+
+    Args:
+      generated: `[m, F]`.
+      real: `[n, F]`, of the same class, without the support.
+      support: `[shots, F]`.
+
+    Returns:
+      A number; at most sqrt(3 m n / (m + n + 1)) in size, so small sets cannot show
+      much.
+    """
+    ours = squared_distances(generated, support).min(1)
+    theirs = squared_distances(real, support).min(1)
+    m, n = len(ours), len(theirs)
+    ranks = stats.rankdata(np.concatenate([ours, theirs]))[:m]  # ties share a rank
+    u = ranks.sum() - m * (m + 1) / 2
+    return float((u - m * n / 2) / np.sqrt(m * n * (m + n + 1) / 12))
+
+
+def wilson(right, count, confidence=0.95):
+    """The Wilson interval of a share: low and high (Wilson 1927).
+
+    Args:
+      right: how many are.
+      count: of how many, at least 1.
+      confidence: of the interval.
+    """
+    interval = stats.binomtest(right, count).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def bootstrap(statistic, classes, seed=0, draws=1000, confidence=0.95):
+    """The bootstrap interval of a statistic over classes: low and high.
+
+    Classes, not images, are drawn again: images of a class are not independent.
+
+    Args:
+      statistic: function of `[classes]` indices of classes, with repetitions.
+      classes: how many there are.
+      seed: of the draws.
+      draws: how many.
+      confidence: of the interval.
+    """
+    draw = np.random.default_rng(seed)
+    found = [statistic(draw.integers(0, classes, classes)) for _ in range(draws)]
+    tail = (1 - confidence) / 2
+    return tuple(float(q) for q in np.quantile(found, [tail, 1 - tail]))

@@ -1,0 +1,309 @@
+"""The protocol: adapt to held-out classes, draw, compare with what was not shown.
+
+For each held-out class and several draws of supports the model adapts to n images and
+draws m new ones, which are compared with the OTHER real images of the class. Beside the
+model stand controls that use no model, in the same table.
+"""
+
+import functools
+import hashlib
+import json
+import time
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import tqdm
+from jax import lax
+from jax import numpy as jnp
+
+from figr_jax import adaptation, compilation, files
+from figr_jax.data import images
+from figr_jax.errors import BadInput
+from figr_jax.evaluation import controls, metrics
+from figr_jax.runlog import say
+
+BESIDE = 5  # images of a class beside its support: a prototype, and two halves of two
+WAYS = 20  # classes in an episode of recognizability
+_FEW = 8  # images of a training class, to find the nearest one by
+_CHUNK = 10  # classes in one call of the device; the progress bar moves after each
+
+
+class Draw(NamedTuple):
+    """One draw of supports, and what they are judged by.
+
+    Attributes:
+      supports: `[classes, shots, H, W, C]` uint8.
+      prototypes: `[classes, H, W, C]` uint8, another real image of each class.
+      reference: for each class half of its other images, `[n, H, W, C]` uint8: what
+        generated images are compared with.
+      real: for each class the other half, `[m, H, W, C]` uint8: the control that shows
+        how near to the reference anything can come.
+    """
+
+    supports: np.ndarray
+    prototypes: np.ndarray
+    reference: list[np.ndarray]
+    real: list[np.ndarray]
+
+
+def draw_supports(bank, classes, shots, seed):
+    """Draws a support for each class.
+
+    Args:
+      bank: `bank.Bank`.
+      classes: `[k]` class indices, each with at least shots + `BESIDE` images.
+      shots: support images n.
+      seed: of the draw; the support of more shots begins with that of fewer.
+
+    Returns:
+      A `Draw`.
+    """
+    supports, prototypes, reference, real = [], [], [], []
+    for index in classes:
+        found = bank.class_images(index)
+        order = np.random.default_rng([seed, index]).permutation(len(found))
+        supports.append(found[order[:shots]])
+        prototypes.append(found[order[-1]])
+        reference.append(found[order[shots:-1:2]])
+        real.append(found[order[shots + 1 : -1 : 2]])
+    return Draw(np.stack(supports), np.stack(prototypes), reference, real)
+
+
+def choose_classes(bank, heldout, shots):
+    """The held-out classes that can be judged; says which are left out.
+
+    Raises:
+      BadInput: if there are fewer than 2.
+    """
+    counts = np.diff(bank.class_start)[heldout]
+    enough = heldout[counts >= shots + BESIDE]
+    if len(enough) < len(heldout):
+        say(
+            f"{len(heldout) - len(enough)} held-out classes have fewer than "
+            f"{shots + BESIDE} images ({shots} to adapt to, {BESIDE} to judge by) and are left out"
+        )
+    if len(enough) < 2:
+        raise BadInput(
+            f"{bank.dataset}: {len(enough)} held-out classes with at least {shots + BESIDE} "
+            "images; 2 are needed"
+        )
+    return enough
+
+
+@functools.cache
+def _compile(networks, inner, shots, count, at):
+    """Adapts to a chunk of supports, draws after the inner steps `at`."""
+    wanted = np.isin(np.arange(inner.steps) + 1, at)
+    kept = [step - 1 for step in at if step]
+
+    def draw(generator, latents):
+        return images.to_uint8(networks.generate(generator, latents))
+
+    def one(slow, support, key):
+        noise_key, latent_key = jax.random.split(key)
+        noise = adaptation.draw_noise(noise_key, networks, shots, inner)
+        latents = jax.random.normal(latent_key, (count, networks.latent))
+        first = draw(slow.generator, latents)
+
+        def step(state, given):
+            noise, is_wanted = given
+            state, _ = adaptation.inner_step(networks, state, support, noise, inner)
+            drawn = lax.cond(
+                is_wanted, lambda g: draw(g, latents), lambda _: first, state.fast[0]
+            )
+            return state, drawn
+
+        state = adaptation.init_state(slow, inner)
+        _, drawn = lax.scan(step, state, (noise, wanted))
+        drawn = drawn[np.array(kept, int)]
+        return jnp.concatenate([first[None], drawn]) if 0 in at else drawn
+
+    def chunk(slow, supports, keys):
+        supports = images.to_float(supports)
+        # One after another on the CPU, where that is faster (experiments/speed/tasks).
+        together = None if jax.default_backend() == "cpu" else _CHUNK
+        return lax.map(lambda x: one(slow, *x), (supports, keys), batch_size=together)
+
+    return jax.jit(chunk, compiler_options=compilation.options())
+
+
+def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="model"):
+    """Adapts to each class and draws images.
+
+    Args:
+      networks: `networks.Networks`.
+      inner: `adaptation.Inner`.
+      slow: slow parameters, `networks.GanParams`.
+      supports: `[classes, shots, H, W, C]` uint8.
+      seed: of noise and latents.
+      count: images to draw of each class.
+      at: ascending numbers of inner steps after which to draw, the last one
+        `inner.steps`; by default that alone.
+      what: what is done, for the progress bar.
+
+    Returns:
+      `[classes, len(at), count, H, W, C]` uint8, and the seconds a class took.
+    """
+    at = tuple(at or (inner.steps,))
+    function = _compile(networks, inner, supports.shape[1], count, at)
+    keys = jax.random.split(jax.random.key(seed), len(supports))
+    drawn, seconds = [], []
+    with tqdm.tqdm(total=len(supports), desc=what, unit=" classes") as bar:
+        for first in range(0, len(supports), _CHUNK):
+            rows = np.arange(first, first + _CHUNK) % len(
+                supports
+            )  # the last is padded
+            begin = time.perf_counter()
+            result = np.asarray(function(slow, supports[rows], keys[rows]))
+            seconds.append((time.perf_counter() - begin) / _CHUNK)
+            left = min(_CHUNK, len(supports) - first)
+            drawn.append(result[:left])
+            bar.update(left)
+    # The first chunk compiles.
+    return np.concatenate(drawn), float(np.median(seconds[1:] or seconds))
+
+
+class Judge:
+    """Compares images with what was not shown, in the features of two embeddings."""
+
+    def __init__(self, prototypical, simclr):
+        """Takes the two `embedding.Embedding`s."""
+        self._embeddings = prototypical, simclr
+        self._known = {}
+
+    def features(self, pixels):
+        """Features in both embeddings, remembered: real images come again and again."""
+        key = hashlib.sha256(np.ascontiguousarray(pixels)).digest()
+        if key not in self._known:
+            self._known[key] = [embed(pixels) for embed in self._embeddings]
+        return self._known[key]
+
+    def __call__(self, drawn, draw):
+        """Judges the images of each class.
+
+        Args:
+          drawn: for each class `[m, H, W, C]` uint8.
+          draw: the `Draw` that they are from.
+
+        Returns:
+          A dict of the metrics of each class, `[classes]` floats, and the
+          `metrics.KernelSums` of all.
+        """
+        prototypes, _ = self.features(draw.prototypes)
+        ours = [self.features(x) for x in drawn]
+        reference = [self.features(x) for x in draw.reference]
+        found = {name: [] for name in ("recognizability", "diversity", "vendi")}
+        found["copying"] = []
+        # As many as there are real ones: these metrics depend on how many images.
+        same = [len(x) for x in draw.real]
+        for label, (classy, varied) in enumerate(ours):
+            labels = np.full(len(classy), label)
+            right = metrics.recognizability(classy, labels, prototypes, WAYS)
+            found["recognizability"].append(right.mean())
+            found["diversity"].append(metrics.diversity(varied))
+            found["vendi"].append(metrics.vendi(varied[: same[label]]))
+            _, support = self.features(draw.supports[label])
+            near = metrics.copying(varied, reference[label][1], support)
+            found["copying"].append(near)
+        found = {name: np.array(values) for name, values in found.items()}
+        ours = [f[0][:m] for f, m in zip(ours, same, strict=True)]
+        reference = [f[0] for f in reference]
+        sizes = [np.array([len(f) for f in sets]) for sets in (reference, ours)]
+        sets = [np.concatenate(sets).astype(np.float64) for sets in (reference, ours)]
+        k = min(5, min(len(x) for x in sets) - 1)
+        for name, values in metrics.manifold(*sets, k).items():
+            of = sizes[0] if name in ("recall", "coverage") else sizes[1]
+            found[name] = metrics.by_class(values, of)
+        return found, metrics.kernel_sums(*sets, *sizes)
+
+
+class Arm(NamedTuple):
+    """What stands in one row of the table, over all draws of supports.
+
+    Attributes:
+      values: dict: name of a metric to `[draws, classes]` floats.
+      sums: `metrics.KernelSums`, one a draw.
+    """
+
+    values: dict
+    sums: list
+
+    def summary(self, seed):
+        """Mean and 95 % bootstrap interval over classes, by metric."""
+        values = {name: value.mean(0) for name, value in self.values.items()}
+        statistics = {name: lambda i, v=v: v[i].mean() for name, v in values.items()}
+        statistics["kid"] = lambda i: float(np.mean([s.kid(i) for s in self.sums]))
+        classes = len(self.sums[0].n)
+        found = {}
+        for name, statistic in statistics.items():
+            low, high = metrics.bootstrap(statistic, classes, seed)
+            mean = float(statistic(np.arange(classes)))
+            found[name] = {"mean": mean, "low": low, "high": high}
+        return found
+
+
+def judge_all(judge, drawn, draws):
+    """An `Arm` of the images of each draw."""
+    judged = [judge(images, draw) for images, draw in zip(drawn, draws, strict=True)]
+    names = judged[0][0]
+    values = {name: np.stack([found[name] for found, _ in judged]) for name in names}
+    return Arm(values, [sums for _, sums in judged])
+
+
+class Images:
+    """The images of a report's arms, made once: a report goes on where it stopped."""
+
+    def __init__(self, folder, model, seed, count):
+        """Keeps them in `folder`, under names that tell all that they depend on."""
+        what = [model.info["checksums"], model.info["config"], seed, count]
+        text = json.dumps(what, sort_keys=True)
+        self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, name, supports, make):
+        """What `make()` returns, a dict of arrays; it depends on `supports`."""
+        digest = hashlib.sha256(np.ascontiguousarray(supports)).hexdigest()[:12]
+        path = self._folder / f"{name}-{digest}.npz"
+        if path.exists():
+            try:
+                with np.load(path) as stored:
+                    return {key: stored[key] for key in stored.files}
+            except Exception as error:  # a damaged archive raises many kinds
+                say(f"{path}: damaged ({error}); made anew")
+        arrays = make()
+        files.write_arrays(path, arrays)
+        return arrays
+
+
+def make_controls(judge, draw, bank, training, count, seed):
+    """The controls that use no model.
+
+    Args:
+      judge: `Judge`.
+      draw: `Draw`.
+      bank: `bank.Bank`.
+      training: indices of the training classes.
+      count: images of each class.
+      seed: of the jitter.
+
+    Returns:
+      A dict: name to a list of `[m, H, W, C]` uint8, one a class.
+    """
+
+    def means(sets):
+        return np.stack([judge.features(pixels)[0].mean(0) for pixels in sets])
+
+    known = means(bank.class_images(c)[:_FEW] for c in training)
+    distances = metrics.squared_distances(means(draw.supports), known)
+    nearest = training[distances.argmin(1)]
+    jitter = [
+        controls.jitter(x, count, seed * len(draw.supports) + i)
+        for i, x in enumerate(draw.supports)
+    ]
+    return {
+        "held-out real": draw.real,
+        "support copied": [controls.copy(x, count) for x in draw.supports],
+        "support jittered": jitter,
+        "nearest training class": [bank.class_images(c)[:count] for c in nearest],
+    }

@@ -1,0 +1,306 @@
+"""The report of a checkpoint: every metric of the protocol, controls, pictures."""
+
+import datetime
+import platform
+
+import jax
+import numpy as np
+
+import figr_jax
+from figr_jax import config, files, pictures
+from figr_jax.data import splits
+from figr_jax.errors import BadInput
+from figr_jax.evaluation import embedding, metrics, protocol
+from figr_jax.runlog import say
+
+# Name of a metric: its title, how it is printed, and what it says.
+METRICS = {
+    "recognizability": (
+        "recognizability",
+        "{:.1%}",
+        "20-way 1-shot accuracy of a prototypical network (Boutin et al. 2022), exact "
+        "over all episodes; the prototype is a real image that was not shown",
+    ),
+    "diversity": (
+        "diversity",
+        "{:.3f}",
+        "standard deviation of SimCLR features within a class (Boutin et al. 2022)",
+    ),
+    "vendi": (
+        "Vendi",
+        "{:.2f}",
+        "effective number of different images, of as many as there are real ones "
+        "(Friedman and Dieng 2023), SimCLR features",
+    ),
+    "kid": (
+        "KID",
+        "{:.4f}",
+        "unbiased squared MMD to the reference, cubic kernel (Binkowski et al. 2018), "
+        "prototypical features; pooled over classes",
+    ),
+    "precision": (
+        "precision",
+        "{:.2f}",
+        "share of generated images near a real one (Kynkaanniemi et al. 2019)",
+    ),
+    "recall": ("recall", "{:.2f}", "share of real images near a generated one"),
+    "density": (
+        "density",
+        "{:.2f}",
+        "how densely real images lie about a generated one (Naeem et al. 2020)",
+    ),
+    "coverage": (
+        "coverage",
+        "{:.2f}",
+        "share of real images with a generated one in their neighbourhood",
+    ),
+    "copying": (
+        "Z_U",
+        "{:.2f}",
+        "Mann-Whitney z-score of the distance to the support, against real images, of "
+        "one class (Meehan et al. 2020), SimCLR features: far below 0 for copies",
+    ),
+}
+CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50)
+CURVE_SHOTS = (1, 2, 4, 8)
+SCRATCH_STEPS = 1000
+_SHEET_CLASSES = 8
+_RANKED = 5  # best and worst classes that are shown
+_SHOWN = 16  # generated images of a class in a sheet
+
+# Boutin et al. (2022), figure 2, read off their plot: recognizability, diversity.
+ANCHORS = {
+    "humans": (0.975, 1.28),
+    "DA-GAN-UNet": (0.88, 0.32),
+    "DA-GAN-ResNet": (0.83, 0.36),
+    "VAE-NS": (0.85, 1.75),
+    "VAE-STN": (0.75, 2.05),
+}
+
+
+class Options(dict):
+    """What a report is made with: draws, count, classes, curve_classes, scratch, seed."""
+
+    __getattr__ = dict.__getitem__
+
+
+def make(model, bank, out, options, joint=None):
+    """Makes the report.
+
+    Args:
+      model: `generation.FewShotGenerator`.
+      bank: `bank.Bank` of its data set.
+      out: `pathlib.Path` of a folder, which gets `report.json`, `report.md`, pictures,
+        and the images themselves, so that a report that was stopped goes on.
+      options: `Options`.
+      joint: a `FewShotGenerator` that was trained with one inner step, or None.
+
+    Returns:
+      The dict of `report.json`.
+
+    Raises:
+      BadInput: if there are too few held-out classes or images.
+    """
+    split = splits.Split(**model.info["split"])
+    if split.version != bank.version:
+        raise BadInput(
+            f"{bank.dataset} {bank.version} is prepared, the checkpoint was trained on "
+            f"{split.version}; give that one's --data_dir"
+        )
+    training, heldout = split.indices(bank.names)
+    shots, inner = model.config.inner.shots, config.build_inner(model.config)
+    classes = protocol.choose_classes(bank, heldout, shots)
+    if options.classes and options.classes < len(classes):
+        order = np.random.default_rng(options.seed).permutation(len(classes))
+        classes = np.sort(classes[order[: options.classes]])
+    if len(classes) < protocol.WAYS:
+        say(f"recognizability is {len(classes)}-way: there are no more classes")
+    embeddings = [embedding.load(bank, split, kind) for kind in embedding.STEPS]
+    judge = protocol.Judge(*embeddings)
+    images = protocol.Images(out / "images", model, options.seed, options.count)
+    seeds = [options.seed + 1000 * i for i in range(options.draws)]
+    draws = [protocol.draw_supports(bank, classes, shots, seed) for seed in seeds]
+
+    def adapt(name, slow, inner, draw, seed, at=None):
+        def run():
+            drawn, seconds = protocol.adapt_and_draw(
+                model.networks,
+                inner,
+                slow,
+                draw.supports,
+                seed,
+                options.count,
+                at,
+                what=name,
+            )
+            return {"images": drawn, "seconds": np.array(seconds)}
+
+        return images.get(f"{name}-{inner.steps}", draw.supports, run)
+
+    random = jax.jit(model.networks.init)(jax.random.key(options.seed))
+    sources = {"model": model.slow, "random weights": random}
+    if joint:
+        sources["joint training"] = joint.slow
+    drawn, seconds = {name: [] for name in sources}, []
+    for draw, seed in zip(draws, seeds, strict=True):
+        for name, slow in sources.items():
+            made = adapt(name, slow, inner, draw, seed)
+            drawn[name].append(made["images"][:, 0])
+            if name == "model":
+                seconds.append(float(made["seconds"]))
+        made = protocol.make_controls(judge, draw, bank, training, options.count, seed)
+        for name, sets in made.items():
+            drawn.setdefault(name, []).append(sets)
+    arms = {}
+    for name, sets in drawn.items():
+        say(f"judging: {name}")
+        arms[name] = protocol.judge_all(judge, sets, draws)
+
+    names = [bank.names[c] for c in classes]
+    result = {
+        "checkpoint": {
+            "dataset": bank.dataset,
+            "version": bank.version,
+            "figr_jax": model.info["version"],
+            "config": model.info["config"],
+        },
+        "options": dict(options),
+        "classes": names,
+        "ways": min(protocol.WAYS, len(classes)),
+        "embeddings": {e.record["kind"]: e.record for e in embeddings},
+        "arms": {name: arm.summary(options.seed) for name, arm in arms.items()},
+        "recognizability_of_classes": dict(
+            zip(names, arms["model"].values["recognizability"].mean(0), strict=True)
+        ),
+        "seconds_per_class": float(np.median(seconds)),
+        "curves": {},
+        "machine": {
+            "device": jax.devices()[0].device_kind,
+            "platform": platform.machine(),
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+            "figr_jax": figr_jax.__version__,
+            "date": datetime.date.today().isoformat(),
+        },
+    }
+    few = classes[: options.curve_classes]
+    if len(few) > 1:
+        result["curves"] = _curves(bank, few, shots, inner, model, adapt, judge, options)
+    if options.scratch:
+        few = protocol.draw_supports(bank, classes[: options.scratch], shots, seeds[0])
+        scratch = inner._replace(steps=SCRATCH_STEPS)
+        made = adapt("from scratch", random, scratch, few, seeds[0])
+        name = f"from scratch, {SCRATCH_STEPS} steps, {options.scratch} classes"
+        all_prototypes = few._replace(prototypes=draws[0].prototypes)
+        arm = protocol.judge_all(judge, [made["images"][:, 0]], [all_prototypes])
+        result["arms"][name] = arm.summary(options.seed)
+    _write_pictures(out, result, names, draws[0], drawn["model"][0], arms, judge)
+    files.write_json(out / "report.json", result)
+    files.write_bytes(out / "report.md", write_table(result).encode())
+    return result
+
+
+def _curves(bank, classes, shots, inner, model, adapt, judge, options):
+    """Metrics against inner steps and against shots, of one draw of some classes."""
+    seed = options.seed
+    draw = protocol.draw_supports(bank, classes, shots, seed)
+    steps = inner._replace(steps=CURVE_STEPS[-1])
+    made = adapt("inner steps", model.slow, steps, draw, seed, CURVE_STEPS)["images"]
+    curves = {"inner steps": {}, "shots": {}}
+    for i, step in enumerate(CURVE_STEPS):
+        arm = protocol.judge_all(judge, [made[:, i]], [draw])
+        curves["inner steps"][step] = arm.summary(seed)
+    counts = np.diff(bank.class_start)[classes]
+    for n in CURVE_SHOTS:
+        if (counts < n + protocol.BESIDE).any():
+            say(f"no curve for {n} shots: some classes have too few images")
+            continue
+        draw = protocol.draw_supports(bank, classes, n, seed)
+        made = adapt(f"{n} shots", model.slow, inner, draw, seed)["images"]
+        arm = protocol.judge_all(judge, [made[:, 0]], [draw])
+        curves["shots"][n] = arm.summary(seed)
+    return curves
+
+
+def _nearest(judge, support, generated):
+    """For each generated image the support image that is nearest, `[m, H, W, C]`."""
+    ours, theirs = (judge.features(x)[1] for x in (generated, support))
+    return support[metrics.squared_distances(ours, theirs).argmin(1)]
+
+
+def _write_pictures(out, result, names, draw, generated, arms, judge):
+    def sheet(chosen):
+        rows = []
+        for i in chosen:
+            support, images = draw.supports[i], generated[i][:_SHOWN]
+            near = _nearest(judge, support, images)
+            rows.append(pictures.compare(support, near, images))
+        return pictures.stack(rows)
+
+    order = np.random.default_rng(result["options"]["seed"]).permutation(len(names))
+    pictures.save(out / "random_classes.png", sheet(order[:_SHEET_CLASSES]))
+    ranked = np.argsort(-arms["model"].values["recognizability"].mean(0), kind="stable")
+    count = min(_RANKED, len(names))
+    pictures.save(out / "best_classes.png", sheet(ranked[:count]))
+    pictures.save(out / "worst_classes.png", sheet(ranked[::-1][:count]))
+    means = {
+        name: {metric: value["mean"] for metric, value in arm.items()}
+        for name, arm in result["arms"].items()
+    }
+    points = {n: (m["diversity"], m["recognizability"]) for n, m in means.items()}
+    real = means["held-out real"]["diversity"]
+    omniglot = result["checkpoint"]["dataset"].startswith("omniglot")
+    anchors = {
+        f"{name} (read off their plot)": (value * real / ANCHORS["humans"][1], right)
+        for name, (right, value) in ANCHORS.items()
+        if omniglot and name != "humans"
+    }
+    pictures.save(
+        out / "plane.png",
+        pictures.plane(points, anchors, "diversity", "recognizability"),
+    )
+    for name, curve in result["curves"].items():
+        if curve:
+            path = out / f"curve_{name.replace(' ', '_')}.png"
+            pictures.save(path, pictures.curves(curve, METRICS, name))
+
+
+def write_table(result):
+    """The report as Markdown."""
+    checkpoint, options = result["checkpoint"], result["options"]
+    found = result["embeddings"]["prototypical"]["heldout_accuracy"]
+    lines = [
+        f"# Report: {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
+        "",
+        f"{options['draws']} draws of supports, {options['count']} images of each class; "
+        "mean and 95 % bootstrap interval over classes. "
+        f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
+        f"({result['machine']['device']}). The prototypical network reaches "
+        f"{found:.1%} on real images of held-out classes ({result['ways']}-way 1-shot).",
+        "",
+        "| | " + " | ".join(title for title, _, _ in METRICS.values()) + " |",
+        "| --- " * (1 + len(METRICS)) + "|",
+    ]
+    for name, arm in result["arms"].items():
+        cells = []
+        for metric, (_, form, _) in METRICS.items():
+            value = {key: form.format(number) for key, number in arm[metric].items()}
+            cells.append("{mean} ({low}, {high})".format_map(value))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += ["", *(f"- {title}: {text}." for title, _, text in METRICS.values()), ""]
+    lines += [
+        "All images are compared with real ones of the same class that were not shown. "
+        "The row of held-out real images is the floor: other real images, judged in the "
+        "same way. A model that does not beat the jittered support has shown nothing.",
+        "",
+        "![recognizability against diversity](plane.png)",
+        "",
+        "Random classes; in each, the support (red), generated images (grey), and under "
+        "each the support image that is nearest to it (blue):",
+        "",
+        "![random classes](random_classes.png)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
