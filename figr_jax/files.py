@@ -85,6 +85,7 @@ class SoleWriter:
           BadInput: if another process holds it (it is named), or it cannot be made.
         """
         self._folder, self._path = folder, folder / "lock"
+        self._file = None  # descriptor of the lock
         self._is_new = not folder.exists()
         make_folder(folder, "--workdir")
         self._lock()
@@ -92,12 +93,12 @@ class SoleWriter:
     def _lock(self):
         while True:
             # Read-only, so that it keeps no disk from being taken away.
-            self._file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
+            file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
             other = self._path.read_text(errors="replace")
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(self._file)
+                os.close(file)
                 raise BadInput(
                     f"--workdir={self._folder}: {other or 'another process'} trains "
                     "there; wait for it, or give another folder"
@@ -106,14 +107,17 @@ class SoleWriter:
                 warn(
                     f"{self._path}: {error.strerror}: see that nobody else trains there"
                 )
+            self._file = file
             if self._is_ours():
                 break
-            os.close(self._file)  # its holder has just removed it
+            os.close(file)  # its holder has just removed it
         if other:
             warn(f"{self._folder}: {other} was ended before it was done; taking over")
         self._path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
     def _is_ours(self):
+        if self._file is None:
+            return False
         try:
             return os.path.samestat(os.fstat(self._file), self._path.stat())
         except FileNotFoundError:
@@ -129,9 +133,10 @@ class SoleWriter:
         if self._is_ours():
             return
         warn(f"{self._folder}: was removed; made again")
+        self._folder.mkdir(parents=True, exist_ok=True)
         os.close(self._file)
+        self._file = None
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
             self._lock()
         except BadInput as error:
             raise FailedWork(str(error)) from error
@@ -145,9 +150,10 @@ class SoleWriter:
         with contextlib.suppress(OSError):
             if self._is_ours():
                 self._path.unlink()
-            if self._is_new:
-                self._folder.rmdir()
-        os.close(self._file)
+                if self._is_new:
+                    self._folder.rmdir()
+        if self._file is not None:
+            os.close(self._file)
 
 
 def json_checksum(value):
