@@ -125,13 +125,17 @@ class _Run(NamedTuple):
 
     def save(self, state, rewinds):
         if self.writer:
-            try:
-                self.writer.renew()
-                self.describe()
-            except OSError as error:
-                warn(f"{self.workdir}: {error}")
+            self.renew()
         info = {**self.info, "rewinds": rewinds}
         self.store.save(int(state.step), state, state.slow, info)
+
+    def renew(self):
+        """Sees to it that the folder is there, and this process its only writer."""
+        try:
+            self.writer.renew()
+            self.describe()
+        except OSError as error:
+            warn(f"{self.workdir}: {error}")
 
     def describe(self):
         """Writes what the run is, unless that is there already."""
@@ -440,6 +444,7 @@ def _loop(run, block, state, rewinds, seed, sources, asked):
                 f"meta-step {step}: losses or parameters are no longer finite"
             )
         if run.log:
+            run.renew()
             seconds = runlog.Seconds(end - given, given - begin, begin - last)
             run.log.block(step, record, count, seconds)
         stop = _in_any_process(asked())

@@ -8,8 +8,8 @@ import tempfile
 
 # Most of the suite's time is compilation, much of it of the same programs: runs that go
 # on, verbs that are called twice. What is compiled and prepared is kept for the whole
-# suite, also for the workers of pytest-xdist, which inherit the environment of the first
-# process. Set before jax is imported.
+# suite, also for the workers of pytest-xdist, which inherit the environment. Set before
+# jax is imported.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _KEPT = tempfile.TemporaryDirectory()
     os.environ["FIGR_JAX_TESTS"] = _KEPT.name
