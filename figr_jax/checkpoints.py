@@ -7,7 +7,9 @@ checksum of every leaf, and one of the record itself.
 """
 
 import contextlib
+import errno
 import pathlib
+import re
 import shutil
 import zlib
 
@@ -18,7 +20,7 @@ from jax.experimental import multihost_utils
 
 import figr_jax
 from figr_jax import files
-from figr_jax.errors import BadInput, FailedWork, warn
+from figr_jax.errors import BadInput, FailedWork, is_out_of_memory, warn
 
 KEEP_CHECKPOINTS = 2
 KEEP_SNAPSHOTS = 5
@@ -61,6 +63,15 @@ def _restore(path, item, argument):
         return checkpointer.restore(pathlib.Path(path).absolute(), args)[item]
 
 
+def _raise_passing(error):
+    """Raises what does not tell that a file is damaged, but that it cannot be read."""
+    damage = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, None)
+    if isinstance(error, OSError) and error.errno not in damage:
+        raise error
+    if is_out_of_memory(error):
+        raise error
+
+
 def read_info(path):
     """The info record of one checkpoint or snapshot.
 
@@ -78,11 +89,16 @@ def read_info(path):
         info = _restore(path, "info", ocp.args.JsonRestore())
         if not {"config", "split", "background", "checksums", "version"} <= info.keys():
             raise KeyError("incomplete")
+        if info["split"].keys() != {"dataset", "version", "heldout"}:
+            raise KeyError("split")
+        float(info["background"])
     except Exception as error:  # orbax raises bare ones too
+        _raise_passing(error)
         raise FailedWork(f"{path}: damaged, its info cannot be read") from error
     # Checked first, so it must mean the same in every format; the first had none.
     own = info.pop("own_checksum", None)
-    if own is not None and own != files.json_checksum(info):
+    is_first = "format" not in info and "rewinds" not in info
+    if own != files.json_checksum(info) and not (own is None and is_first):
         raise FailedWork(f"{path}: damaged, its info is not what was written")
     if info.setdefault("format", 1) not in range(1, _FORMAT + 1):
         raise BadInput(
@@ -116,6 +132,7 @@ def load(path, item, template, info):
     try:
         tree = _restore(path, item, ocp.args.StandardRestore(template))
     except Exception as error:  # orbax raises bare ones too
+        _raise_passing(error)
         raise FailedWork(
             f"{path}: its arrays cannot be read: damaged, or of another version "
             f"(figr_jax {info['version']} wrote it)"
@@ -127,7 +144,8 @@ def load(path, item, template, info):
 
 def _steps(folder):
     """The steps in `checkpoints` or `snapshots`, sorted."""
-    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+    names = [path.name for path in folder.glob("*") if path.is_dir()]
+    return sorted(int(name) for name in names if re.fullmatch("[1-9][0-9]*|0", name))
 
 
 def newest_good(folder, load):
@@ -210,6 +228,19 @@ def load_checkpoint(workdir, load):
     return found and found[1]
 
 
+def check_path(path, flag):
+    """Refuses a folder that orbax would save to and then not find again.
+
+    Raises:
+      BadInput: names what its path must not have.
+    """
+    if odd := set(str(pathlib.Path(path).absolute())) & set("[]?"):
+        raise BadInput(
+            f"{flag}={path}: {' '.join(sorted(odd))} in a path keeps orbax from "
+            "reading what it saves there; give another folder"
+        )
+
+
 class Store:
     """Saves the checkpoints and snapshots of one run."""
 
@@ -240,16 +271,32 @@ class Store:
 
     def _tidy(self, step):
         for name in ("checkpoints", "snapshots"):
-            for path in (self._folder / name).glob("*"):
-                if not path.name.isdigit():  # a save that was cut short
-                    shutil.rmtree(path, ignore_errors=True)
-                elif int(path.name) > step and name == "snapshots":
+            folder = self._folder / name
+            for path in folder.glob("*.orbax-checkpoint-tmp*"):  # cut short
+                shutil.rmtree(path, ignore_errors=True)
+            for later in _steps(folder):
+                path = folder / str(later)
+                if later > step and name == "snapshots":
                     shutil.rmtree(path)
-                elif int(path.name) > step:
+                elif later > step:
                     aside = self._folder / "damaged" / path.name
                     shutil.rmtree(aside, ignore_errors=True)
                     aside.parent.mkdir(exist_ok=True)
                     path.rename(aside)
+
+    def check_snapshot(self, step, slow):
+        """Removes the snapshot of a step if it is damaged, so that `save` mends it."""
+        path = self._folder / "snapshots" / str(step)
+        if not path.exists():
+            return
+        try:
+            load(path, "slow", slow, read_info(path))
+        except FailedWork as error:
+            warn(f"{error}; written anew from the checkpoint")
+            if jax.process_index() == 0:
+                shutil.rmtree(path)
+            if jax.process_count() > 1:
+                multihost_utils.sync_global_devices("mend")
 
     def save(self, step, state, slow, info):
         """Starts saving; returns before the files are complete.
@@ -268,8 +315,7 @@ class Store:
         keep = {"checkpoints": KEEP_CHECKPOINTS, "snapshots": KEEP_SNAPSHOTS}
         self._saving = step
         try:
-            for name in trees:
-                self._probe(name)
+            self._probe()
             for name, (item, tree) in trees.items():
                 if name not in self._managers:
                     self._managers[name] = _manager(self._folder / name, keep[name])
@@ -278,12 +324,22 @@ class Store:
         except Exception as error:  # orbax raises bare ones too
             self._fail(error)
 
-    def _probe(self, name):
+    def _probe(self):
         """Fails where orbax would: there, threads would wait for minutes."""
+        failure = None
         if jax.process_index() == 0:
-            probe = self._folder / name / ".probe"
-            probe.mkdir(parents=True, exist_ok=True)
-            probe.rmdir()
+            try:
+                for name in ("checkpoints", "snapshots"):
+                    probe = self._folder / name / ".probe"
+                    probe.mkdir(parents=True, exist_ok=True)
+                    probe.rmdir()
+            except OSError as error:
+                failure = error
+        failed = failure is not None
+        if jax.process_count() > 1:
+            failed = bool(multihost_utils.broadcast_one_to_all(np.array(failed)))
+        if failed:
+            raise failure or OSError("the first process cannot write")
 
     def wait(self):
         """Waits until what was saved is on disk.

@@ -24,7 +24,14 @@ class FailedWork(Exception):
 
 def warn(message):
     """Prints one line on stderr about what went wrong and does not stop the work."""
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nor does a full disk or a closed pipe
+        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+
+def is_out_of_memory(error):
+    """Whether an exception tells that there is too little memory."""
+    # What jax raises is a RuntimeError with this in its text.
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 @contextlib.contextmanager
@@ -44,7 +51,8 @@ def stoppable(promise):
         if asked.is_set():
             _stop("stopped at once", 128 + number)
         asked.set()
-        os.write(1, f"{promise}\n".encode())  # print may be what was interrupted
+        with contextlib.suppress(OSError):
+            os.write(1, f"{promise}\n".encode())  # print may be what was interrupted
 
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set  # only the main thread hears of signals
@@ -62,7 +70,7 @@ def _stop(message, exit_code):
     line = f"error: {' '.join(str(message).split())}\n"
     with contextlib.suppress(RuntimeError, ValueError, OSError):
         sys.stdout.flush()  # not while a signal interrupts a print
-    os.write(2, line.encode(errors="backslashreplace"))
+        os.write(2, line.encode(errors="backslashreplace"))
     # Not sys.exit: libraries with threads of their own would add tracebacks of theirs
     # while they are torn down. Files are renamed into place, so none is half-written.
     os._exit(exit_code)
@@ -121,5 +129,6 @@ def run(verb):
 
     sys.unraisablehook = _tell_unraisable
     # Not KeyboardInterrupt: raised inside a callback of jax it would be swallowed.
-    signal.signal(signal.SIGINT, lambda *_: _stop("stopped", 130))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: _stop("stopped", 128 + number))
     app.run(main, flags_parser=_parse)

@@ -87,6 +87,7 @@ def main(argv):
         "split": splits.Split("none", "", ())._asdict(),
         "background": float(_BACKGROUND.value),
     }
+    checkpoints.check_path(_OUT.value, "--out")
     out = files.make_folder(_OUT.value, "--out")
     checkpoints.save_snapshot(out, step, slow, info)
     print(

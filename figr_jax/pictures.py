@@ -12,6 +12,7 @@ from figr_jax import files
 _GAP = 1  # pixels around each image
 _BETWEEN = 16  # pixels between panels
 _RED = (220, 30, 30)
+_BLUE = (40, 90, 220)
 _GREY = (190, 190, 190)
 _PAPER = (255, 255, 255)
 _SMALLEST = 64  # pixels: what an image is enlarged to in a grid, to be seen
@@ -56,6 +57,30 @@ def panel(support, generated, columns):
     )
 
 
+def compare(support, generated, nearest):
+    """One class: its support (red), generated images (grey), what each is near (blue).
+
+    Args:
+      support: `[shots, H, W, C]` uint8.
+      generated: `[count, H, W, C]` uint8.
+      nearest: `[count, H, W, C]` uint8, for each the support image nearest to it.
+
+    Returns:
+      `[height, width, 3]` uint8, two rows of images.
+    """
+    support, generated, nearest = map(_to_colour, (support, generated, nearest))
+    both = np.concatenate(
+        [_tile(generated, len(generated), _GREY), _tile(nearest, len(nearest), _BLUE)]
+    )
+    return side_by_side([_tile(support, -(-len(support) // 2), _RED), both])
+
+
+def stack(rows):
+    """Pictures below each other, white between them: `[height, width, 3]` uint8."""
+    turned = [row.transpose(1, 0, 2) for row in rows]
+    return side_by_side(turned).transpose(1, 0, 2)
+
+
 def side_by_side(panels):
     """Panels in a row, white between and below them: `[height, width, 3]` uint8."""
     height = max(panel.shape[0] for panel in panels)
@@ -72,6 +97,13 @@ def sheet(images, columns):
     return _tile(_to_colour(images), min(columns, len(images)), _GREY)
 
 
+def _draw(figure):
+    """A matplotlib figure as `[height, width, 3]` uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
 def cumulative_density(values, quantity, title):
     """A plot of the share of values that are at most x, over x.
 
@@ -84,7 +116,6 @@ def cumulative_density(values, quantity, title):
       `[height, width, 3]` uint8.
     """
     figure = Figure(figsize=(6.4, 4), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.ecdf(values)
     if max(values) > 20 * min(values):
@@ -93,8 +124,63 @@ def cumulative_density(values, quantity, title):
         axes.set_xlim(0, 1.1 * max(values))
     axes.set(xlabel=quantity, ylabel="share of classes", title=title)
     axes.grid(alpha=0.3)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+    return _draw(figure)
+
+
+def plane(points, anchors, x, y):
+    """A scatter plot of named points.
+
+    Args:
+      points: dict: name to (x, y), measured here.
+      anchors: dict: name to (x, y), of others.
+      x: title of the axis.
+      y: title of the axis.
+
+    Returns:
+      `[height, width, 3]` uint8.
+    """
+    figure = Figure(figsize=(7.2, 5), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    for marker, colour, named in (("o", "C0", points), ("x", "C7", anchors)):
+        for name, where in named.items():
+            axes.plot(*where, marker, color=colour)
+            axes.annotate(
+                name, where, (5, 4), textcoords="offset points", color=colour, size=8
+            )
+    axes.set(xlabel=x, ylabel=y)
+    axes.margins(0.15)
+    axes.grid(alpha=0.3)
+    return _draw(figure)
+
+
+def curves(lines, x):
+    """Plots below each other, one a quantity, each with an interval where there is one.
+
+    Args:
+      lines: dict: title of a quantity to a dict: name of a line to its points, a list
+        of (x, mean, low, high).
+      x: title of the axis that they share.
+
+    Returns:
+      `[height, width, 3]` uint8.
+    """
+    columns = min(3, len(lines))
+    rows = -(-len(lines) // columns)
+    figure = Figure(figsize=(3.6 * columns, 2.4 * rows), dpi=100, layout="constrained")
+    plots = np.ravel(figure.subplots(rows, columns, squeeze=False))
+    for axes, (title, named) in zip(plots, lines.items(), strict=False):
+        for name, line in named.items():
+            where, mean, low, high = map(np.asarray, zip(*line, strict=True))
+            axes.plot(where, mean, ".-", markersize=3, linewidth=1, label=name)
+            axes.fill_between(where, low, high, alpha=0.2)
+        axes.set(title=title, xlabel=x)
+        axes.title.set_size(9)
+        axes.grid(alpha=0.3)
+        if len(named) > 1:
+            axes.legend(fontsize=7)
+    for axes in plots[len(lines) :]:
+        axes.axis("off")
+    return _draw(figure)
 
 
 def save(path, image):

@@ -4,6 +4,7 @@ import errno
 import importlib
 import json
 import os
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,13 @@ from figr_jax.errors import BadInput, warn
 
 
 def say(text):
-    """Prints a line of narration at once."""
-    print(text, flush=True)
+    """Prints a line of narration at once; if nobody can hear it, work goes on."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # as when Ctrl-C also ends what the output is piped to
+        sys.stdout = open(os.devnull, "w")
+    except OSError:  # a full disk
+        pass
 
 
 class Seconds(NamedTuple):

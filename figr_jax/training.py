@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import math
 import pathlib
 import time
@@ -60,15 +61,17 @@ def train(cfg, workdir, data_dir=None):
     cfg.dataset.name = datasets.resolve(cfg.dataset.name)
     _check_memory(cfg)
     mesh = make_mesh(cfg.outer.tasks)  # early: may refuse, in all processes at once
-    workdir = files.make_folder(workdir, "--workdir")
+    checkpoints.check_path(workdir, "--workdir")
+    workdir = pathlib.Path(workdir)
     if jax.process_index():  # only the first process writes
-        return _train(cfg, workdir, data_dir, mesh, _find_start(cfg, workdir), None)
-    with files.sole_writer(workdir):
+        start = _find_start(cfg, workdir)
+        return _train(cfg, workdir, data_dir, mesh, start, None, None)
+    with files.SoleWriter(workdir) as writer:
         start, run = _find_start(cfg, workdir), cfg.run
         step = int(start.state.step)
         log = runlog.RunLog(workdir, step, run.meta_steps, run.tensorboard)
         with contextlib.closing(log):
-            return _train(cfg, workdir, data_dir, mesh, start, log)
+            return _train(cfg, workdir, data_dir, mesh, start, log, writer)
 
 
 class _Start(NamedTuple):
@@ -116,19 +119,41 @@ class _Run(NamedTuple):
     training: np.ndarray  # class indices
     heldout: np.ndarray
     info: dict  # what travels with a checkpoint, but for the rewinds
-    log: runlog.RunLog | None  # of the first process
     store: checkpoints.Store
+    log: runlog.RunLog | None  # of the first process, as the next
+    writer: files.SoleWriter | None
 
     def save(self, state, rewinds):
+        if self.writer:
+            self.renew()
         info = {**self.info, "rewinds": rewinds}
         self.store.save(int(state.step), state, state.slow, info)
 
+    def renew(self):
+        """Sees to it that the folder is there, and this process its only writer."""
+        try:
+            self.writer.renew()
+            self.describe()
+        except OSError as error:
+            warn(f"{self.workdir}: {error}")
+
+    def describe(self):
+        """Writes what the run is, unless that is there already."""
+        for name in ("config", "split"):
+            text = json.dumps(self.info[name], indent=2) + "\n"
+            path = self.workdir / f"{name}.json"
+            if not path.exists() or path.read_text() != text:
+                files.write_bytes(path, text.encode())
+
     def sample(self, state):
-        if self.log:
-            try:
-                _write_grid(self.workdir, state, self.info, self.bank, self.heldout)
-            except OSError as error:
-                warn(f"no sample grid at meta-step {int(state.step)}: {error}")
+        if not self.log:
+            return
+        try:
+            _write_grid(self.workdir, state, self.info, self.bank, self.heldout)
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not errors.is_out_of_memory(error):
+                raise
+            warn(f"no sample grid at meta-step {int(state.step)}: {error}")
 
 
 def _check_memory(cfg):
@@ -145,7 +170,7 @@ def _check_memory(cfg):
         )
 
 
-def _train(cfg, workdir, data_dir, mesh, start, log):
+def _train(cfg, workdir, data_dir, mesh, start, log, writer):
     dataset, step = cfg.dataset, int(start.state.step)
     bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
     split = _stored_split(start.info, bank) if start.info else _draw_split(cfg, bank)
@@ -156,12 +181,14 @@ def _train(cfg, workdir, data_dir, mesh, start, log):
         "split": split._asdict(),
         "background": _background(bank),
     }
-    if log:
-        files.write_json(workdir / "config.json", info["config"])
-        files.write_json(workdir / "split.json", info["split"])
     with contextlib.closing(checkpoints.Store(workdir, step)) as store:
-        run = _Run(cfg, workdir, mesh, bank, training, heldout, info, log, store)
+        run = _Run(
+            cfg, workdir, mesh, bank, training, heldout, info, store, log, writer
+        )
+        if log:
+            run.describe()
         if step:  # a kill may have come between the two saves of a step
+            store.check_snapshot(step, start.state.slow)
             run.save(start.state, start.rewinds)
         if step >= cfg.run.meta_steps:
             say(f"nothing to do: {step} of {cfg.run.meta_steps} meta-steps are done")
@@ -343,22 +370,30 @@ class _Diverged(Exception):
 
 def _run_blocks(run, start):
     """Trains to the end, or until it is asked to stop; goes back if it may."""
-    block = None
-    while True:
-        seed = _episode_seed(run.cfg.run.seed, start.rewinds)
-        state = episodes.put_everywhere(start.state, run.mesh)
-        with _sources(run, seed, int(state.step)) as sources:
-            first = next(sources)  # its shapes are compiled for
-            block = block or _compile_block(run.cfg, state, run.mesh, first)
-            sources = itertools.chain([first], sources)
-            try:
-                return _loop(run, block, state, start.rewinds, seed, sources)
-            except _Diverged as error:
-                start = _rewind(run, start.rewinds, error)
+    promise = "stopping after this block of meta-steps; once more stops at once"
+    block, asked = None, None
+    with contextlib.ExitStack() as stack:
+        while True:
+            step, seed = int(start.state.step), _episode_seed(run, start.rewinds)
+            state = episodes.put_everywhere(start.state, run.mesh)
+            with _sources(run, seed, step) as sources:
+                first = next(sources)  # its shapes are compiled for
+                if not block:
+                    block = _compile_block(run.cfg, state, run.mesh, first)
+                    asked = stack.enter_context(errors.stoppable(promise))
+                sources = itertools.chain([first], sources)
+                try:
+                    return _loop(run, block, state, start.rewinds, seed, sources, asked)
+                except _Diverged as error:
+                    start = _rewind(run, start.rewinds, error)
+            if _in_any_process(asked()):
+                say(f"stopped: {run.store.describe_newest()}")
+                return start.state
 
 
-def _episode_seed(seed, rewinds):
+def _episode_seed(run, rewinds):
     """Seed of the episodes, another one after each rewind."""
+    seed = run.cfg.run.seed
     if not rewinds:
         return seed
     return int(np.random.SeedSequence([seed, rewinds]).generate_state(1)[0] >> 1)
@@ -394,45 +429,42 @@ def _in_any_process(flag):
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
-def _loop(run, block, state, rewinds, seed, sources):
+def _loop(run, block, state, rewinds, seed, sources, asked):
     cfg, end = run.cfg.run, time.perf_counter()
-    promise = "stopping after this block of meta-steps; once more stops at once"
-    with errors.stoppable(promise) as asked:
-        for start, count in _blocks(cfg, int(state.step)):
-            begin, last = time.perf_counter(), end
-            source = next(sources)
-            given = time.perf_counter()
-            state, record = block(state, count, seed, source)
-            record = {name: float(value) for name, value in record._asdict().items()}
-            end = time.perf_counter()
-            step = start + count
-            if not np.isfinite(list(record.values())).all():
-                raise _Diverged(
-                    f"meta-step {step}: losses or parameters are no longer finite"
-                )
-            if run.log:
-                seconds = runlog.Seconds(end - given, given - begin, begin - last)
-                run.log.block(step, record, count, seconds)
-            # The grid before the save: what is killed in between draws it again.
-            if step % cfg.sample_every == 0 or step == cfg.meta_steps:
-                run.sample(state)
-            stop = _in_any_process(asked()) or step == cfg.meta_steps
-            if step % cfg.save_every == 0 or stop:
-                run.save(state, rewinds)
-            if stop:
-                break
-        if not run.store.wait():
-            run.save(state, rewinds)
-            run.store.wait()
-        if run.log:
-            run.log.finish(time.perf_counter() - end)
-        if step < cfg.meta_steps:
-            say(
-                f"stopped after meta-step {step}: {run.store.describe_newest()}; the "
-                "same command goes on"
+    for start, count in _blocks(cfg, int(state.step)):
+        begin, last = time.perf_counter(), end
+        source = next(sources)
+        given = time.perf_counter()
+        state, record = block(state, count, seed, source)
+        record = {name: float(value) for name, value in record._asdict().items()}
+        end = time.perf_counter()
+        step = start + count
+        if not np.isfinite(list(record.values())).all():
+            raise _Diverged(
+                f"meta-step {step}: losses or parameters are no longer finite"
             )
-        else:
-            say(f"done: {run.workdir}")
+        if run.log:
+            run.renew()
+            seconds = runlog.Seconds(end - given, given - begin, begin - last)
+            run.log.block(step, record, count, seconds)
+        stop = _in_any_process(asked())
+        # The grid before the save: what is killed in between draws it again.
+        if not stop and (step % cfg.sample_every == 0 or step == cfg.meta_steps):
+            run.sample(state)
+        if stop or step % cfg.save_every == 0 or step == cfg.meta_steps:
+            run.save(state, rewinds)
+        if stop:
+            break
+    if not run.store.wait():
+        run.save(state, rewinds)
+        run.store.wait()
+    if run.log:
+        run.log.finish(time.perf_counter() - end)
+    if step < cfg.meta_steps:
+        newest = run.store.describe_newest()
+        say(f"stopped after meta-step {step}: {newest}; the same command goes on")
+    else:
+        say(f"done: {run.workdir}")
     return state
 
 

@@ -7,11 +7,13 @@ import sys
 import tempfile
 
 # Most of the suite's time is compilation, much of it of the same programs: runs that go
-# on, verbs that are called twice. Set before jax is imported; verbs inherit it, and the
-# workers of pytest-xdist too.
+# on, verbs that are called twice. What is compiled and prepared is kept for the whole
+# suite, also for the workers of pytest-xdist, which inherit the environment. Set before
+# jax is imported.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    _CACHE = tempfile.TemporaryDirectory()
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+    _KEPT = tempfile.TemporaryDirectory()
+    os.environ["FIGR_JAX_TESTS"] = _KEPT.name
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{_KEPT.name}/compiled"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax  # noqa: E402
@@ -158,9 +160,9 @@ def support():
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory):
+def data_dir():
     """A folder in which the glyphs are prepared, with their bank at 8x8."""
-    path = tmp_path_factory.mktemp("data")
+    path = pathlib.Path(os.environ["FIGR_JAX_TESTS"], "data")
     banks.load("glyphs", 8, 1, path)
     return path
 

@@ -97,6 +97,9 @@ def write_corpus(folder):
                 altered[rng.randrange(len(data))] = rng.randrange(256)
             files[f"altered {i} {name}"] = bytes(altered)
         files[f"header of {name}"] = data[:20] + rng.randbytes(200)
+    # An icon decodes what is in it while it is opened.
+    inside = big_png(20_000, 20_000)
+    icon = struct.pack("<HHH4BHHII", 0, 1, 1, 0, 0, 0, 0, 1, 8, len(inside), 22)
     claims_much = bytearray(big_png(1, 1))
     claims_much[16:24] = struct.pack(">II", 60_000, 60_000)
     claims_much[29:33] = struct.pack(">I", zlib.crc32(claims_much[12:29]))
@@ -114,6 +117,7 @@ def write_corpus(folder):
         "tiff inside.png": encode(sketch("L"), "TIFF"),
         "bmp inside.png": encode(sketch("L"), "BMP"),
         "icon inside.png": encode(sketch("RGB", (16, 16)), "ICO"),
+        "bomb in an icon.png": icon + inside,
         "new\nline.png": b"broken",
         "tab\tand\rreturn.png": good["L.png"],
         "not utf-8 \udcff.png": good["L.png"],

@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT, SHRINK, edit_info, metrics, quick, start_verb
 
 import figr_jax
-from figr_jax import checkpoints, generation, training
+from figr_jax import checkpoints, files, generation, training
 from figr_jax.data import episodes
 from figr_jax.errors import BadInput, FailedWork
 
@@ -203,6 +203,18 @@ def test_one_writer_that_can_be_asked_to_stop(tmp_path, data_dir):
     assert re.fullmatch(r"warning: .* on .* was ended before .*; taking over\n", err)
 
 
+def test_ctrl_c_that_also_ends_the_reader_of_the_output(tmp_path, data_dir):
+    args = (CONFIG, f"--workdir={tmp_path}/run", f"--data_dir={data_dir}", *SHRINK)
+    process = start_verb("main", *args, ENDLESS, "--config.run.save_every=1000000")
+    for line in process.stdout:
+        if line.startswith("meta-step "):
+            break
+    process.stdout.close()  # as `main | tee log` has it
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=100) == 0
+    assert figr_jax.load(tmp_path / "run").info["format"] == 2
+
+
 def test_a_second_signal_stops_at_once(tmp_path, data_dir):
     many = "--config.run.{}=1000000"  # one block without end
     fields = [many.format(name) for name in ("log_every", "save_every", "sample_every")]
@@ -222,13 +234,13 @@ def test_a_second_signal_stops_at_once(tmp_path, data_dir):
 def test_kills_change_nothing(data_dir):
     """The short form of experiments/reliability/kill_resume.py."""
     command = [sys.executable, ROOT / "experiments/reliability/kill_resume.py"]
-    options = ["--kills=3", "--meta_steps=240", f"--data_dir={data_dir}", "--runs=1"]
+    options = ["--kills=3", "--meta_steps=480", f"--data_dir={data_dir}", "--runs=1"]
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["kills"] == 3 and result["bit_equal"]
+    assert result["kills"] == 3 and result["resumes"] and result["bit_equal"]
 
 
 @contextlib.contextmanager
@@ -326,12 +338,67 @@ def test_room_that_comes_back_is_used(tmp_path, data_dir, whole, at_grid, capsys
         assert "checkpoint of meta-step 2 cannot be" in capsys.readouterr().err
 
 
-def test_a_folder_that_was_removed(tmp_path, data_dir, whole, at_grid):
+def test_a_folder_that_was_removed(tmp_path, data_dir, whole, at_grid, capsys):
     workdir = tmp_path / "run"
     at_grid[4] = lambda: shutil.rmtree(workdir)
+
+    def try_another():  # the lock is there again
+        with pytest.raises(BadInput, match=f"process {os.getpid()} on"):
+            training.train(quick(), workdir, data_dir)
+
+    at_grid[6] = try_another
     state = training.train(quick(sample_every=2), workdir, data_dir)
+    assert f"{workdir}: was removed; made again" in capsys.readouterr().err
     assert_equal(state, whole[1])
     assert_equal(figr_jax.load(workdir).slow, state.slow)
+    assert (workdir / "split.json").exists() and not (workdir / "lock").exists()
+
+
+def test_a_folder_that_another_run_took_is_left_to_it(tmp_path, data_dir, at_grid):
+    workdir = tmp_path / "run"
+
+    def move_and_take():
+        wait_for_save(workdir, 2)
+        workdir.rename(tmp_path / "moved")
+        other.append(files.SoleWriter(workdir))
+
+    other, at_grid[4] = [], move_and_take
+    with pytest.raises(FailedWork, match="trains there"):
+        training.train(quick(sample_every=2), workdir, data_dir)
+    assert {path.name for path in workdir.iterdir()} <= {"lock", "samples"}
+
+
+def test_what_others_put_beside_checkpoints_is_left_alone(run, data_dir):
+    kept = [run / name for name in ("checkpoints/best", "snapshots/²", "snapshots/04")]
+    for folder in kept:
+        folder.mkdir()
+    (run / "snapshots/500").touch()
+    training.train(quick(meta_steps=7), run, data_dir)
+    assert all(folder.is_dir() for folder in kept)
+    assert int(figr_jax.load(run).info["config"]["run"]["meta_steps"]) == 7
+
+
+def test_a_damaged_snapshot_is_mended_from_its_checkpoint(run, whole, data_dir, capsys):
+    DAMAGE["flipped"](run / "snapshots/6")
+    training.train(quick(), run, data_dir)
+    said = capsys.readouterr()
+    assert (
+        "nothing to do" in said.out and "written anew from the checkpoint" in said.err
+    )
+    assert_equal(figr_jax.load(run / "snapshots/6").slow, whole[1].slow)
+
+
+@pytest.mark.parametrize("name", ["a[1]", "what?"])
+def test_a_path_that_orbax_cannot_read_again(name, tmp_path):
+    with pytest.raises(BadInput, match="in a path keeps orbax from reading"):
+        training.train(quick(), tmp_path / name)
+
+
+def test_a_record_without_its_checksum_is_not_trusted(run):
+    path = run / "snapshots/6/info/metadata"
+    path.write_text(path.read_text().replace('"own_checksum"', '"own_checksun"'))
+    with pytest.raises(FailedWork, match="its info is not what was written"):
+        checkpoints.read_info(run / "snapshots/6")
 
 
 @pytest.fixture
@@ -366,6 +433,25 @@ def test_rewinding_draws_other_episodes(tmp_path, data_dir, unlucky, capsys):
         quick(on_divergence="rewind", meta_steps=4), tmp_path / "b", data_dir
     )
     assert_equal(training.train(cfg, tmp_path / "b", data_dir), state)
+
+
+def test_a_run_that_is_asked_to_stop_does_not_rewind_for_ever(
+    tmp_path, data_dir, monkeypatch, capsys
+):
+    cfg = quick(on_divergence="rewind", rewinds=1000)
+    cfg.outer.update(optimizer="sgd", learning_rate=1e30)
+    rewind = training._rewind
+
+    def rewind_and_ask(*args):
+        signal.raise_signal(signal.SIGTERM)
+        return rewind(*args)
+
+    monkeypatch.setattr(training, "_rewind", rewind_and_ask)
+    state = training.train(cfg, tmp_path, data_dir)
+    assert int(state.step) == 0
+    said = capsys.readouterr()
+    assert "stopped: nothing was saved before" in said.out
+    assert said.err.count("going back, with other episodes") == 1
 
 
 def test_rewinds_are_counted(tmp_path, data_dir, capsys):

@@ -42,7 +42,7 @@ TINY = (
     "inner.steps=2 run.sample_every=120"
 ).split()
 # Where the bank lies, block size, saving period.
-RUNS = [("device", 4, 12), ("host", 4, 12), ("device", 15, 15), ("host", 6, 60)]
+RUNS = [("host", 4, 12), ("device", 4, 12), ("device", 15, 15), ("host", 6, 60)]
 START_SECONDS = 6  # a kill may come before the first block; about how long that takes
 TRAIN_SECONDS = 4  # and at most this long after it
 
@@ -151,6 +151,13 @@ def interrupt(workdir, settings, kills, draw):
         print(f"{settings}: {counts}, meta-step {lost_from}", file=sys.stderr)
 
 
+def read_commit():
+    """The commit that this runs at."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    return done.stdout.strip()
+
+
 def main(argv):
     """Runs, kills, compares, prints."""
     del argv
@@ -174,6 +181,8 @@ def main(argv):
         "runs": runs,
         "meta_steps": _META_STEPS.value,
         "seed": _SEED.value,
+        "command": " ".join(sys.argv),
+        "commit": read_commit(),
         "device": jax.devices()[0].device_kind,
         "python": platform.python_version(),
         "jax": jax.__version__,

@@ -8,6 +8,7 @@ after the warm-up and at the end. Exit code 1 if memory grew by more than 5 %, o
 others at all beyond what they were at most while warming up.
 """
 
+import atexit
 import json
 import os
 import pathlib
@@ -59,13 +60,9 @@ def look(process, workdir):
     with open(f"/proc/{process.pid}/status") as file:
         (line,) = (line for line in file if line.startswith("VmRSS"))
     steps = [*workdir.glob("checkpoints/*"), *workdir.glob("snapshots/*")]
-    size = 0
-    for step in steps:
-        for path in step.rglob("*"):
-            try:
-                size += path.stat().st_size
-            except FileNotFoundError:  # it has just been replaced
-                pass
+    # du also says what it could: steps are replaced meanwhile.
+    du = subprocess.run(["du", "-sbc", *steps], capture_output=True, text=True)
+    size = int(du.stdout.splitlines()[-1].split()[0])
     return {
         "resident_bytes": int(line.split()[1]) * 1024,
         "open_files": len(os.listdir(f"/proc/{process.pid}/fd")),
@@ -74,12 +71,20 @@ def look(process, workdir):
     }
 
 
+def read_commit():
+    """The commit that this runs at."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    return done.stdout.strip()
+
+
 def main(argv):
     """Runs, looks, prints."""
     del argv
     with tempfile.TemporaryDirectory() as folder:
         workdir = pathlib.Path(folder, "run")
         process = start(workdir)
+        atexit.register(process.kill)
         looks, begin = [], time.monotonic()
         while time.monotonic() - begin < 60 * _MINUTES.value:
             time.sleep(SECONDS)
@@ -108,6 +113,8 @@ def main(argv):
             good &= last.max() <= values[: cut + window].max()
     result |= {
         "flat": bool(good),
+        "command": " ".join(sys.argv),
+        "commit": read_commit(),
         "meta_steps": json.loads(lines[-1])["step"],
         "saves": len(lines) * PERIODS["log_every"] // PERIODS["save_every"],
         "sample_grids": grids,

@@ -53,7 +53,8 @@ def decode(file, channels):
       Unreadable: if it cannot be decoded, or has more than `MAX_PIXELS`.
     """
     try:
-        with Image.open(file) as image:
+        # Others decode while they are opened, whatever their size, or run programs.
+        with Image.open(file, formats=("PNG", "JPEG", "WEBP", "GIF")) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(
                     f"{image.width}x{image.height} pixels, more than {MAX_PIXELS:,}"

@@ -76,17 +76,17 @@ def choose_classes(bank, heldout, shots):
     Raises:
       BadInput: if there are fewer than 2.
     """
-    counts = np.diff(bank.class_start)[heldout]
-    enough = heldout[counts >= shots + BESIDE]
+    least = shots + BESIDE
+    enough = heldout[np.diff(bank.class_start)[heldout] >= least]
     if len(enough) < len(heldout):
         say(
-            f"{len(heldout) - len(enough)} held-out classes have fewer than "
-            f"{shots + BESIDE} images ({shots} to adapt to, {BESIDE} to judge by) and are left out"
+            f"{len(heldout) - len(enough)} held-out classes have fewer than {least} "
+            f"images ({shots} to adapt to, {BESIDE} to judge by) and are left out"
         )
     if len(enough) < 2:
         raise BadInput(
-            f"{bank.dataset}: {len(enough)} held-out classes with at least {shots + BESIDE} "
-            "images; 2 are needed"
+            f"{bank.dataset}: {len(enough)} held-out classes with at least {least} "
+            f"images ({shots} to adapt to, {BESIDE} to judge by); 2 are needed"
         )
     return enough
 

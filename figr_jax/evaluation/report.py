@@ -79,7 +79,7 @@ ANCHORS = {
 
 
 class Options(dict):
-    """What a report is made with: draws, count, classes, curve_classes, scratch, seed."""
+    """What a report is made with: the flags of `evaluate`."""
 
     __getattr__ = dict.__getitem__
 
@@ -185,7 +185,9 @@ def make(model, bank, out, options, joint=None):
     }
     few = classes[: options.curve_classes]
     if len(few) > 1:
-        result["curves"] = _curves(bank, few, shots, inner, model, adapt, judge, options)
+        result["curves"] = _curves(
+            bank, few, shots, inner, model, adapt, judge, options
+        )
     if options.scratch:
         few = protocol.draw_supports(bank, classes[: options.scratch], shots, seeds[0])
         scratch = inner._replace(steps=SCRATCH_STEPS)
@@ -234,7 +236,7 @@ def _write_pictures(out, result, names, draw, generated, arms, judge):
         for i in chosen:
             support, images = draw.supports[i], generated[i][:_SHOWN]
             near = _nearest(judge, support, images)
-            rows.append(pictures.compare(support, near, images))
+            rows.append(pictures.compare(support, images, near))
         return pictures.stack(rows)
 
     order = np.random.default_rng(result["options"]["seed"]).permutation(len(names))
@@ -262,7 +264,16 @@ def _write_pictures(out, result, names, draw, generated, arms, judge):
     for name, curve in result["curves"].items():
         if curve:
             path = out / f"curve_{name.replace(' ', '_')}.png"
-            pictures.save(path, pictures.curves(curve, METRICS, name))
+            lines = {
+                title: {
+                    "": [
+                        (x, v[metric]["mean"], v[metric]["low"], v[metric]["high"])
+                        for x, v in curve.items()
+                    ]
+                }
+                for metric, (title, _, _) in METRICS.items()
+            }
+            pictures.save(path, pictures.curves(lines, name))
 
 
 def write_table(result):
@@ -270,13 +281,13 @@ def write_table(result):
     checkpoint, options = result["checkpoint"], result["options"]
     found = result["embeddings"]["prototypical"]["heldout_accuracy"]
     lines = [
-        f"# Report: {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
+        f"# {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
         "",
-        f"{options['draws']} draws of supports, {options['count']} images of each class; "
-        "mean and 95 % bootstrap interval over classes. "
+        f"{options['draws']} draws of supports, {options['count']} images of each "
+        "class; mean and 95 % bootstrap interval over classes. "
         f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
-        f"({result['machine']['device']}). The prototypical network reaches "
-        f"{found:.1%} on real images of held-out classes ({result['ways']}-way 1-shot).",
+        f"({result['machine']['device']}). The prototypical network reaches {found:.1%} "
+        f"on real images of all held-out classes ({result['ways']}-way 1-shot).",
         "",
         "| | " + " | ".join(title for title, _, _ in METRICS.values()) + " |",
         "| --- " * (1 + len(METRICS)) + "|",
@@ -289,18 +300,17 @@ def write_table(result):
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", *(f"- {title}: {text}." for title, _, text in METRICS.values()), ""]
     lines += [
-        "All images are compared with real ones of the same class that were not shown. "
-        "The row of held-out real images is the floor: other real images, judged in the "
-        "same way. A model that does not beat the jittered support has shown nothing.",
+        "All images are compared with real ones of the same class that were not "
+        "shown. The row of held-out real images is the floor: other real images, judged "
+        "in the same way. A model that does not beat the jittered support has shown "
+        "nothing.",
         "",
         "![recognizability against diversity](plane.png)",
         "",
-        "Random classes; in each, the support (red), generated images (grey), and under "
-        "each the support image that is nearest to it (blue):",
+        "Random classes, not picked; in each, the support (red), generated images "
+        "(grey), and under each the support image that is nearest to it (blue):",
         "",
         "![random classes](random_classes.png)",
         "",
     ]
     return "\n".join(lines)
-
-
