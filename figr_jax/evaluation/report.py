@@ -286,8 +286,8 @@ def write_table(result):
         f"{options['draws']} draws of supports, {options['count']} images of each "
         "class; mean and 95 % bootstrap interval over classes. "
         f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
-        f"({result['machine']['device']}). The prototypical network reaches {found:.1%} "
-        f"on real images of all held-out classes ({result['ways']}-way 1-shot).",
+        f"({result['machine']['device']}). On real images of all held-out classes the "
+        f"prototypical network reaches {found:.1%}.",
         "",
         "| | " + " | ".join(title for title, _, _ in METRICS.values()) + " |",
         "| --- " * (1 + len(METRICS)) + "|",
@@ -301,9 +301,9 @@ def write_table(result):
     lines += ["", *(f"- {title}: {text}." for title, _, text in METRICS.values()), ""]
     lines += [
         "All images are compared with real ones of the same class that were not "
-        "shown. The row of held-out real images is the floor: other real images, judged "
-        "in the same way. A model that does not beat the jittered support has shown "
-        "nothing.",
+        "shown. The row of held-out real images is the floor: other real images, "
+        "judged in the same way. A model that does not beat the jittered support has "
+        "shown nothing.",
         "",
         "![recognizability against diversity](plane.png)",
         "",

@@ -1,0 +1,139 @@
+"""Metrics against their definitions, by brute force, and against known answers."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from figr_jax.evaluation import metrics
+
+
+@pytest.fixture
+def draw():
+    return np.random.default_rng(0)
+
+
+def test_recognizability_is_the_mean_over_all_episodes(draw):
+    prototypes = draw.normal(size=(6, 3))
+    features = prototypes[[0, 1, 5]] + draw.normal(size=(3, 3))
+    labels = np.array([0, 1, 5])
+    for x, label, got in zip(
+        features,
+        labels,
+        metrics.recognizability(features, labels, prototypes, ways=3),
+        strict=True,
+    ):
+        distances = ((prototypes - x) ** 2).sum(1)
+        others = [i for i in range(6) if i != label]
+        right = [
+            distances[label] < distances[list(pair)].min()
+            for pair in itertools.combinations(others, 2)
+        ]
+        assert got == pytest.approx(np.mean(right))
+
+
+def test_recognizability_with_fewer_classes_than_ways(draw):
+    prototypes = np.eye(4)
+    right = metrics.recognizability(np.eye(4), np.arange(4), prototypes)
+    np.testing.assert_allclose(right, 1)
+    wrong = metrics.recognizability(np.eye(4), (np.arange(4) + 1) % 4, prototypes)
+    np.testing.assert_allclose(wrong, 0)
+
+
+def test_diversity_is_the_mean_standard_deviation():
+    features = np.array([[0.0, 0], [2, 0], [4, 6]])
+    assert metrics.diversity(features) == pytest.approx((2 + 12**0.5) / 2)
+
+
+def test_vendi_counts_what_differs():
+    assert metrics.vendi(np.eye(7)) == pytest.approx(7)
+    assert metrics.vendi(np.ones((7, 3))) == pytest.approx(1)
+    assert metrics.vendi(np.eye(7)[[0, 0, 1, 1]]) == pytest.approx(2)
+
+
+def brute_force_kid(x, y):
+    def kernel(a, b):
+        return (a @ b / len(a) + 1) ** 3
+
+    def within(z):
+        pairs = [(i, j) for i in range(len(z)) for j in range(len(z)) if i != j]
+        return np.mean([kernel(z[i], z[j]) for i, j in pairs])
+
+    return within(x) + within(y) - 2 * np.mean([kernel(a, b) for a in x for b in y])
+
+
+def test_kid_is_its_definition_however_it_is_cut_into_classes(draw):
+    x, y = draw.normal(size=(9, 4)), draw.normal(size=(7, 4)) + 1
+    expected = brute_force_kid(x, y)
+    assert metrics.kernel_sums(x, y).kid() == pytest.approx(expected)
+    sums = metrics.kernel_sums(x, y, np.array([2, 4, 3]), np.array([3, 3, 1]))
+    assert sums.kid() == pytest.approx(expected)
+    # A bootstrap draw without the second class.
+    x, y = np.delete(x, range(2, 6), 0), np.delete(y, range(3, 6), 0)
+    assert sums.kid([2, 0]) == pytest.approx(brute_force_kid(x, y))
+
+
+def test_kid_is_unbiased(draw):
+    sets = draw.normal(size=(300, 2, 16, 8))
+    values = [metrics.kernel_sums(x, y).kid() for x, y in sets]
+    error = np.std(values) / 300**0.5
+    assert abs(np.mean(values)) < 3 * error and min(values) < 0
+
+
+def test_manifold_metrics_are_their_definitions(draw):
+    real, generated = draw.normal(size=(20, 2)), draw.normal(size=(30, 2)) + 0.5
+    k = 5
+
+    def radius(points, i):
+        return sorted(np.linalg.norm(points - points[i], axis=1))[k]
+
+    def inside(balls, i, point):
+        return np.linalg.norm(balls[i] - point) <= radius(balls, i)
+
+    got = metrics.manifold(real, generated, k)
+    for j, point in enumerate(generated):
+        hits = [inside(real, i, point) for i in range(20)]
+        assert got["precision"][j] == any(hits)
+        assert got["density"][j] == pytest.approx(sum(hits) / k)
+    for i, point in enumerate(real):
+        assert got["recall"][i] == any(inside(generated, j, point) for j in range(30))
+        assert got["coverage"][i] == any(inside(real, i, x) for x in generated)
+
+
+def test_copies_are_caught_by_z_u(draw):
+    support, real = draw.normal(size=(4, 8)), draw.normal(size=(16, 8))
+    copies = metrics.copying(support[np.arange(64) % 4], real, support)
+    assert copies < -5
+    near = support[np.arange(64) % 4] + 0.1 * draw.normal(size=(64, 8))
+    assert metrics.copying(near, real, support) < -5
+    new = [
+        metrics.copying(draw.normal(size=(64, 8)), draw.normal(size=(16, 8)), support)
+        for _ in range(50)
+    ]
+    assert abs(np.mean(new)) < 0.5
+
+
+def test_z_u_is_the_mann_whitney_score():
+    support = np.zeros((1, 1))
+    generated, real = np.array([[1.0], [3.0]]), np.array([[2.0], [4.0], [5.0]])
+    # Of six pairs, one has the generated image farther away; a tie counts a half.
+    expected = (1 - 3) / (2 * 3 * 6 / 12) ** 0.5
+    assert metrics.copying(generated, real, support) == pytest.approx(expected)
+
+
+def test_wilson_interval():
+    # By the formula, (p + z^2 / 2n +- z sqrt(pq / n + z^2 / 4n^2)) / (1 + z^2 / n).
+    low, high = metrics.wilson(52, 100)
+    assert (low, high) == (
+        pytest.approx(0.42317, abs=1e-4),
+        pytest.approx(0.61535, abs=1e-4),
+    )
+
+
+def test_bootstrap_intervals_cover_the_mean(draw):
+    covered = 0
+    for _ in range(100):
+        values = draw.normal(size=30)
+        low, high = metrics.bootstrap(lambda i, v=values: v[i].mean(), 30, draws=200)
+        covered += low < 0 < high
+    assert 85 <= covered <= 100
