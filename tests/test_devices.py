@@ -90,7 +90,7 @@ def run_two(args):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, data_dir):
-    """Folders of the same run on 1 device, 4, 4 and then 1, and in two processes."""
+    """Folders of the same run on 1 device, 4, both in turn, and in two processes."""
 
     def run(name, place, meta_steps, **options):
         workdir = tmp_path_factory.getbasetemp() / name
@@ -102,6 +102,7 @@ def runs(tmp_path_factory, data_dir):
         return workdir
 
     run("four and one", "device", 2, env=DEVICES)
+    run("one and four", "host", 2)
     two = tmp_path_factory.getbasetemp() / "two processes"
     for place, meta_steps in (("host", 2), ("device", 4)):  # the second resumes
         first, second = run_two(run_args(data_dir, two, place, meta_steps))
@@ -111,11 +112,14 @@ def runs(tmp_path_factory, data_dir):
         "one": run("one", "device", 4),
         "four": run("four", "host", 4, env=DEVICES),
         "four and one": run("four and one", "device", 4),
+        "one and four": run("one and four", "host", 4, env=DEVICES),
         "two processes": two,
     }
 
 
-@pytest.mark.parametrize("name", ["four", "four and one", "two processes"])
+@pytest.mark.parametrize(
+    "name", ["four", "four and one", "one and four", "two processes"]
+)
 def test_many_devices_equal_one(runs, name):
     def metrics(workdir):
         lines = (workdir / "metrics.jsonl").read_text().splitlines()

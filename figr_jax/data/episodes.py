@@ -240,4 +240,8 @@ def support(bank, index, shots, seed):
     # Adaptation and latents of the same seed have the keys 0 and 1.
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), index)
     class_images = bank.class_images(index)
-    return class_images[np.asarray(draw_support(key, len(class_images), shots))]
+    return class_images[np.asarray(_draw_support(key, len(class_images), shots))]
+
+
+# Else each call would compile its loop anew, and keep it.
+_draw_support = jax.jit(draw_support, static_argnums=2)
