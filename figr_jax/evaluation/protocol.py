@@ -172,12 +172,23 @@ class Judge:
         self._embeddings = prototypical, simclr
         self._known = {}
 
-    def features(self, pixels):
-        """Features in both embeddings, remembered: real images come again and again."""
-        key = hashlib.sha256(np.ascontiguousarray(pixels)).digest()
-        if key not in self._known:
-            self._known[key] = [embed(pixels) for embed in self._embeddings]
-        return self._known[key]
+    def features(self, sets):
+        """Features of sets of images, remembered: real ones come again and again.
+
+        Args:
+          sets: list of `[n, H, W, C]` uint8.
+
+        Returns:
+          For each set its prototypical and its SimCLR features, `[n, F]` each.
+        """
+        keys = [hashlib.sha256(np.ascontiguousarray(x)).digest() for x in sets]
+        new = {k: x for k, x in zip(keys, sets, strict=True) if k not in self._known}
+        if new:  # all at once: the embeddings work in large batches
+            ends = np.cumsum([len(x) for x in new.values()])[:-1]
+            pixels = np.concatenate(list(new.values()))
+            parts = [np.split(embed(pixels), ends) for embed in self._embeddings]
+            self._known.update(zip(new, zip(*parts, strict=True), strict=True))
+        return [self._known[key] for key in keys]
 
     def __call__(self, drawn, draw):
         """Judges the images of each class.
@@ -190,9 +201,9 @@ class Judge:
           A dict of the metrics of each class, `[classes]` floats, and the
           `metrics.KernelSums` of all.
         """
-        prototypes, _ = self.features(draw.prototypes)
-        ours = [self.features(x) for x in drawn]
-        reference = [self.features(x) for x in draw.reference]
+        ((prototypes, _),) = self.features([draw.prototypes])
+        ours, reference = self.features(drawn), self.features(draw.reference)
+        supports = self.features(draw.supports)
         found = {name: [] for name in ("recognizability", "diversity", "vendi")}
         found["copying"] = []
         # As many as there are real ones: these metrics depend on how many images.
@@ -203,9 +214,8 @@ class Judge:
             found["recognizability"].append(right.mean())
             found["diversity"].append(metrics.diversity(varied))
             found["vendi"].append(metrics.vendi(varied[: same[label]]))
-            _, support = self.features(draw.supports[label])
-            near = metrics.copying(varied, reference[label][1], support)
-            found["copying"].append(near)
+            real, support = reference[label][1], supports[label][1]
+            found["copying"].append(metrics.copying(varied, real, support))
         found = {name: np.array(values) for name, values in found.items()}
         ours = [f[0][:m] for f, m in zip(ours, same, strict=True)]
         reference = [f[0] for f in reference]
@@ -292,9 +302,9 @@ def make_controls(judge, draw, bank, training, count, seed):
     """
 
     def means(sets):
-        return np.stack([judge.features(pixels)[0].mean(0) for pixels in sets])
+        return np.stack([classy.mean(0) for classy, _ in judge.features(sets)])
 
-    known = means(bank.class_images(c)[:_FEW] for c in training)
+    known = means([bank.class_images(c)[:_FEW] for c in training])
     distances = metrics.squared_distances(means(draw.supports), known)
     nearest = training[distances.argmin(1)]
     jitter = [

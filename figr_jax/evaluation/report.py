@@ -226,7 +226,7 @@ def _curves(bank, classes, shots, inner, model, adapt, judge, options):
 
 def _nearest(judge, support, generated):
     """For each generated image the support image that is nearest, `[m, H, W, C]`."""
-    ours, theirs = (judge.features(x)[1] for x in (generated, support))
+    (_, ours), (_, theirs) = judge.features([generated, support])
     return support[metrics.squared_distances(ours, theirs).argmin(1)]
 
 

@@ -1,0 +1,152 @@
+"""The report of a checkpoint: tiny networks and embeddings, real images."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import start_verb
+from PIL import Image
+
+import figr_jax
+from figr_jax.data import bank as banks
+from figr_jax.data import splits
+from figr_jax.errors import BadInput
+from figr_jax.evaluation import embedding, protocol, report
+
+OPTIONS = report.Options(
+    draws=2, count=16, classes=6, curve_classes=3, scratch=2, seed=0
+)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Curves of few points and embeddings of few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "CURVE_STEPS", (0, 1, 3))
+        patch.setattr(report, "CURVE_SHOTS", (2, 4))
+        patch.setattr(report, "SCRATCH_STEPS", 3)
+        patch.setattr(embedding, "STEPS", {"prototypical": 12, "simclr": 3})
+        patch.setattr(embedding, "_WAYS", 20)
+        patch.setattr(embedding, "_BATCH", 16)
+        yield
+
+
+@pytest.fixture(scope="module")
+def bank(data_dir):
+    return banks.load("glyphs", 8, 1, data_dir)
+
+
+@pytest.fixture(scope="module")
+def made(small, workdir, bank, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    return out, report.make(figr_jax.load(workdir), bank, out, OPTIONS)
+
+
+def test_every_arm_has_every_metric_with_an_interval(made):
+    _, result = made
+    assert list(result["arms"])[:2] == ["model", "random weights"]
+    assert len(result["arms"]) == 7
+    for arm in result["arms"].values():
+        assert arm.keys() == report.METRICS.keys()
+        for value in arm.values():
+            assert value["low"] <= value["mean"] <= value["high"]
+    assert len(result["classes"]) == 6
+    assert [*result["curves"]["inner steps"]] == [0, 1, 3]
+    assert [*result["curves"]["shots"]] == [2, 4]
+
+
+def test_the_controls_stand_where_they_must(made):
+    arms = made[1]["arms"]
+    mean = {name: {k: v["mean"] for k, v in arm.items()} for name, arm in arms.items()}
+    real, copied = mean["held-out real"], mean["support copied"]
+    assert copied["copying"] < -2 < real["copying"] < 2
+    assert copied["vendi"] < real["vendi"] + 1
+    assert mean["nearest training class"]["recognizability"] < 1
+    assert mean["model"]["recognizability"] < real["recognizability"]
+    assert mean["model"]["kid"] > real["kid"]
+
+
+def test_the_report_in_words_and_pictures(made):
+    out, result = made
+    table = (out / "report.md").read_text()
+    assert "| support jittered |" in table and "glyphs, 6 held-out classes" in table
+    assert json.loads((out / "report.json").read_text())["arms"] == result["arms"]
+    for name in ("plane", "random_classes", "best_classes", "worst_classes"):
+        assert np.ptp(np.asarray(Image.open(out / f"{name}.png"))) > 100
+    assert (out / "curve_inner_steps.png").exists()
+    assert (out / "curve_shots.png").exists()
+
+
+def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypatch):
+    out, result = made
+    calls = []
+    run = protocol.adapt_and_draw
+
+    def count(*args, **options):
+        calls.append(options["what"])
+        return run(*args, **options)
+
+    monkeypatch.setattr(protocol, "adapt_and_draw", count)
+    lost = sorted(out.glob("images/*/model-*.npz"))[0]
+    lost.write_bytes(lost.read_bytes()[:100])  # cut by a kill
+    again = report.make(figr_jax.load(workdir), bank, out, OPTIONS)
+    assert calls == ["model"]
+    assert again["arms"] == result["arms"]  # and the same seed gives the same report
+
+
+def test_embeddings_are_trained_on_training_classes_only(small, bank, monkeypatch):
+    split = splits.choose(bank, "random", 900, 1)
+    seen = set()
+    draw = embedding._draw_episode
+
+    def spy(*args):
+        rows = draw(*args)
+        seen.update(np.searchsorted(bank.class_start, rows, side="right") - 1)
+        return rows
+
+    monkeypatch.setattr(embedding, "_draw_episode", spy)
+    first = embedding.load(bank, split, "prototypical", seed=3)
+    heldout = {bank.names.index(name) for name in split.heldout}
+    assert seen and not seen & heldout
+    count, seen = len(seen), set()
+    second = embedding.load(bank, split, "prototypical", seed=3)  # from the cache
+    assert not seen and count
+    images = bank.images[:9]
+    np.testing.assert_array_equal(first(images), second(images))
+    assert 0 < second.record["heldout_accuracy"] == first.record["heldout_accuracy"]
+
+
+def test_what_a_class_is_judged_by_was_not_shown(bank):
+    classes = np.flatnonzero(np.diff(bank.class_start) >= 12)[:3]
+    draw = protocol.draw_supports(bank, classes, 4, seed=5)
+    for i, index in enumerate(classes):
+        parts = [draw.supports[i], draw.prototypes[i][None]]
+        parts += [draw.reference[i], draw.real[i]]
+        rows = sorted(image.tobytes() for image in np.concatenate(parts))
+        assert rows == sorted(image.tobytes() for image in bank.class_images(index))
+        assert abs(len(draw.reference[i]) - len(draw.real[i])) <= 1
+
+
+def test_too_few_images_or_classes(bank, capsys):
+    counts = np.diff(bank.class_start)
+    heldout = np.concatenate([np.flatnonzero(counts < 9)[:3], [int(counts.argmax())]])
+    with pytest.raises(BadInput, match="1 held-out classes with at least 9 images"):
+        protocol.choose_classes(bank, heldout, 4)
+    assert "3 held-out classes have fewer than 9 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "args, expected",
+    [
+        ([], "--checkpoint is missing"),
+        (["--checkpoint={}/none"], "none: no such folder"),
+        (["--checkpoint={}", "--draws=0"], "--draws=0"),
+        (["--checkpoint={}", "x"], "unexpected argument 'x'"),
+    ],
+)
+def test_evaluate_with_bad_flags(tmp_path, args, expected):
+    args = [arg.format(tmp_path) for arg in args]
+    process = start_verb("evaluate", *args, f"--out={tmp_path}/out")
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 2 and expected in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
