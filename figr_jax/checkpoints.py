@@ -269,11 +269,14 @@ class Store:
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("tidy")
 
+    def _remove_unfinished(self):
+        for path in self._folder.glob("*/*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
+
     def _tidy(self, step):
+        self._remove_unfinished()
         for name in ("checkpoints", "snapshots"):
             folder = self._folder / name
-            for path in folder.glob("*.orbax-checkpoint-tmp*"):  # cut short
-                shutil.rmtree(path, ignore_errors=True)
             for later in _steps(folder):
                 path = folder / str(later)
                 if later > step and name == "snapshots":
@@ -328,6 +331,8 @@ class Store:
         """Fails where orbax would: there, threads would wait for minutes."""
         failure = None
         if jax.process_index() == 0:
+            # A thread of a save that failed may have made its folder after `_fail`.
+            self._remove_unfinished()
             try:
                 for name in ("checkpoints", "snapshots"):
                     probe = self._folder / name / ".probe"

@@ -129,12 +129,15 @@ class SoleWriter:
     def renew(self):
         """Locks the folder again if it was removed or moved away meanwhile.
 
+        Returns:
+          Whether it was.
+
         Raises:
           FailedWork: if another process has come first.
           OSError: if the folder cannot be made again.
         """
         if self._is_ours():
-            return
+            return False
         warn(f"{self._folder}: was removed; made again")
         self._folder.mkdir(parents=True, exist_ok=True)
         os.close(self._file)
@@ -143,6 +146,7 @@ class SoleWriter:
             self._lock()
         except BadInput as error:
             raise FailedWork(str(error)) from error
+        return True
 
     def __enter__(self):
         """Nothing more: it is locked."""

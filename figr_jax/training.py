@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import math
 import pathlib
 import time
@@ -132,18 +131,15 @@ class _Run(NamedTuple):
     def renew(self):
         """Sees to it that the folder is there, and this process its only writer."""
         try:
-            self.writer.renew()
-            self.describe()
+            if self.writer.renew():
+                self.describe()
         except OSError as error:
             warn(f"{self.workdir}: {error}")
 
     def describe(self):
-        """Writes what the run is, unless that is there already."""
+        """Writes what the run is."""
         for name in ("config", "split"):
-            text = json.dumps(self.info[name], indent=2) + "\n"
-            path = self.workdir / f"{name}.json"
-            if not path.exists() or path.read_text() != text:
-                files.write_bytes(path, text.encode())
+            files.write_json(self.workdir / f"{name}.json", self.info[name])
 
     def sample(self, state):
         if not self.log:

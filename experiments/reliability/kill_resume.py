@@ -11,7 +11,6 @@ bit-equal. Exit code 1 if not.
 
 import json
 import pathlib
-import platform
 import random
 import re
 import signal
@@ -20,8 +19,8 @@ import sys
 import tempfile
 import time
 
-import jax
 import numpy as np
+import provenance
 from absl import flags
 
 from figr_jax import checkpoints, errors
@@ -36,7 +35,7 @@ _RUNS = flags.DEFINE_integer(
 )
 _META_STEPS = flags.DEFINE_integer("meta_steps", 1200, "Of each run.")
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+ROOT = provenance.ROOT
 TINY = (
     "dataset.image_size=8 networks.width=2 networks.stages=1 networks.latent=3 "
     "inner.steps=2 run.sample_every=120"
@@ -151,13 +150,6 @@ def interrupt(workdir, settings, kills, draw):
         print(f"{settings}: {counts}, meta-step {lost_from}", file=sys.stderr)
 
 
-def read_commit():
-    """The commit that this runs at."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    return done.stdout.strip()
-
-
 def main(argv):
     """Runs, kills, compares, prints."""
     del argv
@@ -181,11 +173,7 @@ def main(argv):
         "runs": runs,
         "meta_steps": _META_STEPS.value,
         "seed": _SEED.value,
-        "command": " ".join(sys.argv),
-        "commit": read_commit(),
-        "device": jax.devices()[0].device_kind,
-        "python": platform.python_version(),
-        "jax": jax.__version__,
+        **provenance.describe(),
     }
     print(json.dumps(result))
     if not equal:

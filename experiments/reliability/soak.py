@@ -12,15 +12,14 @@ import atexit
 import json
 import os
 import pathlib
-import platform
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 
-import jax
 import numpy as np
+import provenance
 from absl import flags
 
 from figr_jax import errors
@@ -30,7 +29,7 @@ _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where the prepared glyphs live; by default that of TFDS."
 )
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+ROOT = provenance.ROOT
 PERIODS = {"log_every": 3, "save_every": 3, "sample_every": 6, "meta_steps": 10**9}
 WARM_UP = 0.2  # share of the time
 SECONDS = 5  # between two looks
@@ -71,13 +70,6 @@ def look(process, workdir):
     }
 
 
-def read_commit():
-    """The commit that this runs at."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    return done.stdout.strip()
-
-
 def main(argv):
     """Runs, looks, prints."""
     del argv
@@ -113,14 +105,10 @@ def main(argv):
             good &= last.max() <= values[: cut + window].max()
     result |= {
         "flat": bool(good),
-        "command": " ".join(sys.argv),
-        "commit": read_commit(),
         "meta_steps": json.loads(lines[-1])["step"],
         "saves": len(lines) * PERIODS["log_every"] // PERIODS["save_every"],
         "sample_grids": grids,
-        "device": jax.devices()[0].device_kind,
-        "python": platform.python_version(),
-        "jax": jax.__version__,
+        **provenance.describe(),
     }
     print(json.dumps(result))
     if not good:
