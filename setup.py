@@ -43,7 +43,8 @@ setuptools.setup(
         "cuda12": ["jax[cuda12]"],
         "cuda13": ["jax[cuda13]"],
         # hypothesis makes hostile input; with xdist the suite uses both of two cores.
-        "test": ["pytest", "ruff", "hypothesis", "pytest-xdist"],
+        # prdc and vendi-score are their authors' own, to hold our metrics against.
+        "test": "pytest ruff hypothesis pytest-xdist prdc vendi-score".split(),
         # Parity test, benchmark and import of the published code's weights only. Pinned
         # to the release that parity was measured with.
         "torch": ["torch==2.13.0"],

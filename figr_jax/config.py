@@ -148,6 +148,9 @@ SCHEMA = {
         "meta_steps": _count(1, 100_000, "meta-steps of the whole run"),
         "log_every": _count(1, 50, "meta-steps in a dispatch and in a logged block"),
         "sample_every": _count(1, 10_000, "meta-steps between sample grids"),
+        "evaluate_every": _count(
+            0, 0, "meta-steps between evaluations on a few held-out classes; 0: none"
+        ),
         "save_every": _count(1, 1_000, "meta-steps between checkpoints"),
         "on_divergence": _one_of(
             ("stop", "rewind"),
@@ -229,7 +232,7 @@ def validate(config):
             f"{size.bit_length() - 1} for images of {size} pixels"
         )
     run = config.run
-    for name in ("sample_every", "save_every"):
+    for name in ("sample_every", "evaluate_every", "save_every"):
         if run[name] % run.log_every:
             raise BadInput(
                 f"--config.run.{name}={run[name]}: must be a multiple of "

@@ -1,9 +1,12 @@
 """Measures a checkpoint on its held-out classes.
 
 python -m figr_jax.evaluate --checkpoint=runs/quickstart --out=report
+python -m figr_jax.evaluate --checkpoint=runs/quickstart --judge_sheet=judge
+python -m figr_jax.evaluate --judge_answers=judge/answers.csv
+python -m figr_jax.evaluate --curves=runs/quickstart,runs/another --out=report
 """
 
-import pathlib
+import json
 
 from absl import flags
 
@@ -12,14 +15,14 @@ from figr_jax import errors
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder (its newest good snapshot) or one snapshot."
 )
-_OUT = flags.DEFINE_string("out", "report", "Folder for the report.")
+_OUT = flags.DEFINE_string("out", "report", "Folder for the report or the curves.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where prepared data sets live; by default that of TFDS."
 )
 _DRAWS = flags.DEFINE_integer("draws", 3, "Supports for each class.", lower_bound=1)
 _COUNT = flags.DEFINE_integer("count", 64, "Images of each class.", lower_bound=16)
 _CLASSES = flags.DEFINE_integer(
-    "classes", 0, "Judge that many held-out classes, chosen by seed; 0: all."
+    "classes", 0, "That many held-out classes, chosen by seed; 0: all.", lower_bound=0
 )
 _CURVE_CLASSES = flags.DEFINE_integer(
     "curve_classes", 20, "Classes of the curves; 0: no curves.", lower_bound=0
@@ -27,38 +30,28 @@ _CURVE_CLASSES = flags.DEFINE_integer(
 _SCRATCH = flags.DEFINE_integer(
     "scratch", 2, "Classes for which a GAN is trained from scratch.", lower_bound=0
 )
+_METRICS = flags.DEFINE_list("metrics", None, "Metrics of the table; by default all.")
 _JOINT = flags.DEFINE_string(
     "joint", None, "Another checkpoint, trained with --config.inner.steps=1."
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of every random draw.", lower_bound=0, upper_bound=2**31 - 1
 )
+_JUDGE_SHEET = flags.DEFINE_string(
+    "judge_sheet", None, "Instead of a report: folder for real and generated images."
+)
+_JUDGE_ANSWERS = flags.DEFINE_string(
+    "judge_answers", None, "Instead: answers.csv of a judge sheet, filled in, to score."
+)
+_CURVES = flags.DEFINE_list(
+    "curves", None, "Instead: draw the losses and metrics of these runs' folders."
+)
 
 
-def main(argv):
-    """Loads, measures, writes."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
-    if _CHECKPOINT.value is None:
-        raise errors.BadInput("--checkpoint is missing: give a run's folder")
-    # Slow to import, so after the flags are checked.
-    from figr_jax import compilation, files, generation
-    from figr_jax.data import bank as banks
+def _report(model, bank):
+    from figr_jax import generation
     from figr_jax.evaluation import report
 
-    compilation.keep_programs()
-    model = generation.load(_CHECKPOINT.value)
-    joint = generation.load(_JOINT.value) if _JOINT.value else None
-    dataset = model.config.dataset
-    if dataset.name == "none":
-        raise errors.BadInput(
-            f"--checkpoint={_CHECKPOINT.value}: imported weights have no data set to "
-            "be measured on"
-        )
-    bank = banks.load(
-        dataset.name, dataset.image_size, dataset.channels, _DATA_DIR.value
-    )
-    out = files.make_folder(_OUT.value, "--out")
     options = report.Options(
         draws=_DRAWS.value,
         count=_COUNT.value,
@@ -66,10 +59,50 @@ def main(argv):
         curve_classes=_CURVE_CLASSES.value,
         scratch=_SCRATCH.value,
         seed=_SEED.value,
+        metrics=tuple(_METRICS.value or report.METRICS),
     )
-    result = report.make(model, bank, pathlib.Path(out), options, joint)
-    print(report.write_table(result))
-    print(f"wrote {out / 'report.md'}")
+    joint = generation.load(_JOINT.value) if _JOINT.value else None
+    print(report.write_table(report.make(model, bank, _OUT.value, options, joint)))
+    print(f"wrote {_OUT.value}/report.md")
+
+
+def main(argv):
+    """Does what the flags ask for."""
+    if argv:
+        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
+    # Slow to import, so after the flags are checked.
+    if _CURVES.value:
+        from figr_jax.evaluation import curves
+
+        print(f"wrote {curves.draw(_CURVES.value, _OUT.value)}")
+        return
+    if _JUDGE_ANSWERS.value:
+        from figr_jax.evaluation import human
+
+        print(json.dumps(human.score(_JUDGE_ANSWERS.value), indent=2))
+        return
+    if _CHECKPOINT.value is None:
+        raise errors.BadInput("--checkpoint is missing: give a run's folder")
+    from figr_jax import compilation, generation
+    from figr_jax.data import bank as banks
+    from figr_jax.evaluation import human
+
+    compilation.keep_programs()
+    model = generation.load(_CHECKPOINT.value)
+    dataset = model.config.dataset
+    if dataset.name == "none":
+        raise errors.BadInput(
+            f"--checkpoint={_CHECKPOINT.value}: imported weights have no data set to "
+            "be measured on"
+        )
+    size = dataset.image_size, dataset.channels
+    bank = banks.load(dataset.name, *size, _DATA_DIR.value)
+    if _JUDGE_SHEET.value:
+        out, seed = _JUDGE_SHEET.value, _SEED.value
+        count = human.make_sheet(model, bank, out, _CLASSES.value, seed)
+        print(f"wrote {count} images; answer in {out}/answers.csv, real or generated")
+    else:
+        _report(model, bank)
 
 
 if __name__ == "__main__":

@@ -82,12 +82,8 @@ class RunLog:
             "waiting_for_episodes": seconds.waiting / sum(seconds),
             "between_blocks": seconds.between / sum(seconds),
         }
-        line = {"step": step, **record, "meta_steps_per_second": rate, **shares}
-        self._unwritten.append(json.dumps(line) + "\n")
-        self._write()
-        if self._events:
-            for name, value in record.items():
-                self._events.add_scalar(name, value, step)
+        speed = {"meta_steps_per_second": rate, **shares}
+        self._record(step, record, speed)
         self._done += count
         self._spent += seconds
         left = self._spent.sum() / self._done * (self._meta_steps - step)
@@ -98,6 +94,25 @@ class RunLog:
             f"{record['gradient_penalty']:.3f}  {rate:.2f} meta-steps/s  "
             f"{minutes}:{seconds_left:02d} left"
         )
+
+    def evaluation(self, step, record):
+        """Logs what held-out classes look like.
+
+        Args:
+          step: meta-steps done.
+          record: dict of floats.
+        """
+        self._record(step, record)
+        told = "  ".join(f"{name} {value:.3f}" for name, value in record.items())
+        say(f"meta-step {step}, held-out classes: {told}")
+
+    def _record(self, step, record, beside=()):
+        line = {"step": step, **record, **dict(beside)}
+        self._unwritten.append(json.dumps(line) + "\n")
+        self._write()
+        if self._events:
+            for name, value in record.items():
+                self._events.add_scalar(name, value, step)
 
     def _write(self):
         """Appends what is not yet in the file, all of it or nothing."""

@@ -28,6 +28,7 @@ from figr_jax import (
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes, images, splits
 from figr_jax.errors import BadInput, FailedWork, warn
+from figr_jax.evaluation import light
 from figr_jax.runlog import say
 
 GRID_CLASSES = 4  # held-out classes side by side in a sample grid
@@ -119,7 +120,8 @@ class _Run(NamedTuple):
     heldout: np.ndarray
     info: dict  # what travels with a checkpoint, but for the rewinds
     store: checkpoints.Store
-    log: runlog.RunLog | None  # of the first process, as the next
+    log: runlog.RunLog | None  # of the first process, as the next two
+    evaluator: light.Light | None  # if it is wanted
     writer: files.SoleWriter | None
 
     def save(self, state, rewinds):
@@ -151,6 +153,12 @@ class _Run(NamedTuple):
                 raise
             warn(f"no sample grid at meta-step {int(state.step)}: {error}")
 
+    def evaluate(self, state):
+        if self.evaluator:
+            self.log.evaluation(
+                int(state.step), self.evaluator(_of_one_device(state.slow))
+            )
+
 
 def _check_memory(cfg):
     """Refuses networks that cannot be trained here, before anything is allocated."""
@@ -178,8 +186,11 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
         "background": _background(bank),
     }
     with contextlib.closing(checkpoints.Store(workdir, step)) as store:
+        wanted = log and cfg.run.evaluate_every
+        evaluator = light.Light(cfg, bank, split) if wanted else None
         run = _Run(
-            cfg, workdir, mesh, bank, training, heldout, info, store, log, writer
+            *(cfg, workdir, mesh, bank, training, heldout, info, store),
+            *(log, evaluator, writer),
         )
         if log:
             run.describe()
@@ -444,9 +455,12 @@ def _loop(run, block, state, rewinds, seed, sources, asked):
             seconds = runlog.Seconds(end - given, given - begin, begin - last)
             run.log.block(step, record, count, seconds)
         stop = _in_any_process(asked())
-        # The grid before the save: what is killed in between draws it again.
+        # What looks at a state comes before its save: a kill in between repeats it.
         if not stop and (step % cfg.sample_every == 0 or step == cfg.meta_steps):
             run.sample(state)
+        every = cfg.evaluate_every
+        if not stop and every and (step % every == 0 or step == cfg.meta_steps):
+            run.evaluate(state)
         if stop or step % cfg.save_every == 0 or step == cfg.meta_steps:
             run.save(state, rewinds)
         if stop:
@@ -464,10 +478,13 @@ def _loop(run, block, state, rewinds, seed, sources, asked):
     return state
 
 
+def _of_one_device(tree):
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
 def _write_grid(workdir, state, info, bank, heldout):
     """Writes samples/<step>.png: held-out classes as in the paper's figures."""
-    slow = jax.tree.map(lambda x: x.addressable_data(0), state.slow)  # of one device
-    model = generation.FewShotGenerator(slow, info)
+    model = generation.FewShotGenerator(_of_one_device(state.slow), info)
     shots, seed = model.config.inner.shots, model.config.run.seed
     heldout = episodes.large_enough(bank, heldout, shots)[:GRID_CLASSES]
     if not len(heldout):

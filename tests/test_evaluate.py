@@ -4,14 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from conftest import start_verb
+from conftest import quick, start_verb
 from PIL import Image
 
 import figr_jax
+from figr_jax import training
 from figr_jax.data import bank as banks
 from figr_jax.data import splits
 from figr_jax.errors import BadInput
-from figr_jax.evaluation import embedding, protocol, report
+from figr_jax.evaluation import curves, embedding, human, light, protocol, report
 
 OPTIONS = report.Options(
     draws=2, count=16, classes=6, curve_classes=3, scratch=2, seed=0
@@ -127,12 +128,86 @@ def test_what_a_class_is_judged_by_was_not_shown(bank):
         assert abs(len(draw.reference[i]) - len(draw.real[i])) <= 1
 
 
+def test_what_a_report_refuses(small, workdir, bank, tmp_path):
+    model = figr_jax.load(workdir)
+    with pytest.raises(BadInput, match="--metrics=fid: no such metric; there are reco"):
+        report.make(model, bank, tmp_path / "out", OPTIONS._replace(metrics=("fid",)))
+    later = bank._replace(version="9.9.9")
+    with pytest.raises(BadInput, match="9.9.9 is prepared, the checkpoint was trained"):
+        report.make(model, later, tmp_path / "out", OPTIONS)
+    assert not (tmp_path / "out").exists()
+
+
 def test_too_few_images_or_classes(bank, capsys):
     counts = np.diff(bank.class_start)
     heldout = np.concatenate([np.flatnonzero(counts < 9)[:3], [int(counts.argmax())]])
     with pytest.raises(BadInput, match="1 held-out classes with at least 9 images"):
-        protocol.choose_classes(bank, heldout, 4)
+        protocol.choose_classes(bank, heldout, 4, 0, 0)
+    heldout = np.append(heldout, np.flatnonzero(counts >= 9)[0])
+    assert len(protocol.choose_classes(bank, heldout, 4, 0, 0)) == 2
     assert "3 held-out classes have fewer than 9 images" in capsys.readouterr().out
+
+
+def test_a_judge_sheet_is_balanced_and_scored(workdir, bank, tmp_path):
+    model, out = figr_jax.load(workdir), tmp_path / "judge"
+    assert human.make_sheet(model, bank, out, classes=5, seed=0) == 20
+    key = json.loads((out / "key.json").read_text())
+    truths = [truth["answer"] for truth in key.values()]
+    assert truths.count("real") == truths.count("generated") == 10
+    assert len({truth["class"] for truth in key.values()}) == 5
+    assert truths != sorted(truths) and truths != sorted(truths)[::-1]
+    for name, truth in key.items():  # what is called real is
+        image = np.asarray(Image.open(out / "images" / name))[..., None]
+        images = bank.class_images(bank.names.index(truth["class"]))
+        assert (images == image).all((1, 2, 3)).any() == (truth["answer"] == "real")
+
+    form = (out / "answers.csv").read_text().splitlines()
+    answers = out / "answers.csv"
+    filled = [form[0]] + [line + "real" for line in form[1:]]
+    filled[1] = form[1]  # one is left open
+    answers.write_text("\n".join(filled))
+    found = human.score(answers)
+    assert (found["answered"], found["images"]) == (19, 20)
+    assert found["all"]["count"] == 19 and found["all"]["right"] in (9, 10)
+    assert found["all"]["low"] < 0.5 < found["all"]["high"]
+    assert found["real images"]["accuracy"] == 1
+    assert found["generated images"]["accuracy"] == 0
+    assert len(found) == 2 + 1 + 2 + 5
+    with pytest.raises(BadInput, match="holds a sheet already"):
+        human.make_sheet(model, bank, out, classes=5, seed=0)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("image,answer\n0001.png,", "no answer yet"),
+        ("0001.png,fake", "'fake'; it must be real or generated"),
+        ("9.png,real", "no image '9.png' in key.json"),
+        ("0001.png,real\n\xff", "cannot be read"),
+    ],
+)
+def test_answers_that_cannot_be_scored(tmp_path, text, expected):
+    key = {"0001.png": {"class": "a", "answer": "real"}}
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    (tmp_path / "answers.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(BadInput, match=expected):
+        human.score(tmp_path / "answers.csv")
+
+
+def test_a_run_measures_itself(small, data_dir, tmp_path):
+    cfg = quick(meta_steps=4, evaluate_every=2)
+    training.train(cfg, tmp_path / "run", data_dir)
+    found = curves.read(tmp_path / "run")
+    for name in light.METRICS:
+        assert [step for step, _ in found[name]] == [2, 4]
+        assert np.isfinite([value for _, value in found[name]]).all()
+    training.train(quick(meta_steps=2), tmp_path / "another", data_dir)
+    runs = [tmp_path / "run", tmp_path / "another"]
+    picture = np.asarray(Image.open(curves.draw(runs, tmp_path / "out")))
+    assert np.ptp(picture) > 100
+    # A run that measures itself is the same run.
+    critic_loss = curves.read(tmp_path / "another")["critic_loss"]
+    assert found["critic_loss"][:1] == critic_loss
 
 
 @pytest.mark.parametrize(
@@ -142,6 +217,8 @@ def test_too_few_images_or_classes(bank, capsys):
         (["--checkpoint={}/none"], "none: no such folder"),
         (["--checkpoint={}", "--draws=0"], "--draws=0"),
         (["--checkpoint={}", "x"], "unexpected argument 'x'"),
+        (["--curves={}"], "no run is there: metrics.jsonl: No such file"),
+        (["--judge_answers={}/answers.csv"], "cannot be read (No such file"),
     ],
 )
 def test_evaluate_with_bad_flags(tmp_path, args, expected):

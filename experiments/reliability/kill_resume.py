@@ -20,10 +20,9 @@ import tempfile
 import time
 
 import numpy as np
-import provenance
 from absl import flags
 
-from figr_jax import checkpoints, errors
+from figr_jax import checkpoints, errors, provenance
 
 _KILLS = flags.DEFINE_integer("kills", 30, "How many in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
@@ -35,7 +34,7 @@ _RUNS = flags.DEFINE_integer(
 )
 _META_STEPS = flags.DEFINE_integer("meta_steps", 1200, "Of each run.")
 
-ROOT = provenance.ROOT
+ROOT = pathlib.Path(__file__).parent.parent.parent  # of the project
 TINY = (
     "dataset.image_size=8 networks.width=2 networks.stages=1 networks.latent=3 "
     "inner.steps=2 run.sample_every=120"

@@ -19,17 +19,16 @@ import tempfile
 import time
 
 import numpy as np
-import provenance
 from absl import flags
 
-from figr_jax import errors
+from figr_jax import errors, provenance
 
 _MINUTES = flags.DEFINE_float("minutes", 30.0, "How long, after the first block.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where the prepared glyphs live; by default that of TFDS."
 )
 
-ROOT = provenance.ROOT
+ROOT = pathlib.Path(__file__).parent.parent.parent  # of the project
 PERIODS = {"log_every": 3, "save_every": 3, "sample_every": 6, "meta_steps": 10**9}
 WARM_UP = 0.2  # share of the time
 SECONDS = 5  # between two looks

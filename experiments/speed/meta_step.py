@@ -14,7 +14,6 @@ import importlib.util
 import json
 import os
 import platform
-import subprocess
 import time
 
 import jax
@@ -23,7 +22,15 @@ import optax
 from absl import flags
 from jax import numpy as jnp
 
-from figr_jax import adaptation, compilation, errors, losses, networks, reptile
+from figr_jax import (
+    adaptation,
+    compilation,
+    errors,
+    losses,
+    networks,
+    provenance,
+    reptile,
+)
 
 _NETWORK = flags.DEFINE_enum("network", "resnet", list(networks.FAMILIES), "Family.")
 _WIDTH = flags.DEFINE_integer("width", 16, "Channels at full resolution.")
@@ -191,12 +198,6 @@ def make_product():
     return lambda: product(a).block_until_ready()
 
 
-def read_commit():
-    """The commit that this runs at."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-
-
 def main(argv):
     """Times, prints."""
     del argv
@@ -255,7 +256,7 @@ def main(argv):
         "machine": platform.machine(),
         "python": platform.python_version(),
         "versions": versions,
-        "commit": read_commit(),
+        "commit": provenance.read_commit(),
     }
     print(json.dumps(result))
 

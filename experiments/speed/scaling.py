@@ -26,7 +26,7 @@ import numpy as np
 from absl import flags
 from matplotlib import figure
 
-from figr_jax import errors, files
+from figr_jax import errors, files, provenance
 
 _TASK_SECONDS = flags.DEFINE_float(
     "task_seconds",
@@ -212,7 +212,7 @@ def main(argv):
         },
         "machine": platform.machine(),
         "jax": jax.__version__,
-        "commit": meta_step.read_commit(),
+        "commit": provenance.read_commit(),
     }
     name = f"scaling{_SUFFIX.value}"
     draw(RESULTS / f"{name}.png", result)

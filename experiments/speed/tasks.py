@@ -18,7 +18,7 @@ import optax
 from absl import flags
 from jax import lax
 
-from figr_jax import adaptation, compilation, errors, losses
+from figr_jax import adaptation, compilation, errors, losses, provenance
 from figr_jax.networks import convolution
 
 FLAGS = flags.FLAGS  # those of meta_step
@@ -57,7 +57,7 @@ def main(argv):
     given = "network", "width", "stages", "image_size", "shots", "tasks", "inner_steps"
     result = {name: FLAGS[name].value for name in given}
     result |= {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
-    result["commit"] = meta_step.read_commit()
+    result["commit"] = provenance.read_commit()
     for lowering in convolution.LOWERINGS:
         runs = [make(lowering, batched) for batched in (False, True)]
         seconds = np.zeros((FLAGS.pairs + 1, 2))

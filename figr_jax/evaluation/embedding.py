@@ -28,10 +28,8 @@ SIZE = 50  # height and width that the network sees, pixels
 FEATURES = 256
 STEPS = {"prototypical": 2000, "simclr": 1000}
 
-_WAYS, _QUERIES = (
-    60,
-    2,
-)  # classes in an episode, and images of each beside its prototype
+_WAYS = 60  # classes in an episode
+_QUERIES = 2  # images of each beside its prototype
 _BATCH = 128  # images of a step of SimCLR, each seen twice
 _TEMPERATURE = 0.5  # of NT-Xent
 _SAY_EVERY = 100  # steps
@@ -101,19 +99,18 @@ def _prototypical_loss(params, statistics, images, key):
     each = 1 + _QUERIES
     # A class turned by a right angle is another class (Vinyals et al. 2016).
     turns = jnp.repeat(jax.random.randint(key, (len(x) // each,), 0, 4), each)
-    x = jax.vmap(lambda x, k: lax_rot90(x, k))(x, turns)
+    x = jax.vmap(_turn)(x, turns)
     features, statistics = _apply(params, statistics, x)
     features = features.reshape(-1, each, FEATURES)
     prototypes, queries = features[:, 0], features[:, 1:]
-    distances = ((queries[:, :, None] - prototypes) ** 2).sum(
-        -1
-    )  # [ways, queries, ways]
+    # [ways, queries, ways]
+    distances = ((queries[:, :, None] - prototypes) ** 2).sum(-1)
     logs = jax.nn.log_softmax(-distances, axis=-1)
     return -jnp.einsum("iqi->", logs) / logs[..., 0].size, statistics
 
 
-def lax_rot90(x, k):
-    """Turns `[H, W, C]` by `k` right angles, k traced."""
+def _turn(x, k):
+    """`[H, W, C]` by `k` right angles, k traced."""
     return jax.lax.switch(k, [functools.partial(jnp.rot90, k=i) for i in range(4)], x)
 
 
@@ -189,11 +186,8 @@ def train(bank, classes, kind, seed, steps=None):
             chosen = draw.choice(rows, _BATCH)
         else:
             chosen = _draw_episode(draw, start, classes)
-        images = (
-            bank.images[np.sort(chosen)] if kind == "simclr" else bank.images[chosen]
-        )
         params, statistics, state, value = step(
-            params, statistics, state, images, jax.random.fold_in(key, i)
+            params, statistics, state, bank.images[chosen], jax.random.fold_in(key, i)
         )
         values.append(value)
         if begin is None:
@@ -277,6 +271,11 @@ def load(bank, split, kind, seed=0, steps=None):
         say(f"  {ways}-way 1-shot, {len(heldout)} held-out classes: {found:.1%}")
     _write(path, embedding)
     return embedding
+
+
+def load_all(bank, split, seed=0):
+    """The prototypical and the SimCLR embedding of a data set, see `load`."""
+    return [load(bank, split, kind, seed) for kind in STEPS]
 
 
 def _write(path, embedding):

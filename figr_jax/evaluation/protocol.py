@@ -18,7 +18,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from figr_jax import adaptation, compilation, files
-from figr_jax.data import images
+from figr_jax.data import images, splits
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import controls, metrics
 from figr_jax.runlog import say
@@ -70,25 +70,51 @@ def draw_supports(bank, classes, shots, seed):
     return Draw(np.stack(supports), np.stack(prototypes), reference, real)
 
 
-def choose_classes(bank, heldout, shots):
+def choose_classes(bank, heldout, shots, count, seed):
     """The held-out classes that can be judged; says which are left out.
+
+    Args:
+      bank: `bank.Bank`.
+      heldout: `[k]` class indices.
+      shots: support images n.
+      count: how many to choose; 0 for all.
+      seed: of the choice.
+
+    Returns:
+      At most `count` class indices, sorted.
 
     Raises:
       BadInput: if there are fewer than 2.
     """
     least = shots + BESIDE
     enough = heldout[np.diff(bank.class_start)[heldout] >= least]
-    if len(enough) < len(heldout):
-        say(
-            f"{len(heldout) - len(enough)} held-out classes have fewer than {least} "
-            f"images ({shots} to adapt to, {BESIDE} to judge by) and are left out"
-        )
     if len(enough) < 2:
         raise BadInput(
             f"{bank.dataset}: {len(enough)} held-out classes with at least {least} "
             f"images ({shots} to adapt to, {BESIDE} to judge by); 2 are needed"
         )
-    return enough
+    if len(enough) < len(heldout):
+        say(
+            f"{len(heldout) - len(enough)} held-out classes have fewer than {least} "
+            f"images ({shots} to adapt to, {BESIDE} to judge by) and are left out"
+        )
+    order = np.random.default_rng(seed).permutation(len(enough))
+    return np.sort(enough[order[: count or None]])
+
+
+def model_split(model, bank):
+    """The `splits.Split` that a model was trained with.
+
+    Raises:
+      BadInput: if it is of another version of the data set.
+    """
+    split = splits.Split(**model.info["split"])
+    if split.version != bank.version:
+        raise BadInput(
+            f"{bank.dataset} {bank.version} is prepared, the checkpoint was trained on "
+            f"{split.version}; give that one's --data_dir"
+        )
+    return split
 
 
 @functools.cache
@@ -151,9 +177,8 @@ def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="
     drawn, seconds = [], []
     with tqdm.tqdm(total=len(supports), desc=what, unit=" classes") as bar:
         for first in range(0, len(supports), _CHUNK):
-            rows = np.arange(first, first + _CHUNK) % len(
-                supports
-            )  # the last is padded
+            # The last chunk is padded.
+            rows = np.arange(first, first + _CHUNK) % len(supports)
             begin = time.perf_counter()
             result = np.asarray(function(slow, supports[rows], keys[rows]))
             seconds.append((time.perf_counter() - begin) / _CHUNK)
@@ -243,8 +268,11 @@ class Arm(NamedTuple):
         """Mean and 95 % bootstrap interval over classes, by metric."""
         values = {name: value.mean(0) for name, value in self.values.items()}
         statistics = {name: lambda i, v=v: v[i].mean() for name, v in values.items()}
-        statistics["kid"] = lambda i: float(np.mean([s.kid(i) for s in self.sums]))
         classes = len(self.sums[0].n)
+        statistics["kid"] = lambda i: float(np.mean([s.kid(i) for s in self.sums]))
+        # Stouffer: the sum of independent z-scores over the root of their number.
+        z = values["copying"]
+        statistics["pooled_copying"] = lambda i: z[i].sum() / np.sqrt(classes)
         found = {}
         for name, statistic in statistics.items():
             low, high = metrics.bootstrap(statistic, classes, seed)

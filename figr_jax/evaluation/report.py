@@ -1,14 +1,11 @@
 """The report of a checkpoint: every metric of the protocol, controls, pictures."""
 
-import datetime
-import platform
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-import figr_jax
-from figr_jax import config, files, pictures
-from figr_jax.data import splits
+from figr_jax import config, files, pictures, provenance
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import embedding, metrics, protocol
 from figr_jax.runlog import say
@@ -60,6 +57,12 @@ METRICS = {
         "Mann-Whitney z-score of the distance to the support, against real images, of "
         "one class (Meehan et al. 2020), SimCLR features: far below 0 for copies",
     ),
+    "pooled_copying": (
+        "Z_U, pooled",
+        "{:.1f}",
+        "the same over all classes (their sum over the root of their number): beyond 5 "
+        "in size it is no chance",
+    ),
 }
 CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50)
 CURVE_SHOTS = (1, 2, 4, 8)
@@ -78,10 +81,26 @@ ANCHORS = {
 }
 
 
-class Options(dict):
-    """What a report is made with: the flags of `evaluate`."""
+class Options(NamedTuple):
+    """What a report is made with.
 
-    __getattr__ = dict.__getitem__
+    Attributes:
+      draws: of supports for each class.
+      count: images to draw of each class.
+      classes: how many held-out classes, chosen by seed; 0: all.
+      curve_classes: how many of them the curves are of; 0: no curves.
+      scratch: for how many of them a GAN is trained from scratch.
+      seed: of every random draw.
+      metrics: names of those in the table, see `METRICS`.
+    """
+
+    draws: int = 3
+    count: int = 64
+    classes: int = 0
+    curve_classes: int = 20
+    scratch: int = 2
+    seed: int = 0
+    metrics: tuple[str, ...] = tuple(METRICS)
 
 
 def make(model, bank, out, options, joint=None):
@@ -90,7 +109,7 @@ def make(model, bank, out, options, joint=None):
     Args:
       model: `generation.FewShotGenerator`.
       bank: `bank.Bank` of its data set.
-      out: `pathlib.Path` of a folder, which gets `report.json`, `report.md`, pictures,
+      out: folder, made if need be, which gets `report.json`, `report.md`, pictures,
         and the images themselves, so that a report that was stopped goes on.
       options: `Options`.
       joint: a `FewShotGenerator` that was trained with one inner step, or None.
@@ -99,23 +118,25 @@ def make(model, bank, out, options, joint=None):
       The dict of `report.json`.
 
     Raises:
-      BadInput: if there are too few held-out classes or images.
+      BadInput: if there are too few held-out classes or images, or an option or a
+        model does not fit.
     """
-    split = splits.Split(**model.info["split"])
-    if split.version != bank.version:
+    if unknown := [name for name in options.metrics if name not in METRICS]:
         raise BadInput(
-            f"{bank.dataset} {bank.version} is prepared, the checkpoint was trained on "
-            f"{split.version}; give that one's --data_dir"
+            f"--metrics={unknown[0]}: no such metric; there are {', '.join(METRICS)}"
         )
+    split = protocol.model_split(model, bank)
     training, heldout = split.indices(bank.names)
     shots, inner = model.config.inner.shots, config.build_inner(model.config)
-    classes = protocol.choose_classes(bank, heldout, shots)
-    if options.classes and options.classes < len(classes):
-        order = np.random.default_rng(options.seed).permutation(len(classes))
-        classes = np.sort(classes[order[: options.classes]])
+    classes = protocol.choose_classes(
+        bank, heldout, shots, options.classes, options.seed
+    )
+    if joint and not _are_alike(model, joint):
+        raise BadInput("--joint: must have the same networks and split as --checkpoint")
     if len(classes) < protocol.WAYS:
         say(f"recognizability is {len(classes)}-way: there are no more classes")
-    embeddings = [embedding.load(bank, split, kind) for kind in embedding.STEPS]
+    out = files.make_folder(out, "--out")
+    embeddings = embedding.load_all(bank, split)
     judge = protocol.Judge(*embeddings)
     images = protocol.Images(out / "images", model, options.seed, options.count)
     seeds = [options.seed + 1000 * i for i in range(options.draws)]
@@ -164,7 +185,7 @@ def make(model, bank, out, options, joint=None):
             "figr_jax": model.info["version"],
             "config": model.info["config"],
         },
-        "options": dict(options),
+        "options": options._asdict(),
         "classes": names,
         "ways": min(protocol.WAYS, len(classes)),
         "embeddings": {e.record["kind"]: e.record for e in embeddings},
@@ -174,14 +195,7 @@ def make(model, bank, out, options, joint=None):
         ),
         "seconds_per_class": float(np.median(seconds)),
         "curves": {},
-        "machine": {
-            "device": jax.devices()[0].device_kind,
-            "platform": platform.machine(),
-            "python": platform.python_version(),
-            "jax": jax.__version__,
-            "figr_jax": figr_jax.__version__,
-            "date": datetime.date.today().isoformat(),
-        },
+        "provenance": provenance.describe(),
     }
     few = classes[: options.curve_classes]
     if len(few) > 1:
@@ -200,6 +214,13 @@ def make(model, bank, out, options, joint=None):
     files.write_json(out / "report.json", result)
     files.write_bytes(out / "report.md", write_table(result).encode())
     return result
+
+
+def _are_alike(model, other):
+    return (model.networks, model.info["split"]) == (
+        other.networks,
+        other.info["split"],
+    )
 
 
 def _curves(bank, classes, shots, inner, model, adapt, judge, options):
@@ -279,6 +300,7 @@ def _write_pictures(out, result, names, draw, generated, arms, judge):
 def write_table(result):
     """The report as Markdown."""
     checkpoint, options = result["checkpoint"], result["options"]
+    shown = options["metrics"]
     found = result["embeddings"]["prototypical"]["heldout_accuracy"]
     lines = [
         f"# {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
@@ -286,19 +308,21 @@ def write_table(result):
         f"{options['draws']} draws of supports, {options['count']} images of each "
         "class; mean and 95 % bootstrap interval over classes. "
         f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
-        f"({result['machine']['device']}). On real images of all held-out classes the "
-        f"prototypical network reaches {found:.1%}.",
+        f"({result['provenance']['device']}). On real images of all held-out classes "
+        f"the prototypical network reaches {found:.1%}.",
         "",
-        "| | " + " | ".join(title for title, _, _ in METRICS.values()) + " |",
-        "| --- " * (1 + len(METRICS)) + "|",
+        "| | " + " | ".join(METRICS[metric][0] for metric in shown) + " |",
+        "| --- " * (1 + len(shown)) + "|",
     ]
     for name, arm in result["arms"].items():
         cells = []
-        for metric, (_, form, _) in METRICS.items():
+        for metric in shown:
+            form = METRICS[metric][1]
             value = {key: form.format(number) for key, number in arm[metric].items()}
             cells.append("{mean} ({low}, {high})".format_map(value))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", *(f"- {title}: {text}." for title, _, text in METRICS.values()), ""]
+    told = (METRICS[metric] for metric in shown)
+    lines += ["", *(f"- {title}: {text}." for title, _, text in told), ""]
     lines += [
         "All images are compared with real ones of the same class that were not "
         "shown. The row of held-out real images is the floor: other real images, "

@@ -1,0 +1,63 @@
+"""What runs wrote into metrics.jsonl, drawn: one plot a quantity, one line a run."""
+
+import json
+import pathlib
+
+from figr_jax import files, pictures
+from figr_jax.errors import BadInput
+
+
+def read(workdir):
+    """The records of a run, by quantity.
+
+    Args:
+      workdir: the run's folder.
+
+    Returns:
+      A dict: name of a quantity to a list of (meta-step, value).
+
+    Raises:
+      BadInput: if there is nothing to read.
+    """
+    path, found = pathlib.Path(workdir) / "metrics.jsonl", {}
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError as error:
+        raise BadInput(
+            f"--curves={workdir}: no run is there: {path.name}: {error.strerror}"
+        ) from error
+    for line in lines:
+        try:
+            record = json.loads(line)
+            step = record.pop("step")
+        except (ValueError, KeyError, AttributeError, TypeError):
+            continue  # being written, or damaged
+        for name, value in record.items():
+            if isinstance(value, int | float):
+                found.setdefault(name, []).append((step, value))
+    if not found:
+        raise BadInput(f"--curves={workdir}: {path.name} holds no record yet")
+    return found
+
+
+def draw(workdirs, out):
+    """Draws runs side by side.
+
+    Args:
+      workdirs: their folders.
+      out: the folder that gets `curves.png`.
+
+    Returns:
+      `pathlib.Path` of the picture.
+
+    Raises:
+      BadInput: see `read`.
+    """
+    lines = {}
+    for workdir in workdirs:
+        for name, points in read(workdir).items():
+            exact = [(step, value, value, value) for step, value in points]
+            lines.setdefault(name.replace("_", " "), {})[str(workdir)] = exact
+    path = files.make_folder(out, "--out") / "curves.png"
+    pictures.save(path, pictures.curves(lines, "meta-step"))
+    return path

@@ -1,0 +1,144 @@
+"""The human judge: real or generated? A set of files to answer on, and its score.
+
+The paper defines the loss of a task by human discrimination (section 3.1) and leaves
+the test undone. 50 % right means that nobody can tell.
+"""
+
+import csv
+import io
+import json
+import pathlib
+
+import numpy as np
+
+from figr_jax import config, files, pictures
+from figr_jax.errors import BadInput
+from figr_jax.evaluation import metrics, protocol
+
+ANSWERS = ("real", "generated")
+
+
+SHEET_CLASSES = 25
+_EACH = 2  # real images of a class, and generated ones
+
+
+def make_sheet(model, bank, out, classes, seed):
+    """Writes images in random order, half of them real, and a form for the answers.
+
+    `out` gets `images/0001.png` ..., `sheet.png` with all of them in rows of ten,
+    `answers.csv` with an empty answer for each, and `key.json`, which says what each
+    one is: not for the judge. The real ones were not shown to the model.
+
+    Args:
+      model: `generation.FewShotGenerator`.
+      bank: `bank.Bank` of its data set.
+      out: folder, made if need be.
+      classes: how many held-out classes, chosen by seed; 0: `SHEET_CLASSES`.
+      seed: of every random draw.
+
+    Returns:
+      The number of images.
+
+    Raises:
+      BadInput: if the folder holds such a set already, or the classes are too few.
+    """
+    if (pathlib.Path(out) / "key.json").exists():
+        raise BadInput(f"--judge_sheet={out}: holds a sheet already; give another one")
+    _, heldout = protocol.model_split(model, bank).indices(bank.names)
+    shots = model.config.inner.shots
+    chosen = protocol.choose_classes(
+        bank, heldout, shots, classes or SHEET_CLASSES, seed
+    )
+    out = files.make_folder(out, "--judge_sheet")
+    draw = protocol.draw_supports(bank, chosen, shots, seed)
+    generated, _ = protocol.adapt_and_draw(
+        model.networks,
+        config.build_inner(model.config),
+        model.slow,
+        draw.supports,
+        seed,
+        _EACH,
+    )
+    names = [bank.names[index] for index in chosen]
+    real = [images[:_EACH] for images in draw.reference]
+    items = _shuffle(real, generated[:, 0], names, seed)
+    _write(out, items)
+    return len(items)
+
+
+def _shuffle(real, generated, names, seed):
+    """Pairs of an image and what it is, in random order."""
+    items = [
+        (image, {"class": name, "answer": answer})
+        for answer, sets in zip(ANSWERS, (real, generated), strict=True)
+        for name, images in zip(names, sets, strict=True)
+        for image in images
+    ]
+    order = np.random.default_rng(seed).permutation(len(items))
+    return [items[i] for i in order]
+
+
+def _write(out, items):
+    (out / "images").mkdir(exist_ok=True)
+    key, form = {}, io.StringIO()
+    writer = csv.writer(form, lineterminator="\n")
+    writer.writerow(["image", "answer"])
+    for number, (image, truth) in enumerate(items, 1):
+        name = f"{number:04}.png"
+        pictures.save(out / "images" / name, image)
+        key[name] = truth
+        writer.writerow([name, ""])
+    shown = np.stack([image for image, _ in items])
+    pictures.save(out / "sheet.png", pictures.sheet(shown, 10))
+    files.write_bytes(out / "answers.csv", form.getvalue().encode())
+    files.write_json(out / "key.json", key)  # last: it says that the set is whole
+
+
+def score(path):
+    """Scores the answers of a judge.
+
+    Args:
+      path: `answers.csv`, filled in, beside the `key.json` of its set.
+
+    Returns:
+      A dict: `answered`, `images`, and for `all`, each class and each kind of image
+      the `right`, `count`, `accuracy` and its 95 % Wilson interval, `low` and `high`.
+
+    Raises:
+      BadInput: if a file cannot be read, or names what it should not.
+    """
+    path = pathlib.Path(path)
+    try:
+        key = json.loads((path.parent / "key.json").read_text())
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row]
+        truths = {name: (t["class"], t["answer"]) for name, t in key.items()}
+    except (OSError, ValueError, csv.Error, KeyError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"--judge_answers={path}: cannot be read ({reason})") from error
+    answers = {}
+    for row in rows[1:] if rows and rows[0][0] == "image" else rows:
+        name, answer = (cell.strip() for cell in (row + [""])[:2])
+        if name not in truths:
+            raise BadInput(f"--judge_answers={path}: no image {name!r} in key.json")
+        if answer and answer not in ANSWERS:
+            raise BadInput(
+                f"--judge_answers={path}: {name} has the answer {answer!r}; it must "
+                f"be {' or '.join(ANSWERS)}, or nothing"
+            )
+        if answer:
+            answers[name] = answer
+    if not answers:
+        raise BadInput(f"--judge_answers={path}: has no answer yet")
+    right = {}
+    for name, answer in answers.items():
+        label, truth = truths[name]
+        for group in ("all", f"{truth} images", label):
+            right.setdefault(group, []).append(answer == truth)
+    found = {"answered": len(answers), "images": len(truths)}
+    for group, hits in sorted(right.items(), key=lambda x: x[0] != "all"):
+        low, high = metrics.wilson(sum(hits), len(hits))
+        share = sum(hits) / len(hits)
+        found[group] = {"right": sum(hits), "count": len(hits), "accuracy": share}
+        found[group] |= {"low": low, "high": high}
+    return found

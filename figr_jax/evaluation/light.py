@@ -1,0 +1,50 @@
+"""The light form of the protocol, for a run that trains: a few classes, three metrics.
+
+Losses of a Wasserstein GAN do not tell whether its images are good; these do.
+"""
+
+import numpy as np
+
+from figr_jax import config
+from figr_jax.evaluation import embedding, protocol
+
+CLASSES = 10
+COUNT = 32  # images of each class
+METRICS = ("recognizability", "diversity", "copying")
+
+
+class Light:
+    """Measures slow parameters on the same few held-out classes each time."""
+
+    def __init__(self, cfg, bank, split):
+        """Chooses the classes and loads the embeddings, or trains them once.
+
+        Args:
+          cfg: the run's config.
+          bank: `bank.Bank`.
+          split: `splits.Split`.
+
+        Raises:
+          BadInput: if too few held-out classes have images to judge by.
+        """
+        shots, self._seed = cfg.inner.shots, cfg.run.seed
+        _, heldout = split.indices(bank.names)
+        classes = protocol.choose_classes(bank, heldout, shots, CLASSES, self._seed)
+        self._draw = protocol.draw_supports(bank, classes, shots, self._seed)
+        self._judge = protocol.Judge(*embedding.load_all(bank, split))
+        self._networks = config.build_networks(cfg)
+        self._inner = config.build_inner(cfg)
+
+    def __call__(self, slow):
+        """Adapts, draws, judges: the means over classes of `METRICS`, a dict."""
+        drawn, _ = protocol.adapt_and_draw(
+            self._networks,
+            self._inner,
+            slow,
+            self._draw.supports,
+            self._seed,
+            COUNT,
+            what="evaluating",
+        )
+        values, _ = self._judge(drawn[:, 0], self._draw)
+        return {name: float(np.mean(values[name])) for name in METRICS}

@@ -1,0 +1,36 @@
+"""Where a result is from: what every figure that is written down carries."""
+
+import datetime
+import pathlib
+import platform
+import subprocess
+import sys
+
+import jax
+
+import figr_jax
+
+
+def read_commit():
+    """The commit of this code, short; None if it is not a git checkout."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    folder = pathlib.Path(__file__).parent
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    except OSError:  # no git
+        return None
+    return found.stdout.strip() or None
+
+
+def describe():
+    """Command, date, commit, kind of device and versions, a JSON-able dict."""
+    return {
+        "command": " ".join(sys.argv),
+        "date": datetime.date.today().isoformat(),
+        "commit": read_commit(),
+        "device": jax.devices()[0].device_kind,
+        "platform": platform.machine(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "figr_jax": figr_jax.__version__,
+    }
