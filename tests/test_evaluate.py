@@ -96,7 +96,7 @@ def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypat
 
 
 def test_embeddings_are_trained_on_training_classes_only(small, bank, monkeypatch):
-    split = splits.choose(bank, "random", 900, 1)
+    split = splits.choose(bank, "random", 300, 1)
     seen = set()
     draw = embedding._draw_episode
 

@@ -220,7 +220,9 @@ def accuracy(embedding, bank, classes, seed, draws=10, ways=20):
       A number in [0, 1].
     """
     draw = np.random.default_rng(seed)
-    features = [embedding(bank.class_images(c)) for c in classes]
+    images = [bank.class_images(c) for c in classes]
+    ends = np.cumsum([len(x) for x in images])[:-1]
+    features = np.split(embedding(np.concatenate(images)), ends)  # in large batches
     found = []
     for _ in range(draws):
         chosen = [draw.integers(len(f)) for f in features]
