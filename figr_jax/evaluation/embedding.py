@@ -21,16 +21,15 @@ from jax import numpy as jnp
 
 from figr_jax import compilation, files
 from figr_jax.evaluation import controls, metrics
-from figr_jax.networks import layers
 from figr_jax.runlog import say
 
 SIZE = 50  # height and width that the network sees, pixels
 FEATURES = 256
 STEPS = {"prototypical": 2000, "simclr": 1000}
 
-_WAYS = 60  # classes in an episode
-_QUERIES = 2  # images of each beside its prototype
-_BATCH = 128  # images of a step of SimCLR, each seen twice
+_WAYS = 40  # classes in an episode
+_QUERIES = 1  # images of each beside its prototype
+_BATCH = 64  # images of a step of SimCLR, each seen twice
 _TEMPERATURE = 0.5  # of NT-Xent
 _SAY_EVERY = 100  # steps
 _FORMAT = 1  # of what is cached; another one is trained anew
@@ -43,10 +42,18 @@ class Conv4(nn.Module):
     def __call__(self, x, train):
         """Maps `[N, SIZE, SIZE, C]` to `[N, FEATURES]`."""
         for _ in range(4):
-            x = layers.Convolution(64, 3)(x)
+            x = nn.Conv(64, (3, 3))(x)
             x = nn.BatchNorm(use_running_average=not train, momentum=0.95)(x)
-            x = nn.max_pool(nn.relu(x), (2, 2), (2, 2))
-        return layers.Dense(FEATURES)(x.reshape(len(x), -1))
+            x = _pool(nn.relu(x))
+        return nn.Dense(FEATURES)(x.reshape(len(x), -1))
+
+
+def _pool(x):
+    """2x2 max pooling; the derivative of `nn.max_pool` is slow on the CPU."""
+    n, height, width, channels = x.shape
+    height, width = height // 2, width // 2
+    x = x[:, : 2 * height, : 2 * width]
+    return x.reshape(n, height, 2, width, 2, channels).max((2, 4))
 
 
 def prepare(images):
