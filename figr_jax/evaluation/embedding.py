@@ -25,10 +25,12 @@ from figr_jax.runlog import say
 
 SIZE = 50  # height and width that the network sees, pixels
 FEATURES = 256
-STEPS = {"prototypical": 2000, "simclr": 1000}
+STEPS = {"prototypical": 1500, "simclr": 500}
 
 _WAYS = 40  # classes in an episode
-_QUERIES = 1  # images of each beside its prototype
+_DISTANCE = 16  # squared, of features: what the softmax takes as 1
+_RATE = 2e-3  # of Adam, after a warm-up
+_WARM_UP = 50  # steps
 _BATCH = 64  # images of a step of SimCLR, each seen twice
 _TEMPERATURE = 0.5  # of NT-Xent
 _SAY_EVERY = 100  # steps
@@ -100,25 +102,16 @@ def _apply(params, statistics, x):
 def _prototypical_loss(params, statistics, images, key):
     """Negative log-likelihood of the queries' classes (Snell et al. 2017, equation 2).
 
-    `images` are `[ways * (1 + queries), ...]`, class by class, the prototype first.
+    `images` are `[2 * ways, ...]`, two of each class. Each is once the prototype and
+    once the query: two episodes for the price of one.
     """
-    x = prepare(images)
-    each = 1 + _QUERIES
-    # A class turned by a right angle is another class (Vinyals et al. 2016).
-    turns = jnp.repeat(jax.random.randint(key, (len(x) // each,), 0, 4), each)
-    x = jax.vmap(_turn)(x, turns)
-    features, statistics = _apply(params, statistics, x)
-    features = features.reshape(-1, each, FEATURES)
-    prototypes, queries = features[:, 0], features[:, 1:]
-    # [ways, queries, ways]
-    distances = ((queries[:, :, None] - prototypes) ** 2).sum(-1)
-    logs = jax.nn.log_softmax(-distances, axis=-1)
-    return -jnp.einsum("iqi->", logs) / logs[..., 0].size, statistics
-
-
-def _turn(x, k):
-    """`[H, W, C]` by `k` right angles, k traced."""
-    return jax.lax.switch(k, [functools.partial(jnp.rot90, k=i) for i in range(4)], x)
+    del key
+    features, statistics = _apply(params, statistics, prepare(images))
+    first, second = features[::2], features[1::2]
+    distances = ((first[:, None] - second) ** 2).sum(-1) / _DISTANCE
+    return -sum(
+        jnp.diag(jax.nn.log_softmax(-distances, axis)).mean() / 2 for axis in (0, 1)
+    ), statistics
 
 
 def _simclr_loss(params, statistics, images, key):
@@ -137,12 +130,12 @@ def _simclr_loss(params, statistics, images, key):
 
 
 def _draw_episode(draw, start, classes):
-    """Rows of a prototype and queries for each of `_WAYS` classes."""
+    """Rows of two images of each of `_WAYS` classes."""
     ways = min(_WAYS, len(classes))
     rows = []
     for label in draw.choice(classes, ways, replace=False):
         inside = np.arange(start[label], start[label + 1])
-        rows.append(draw.choice(inside, 1 + _QUERIES, replace=False))
+        rows.append(draw.choice(inside, 2, replace=False))
     return np.concatenate(rows)
 
 
@@ -161,7 +154,7 @@ def train(bank, classes, kind, seed, steps=None):
     """
     steps = steps or STEPS[kind]
     start = np.asarray(bank.class_start)
-    classes = np.asarray([c for c in classes if start[c + 1] - start[c] > _QUERIES])
+    classes = np.asarray([c for c in classes if start[c + 1] - start[c] > 1])
     rows = np.concatenate([np.arange(start[c], start[c + 1]) for c in classes])
     draw, key = np.random.default_rng(seed), jax.random.key(seed)
     channels = bank.images.shape[-1]
@@ -175,7 +168,9 @@ def train(bank, classes, kind, seed, steps=None):
         init = nn.initializers.lecun_normal()
         head = [init(jax.random.fold_in(key, i), s) for i, s in enumerate(shapes)]
         params = {"network": params, "head": head}
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-3, steps))
+    optimizer = optax.adam(
+        optax.warmup_cosine_decay_schedule(0, _RATE, min(_WARM_UP, steps - 1), steps)
+    )
 
     def step(params, statistics, state, images, key):
         (value, statistics), gradient = jax.value_and_grad(loss, has_aux=True)(
