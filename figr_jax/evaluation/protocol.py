@@ -25,7 +25,7 @@ from figr_jax.runlog import say
 
 BESIDE = 5  # images of a class beside its support: a prototype, and two halves of two
 WAYS = 20  # classes in an episode of recognizability
-_FEW = 8  # images of a training class, to find the nearest one by
+_FEW = 2  # images of a training class, to find the nearest one by
 _CHUNK = 10  # classes in one call of the device; the progress bar moves after each
 
 
@@ -197,6 +197,12 @@ class Judge:
         self._embeddings = prototypical, simclr
         self._known = {}
 
+    def class_means(self, sets):
+        """Mean prototypical features of each set: `[sets, F]`."""
+        ends = np.cumsum([len(x) for x in sets])[:-1]
+        features = self._embeddings[0](np.concatenate(sets))
+        return np.stack([x.mean(0) for x in np.split(features, ends)])
+
     def features(self, sets):
         """Features of sets of images, remembered: real ones come again and again.
 
@@ -314,7 +320,12 @@ class Images:
         return arrays
 
 
-def make_controls(judge, draw, bank, training, count, seed):
+def embed_classes(judge, bank, classes):
+    """Where classes lie, by a few images of each: `[classes, F]`."""
+    return judge.class_means([bank.class_images(c)[:_FEW] for c in classes])
+
+
+def make_controls(judge, draw, bank, training, known, count, seed):
     """The controls that use no model.
 
     Args:
@@ -322,18 +333,14 @@ def make_controls(judge, draw, bank, training, count, seed):
       draw: `Draw`.
       bank: `bank.Bank`.
       training: indices of the training classes.
+      known: what `embed_classes` found of them.
       count: images of each class.
       seed: of the jitter.
 
     Returns:
       A dict: name to a list of `[m, H, W, C]` uint8, one a class.
     """
-
-    def means(sets):
-        return np.stack([classy.mean(0) for classy, _ in judge.features(sets)])
-
-    known = means([bank.class_images(c)[:_FEW] for c in training])
-    distances = metrics.squared_distances(means(draw.supports), known)
+    distances = metrics.squared_distances(judge.class_means(draw.supports), known)
     nearest = training[distances.argmin(1)]
     jitter = [
         controls.jitter(x, count, seed * len(draw.supports) + i)

@@ -163,13 +163,16 @@ def make(model, bank, out, options, joint=None):
     if joint:
         sources["joint training"] = joint.slow
     drawn, seconds = {name: [] for name in sources}, []
+    known = protocol.embed_classes(judge, bank, training)
     for draw, seed in zip(draws, seeds, strict=True):
         for name, slow in sources.items():
             made = adapt(name, slow, inner, draw, seed)
             drawn[name].append(made["images"][:, 0])
             if name == "model":
                 seconds.append(float(made["seconds"]))
-        made = protocol.make_controls(judge, draw, bank, training, options.count, seed)
+        made = protocol.make_controls(
+            judge, draw, bank, training, known, options.count, seed
+        )
         for name, sets in made.items():
             drawn.setdefault(name, []).append(sets)
     arms = {}
