@@ -10,7 +10,7 @@ from figr_jax.data import bank as banks
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import low_data
 
-OPTIONS = low_data.Options(real=(4,), generated=6, steps=100, batch=16)
+OPTIONS = low_data.Options(real=(4,), generated=6, steps=60, batch=16)
 
 
 @pytest.fixture(scope="module")

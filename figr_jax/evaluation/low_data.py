@@ -33,6 +33,8 @@ CHOICES = (
     "the model adapts to disjoint supports of as many shots as it was trained with, "
     "out of the real images, and draws equally from each",
     "all other real images of the classes are the test",
+    "unseen classes and image size are those of the checkpoint (theirs: 212 classes, "
+    "28x28)",
 )
 _CHUNK = 50  # steps in one call
 

@@ -275,11 +275,10 @@ def _write_pictures(out, result, names, draw, generated, arms, judge):
     }
     points = {n: (m["diversity"], m["recognizability"]) for n, m in means.items()}
     real = means["held-out real"]["diversity"]
-    omniglot = result["checkpoint"]["dataset"].startswith("omniglot")
     anchors = {
         f"{name} (read off their plot)": (value * real / ANCHORS["humans"][1], right)
         for name, (right, value) in ANCHORS.items()
-        if omniglot and name != "humans"
+        if _has_anchors(result) and name != "humans"
     }
     pictures.save(
         out / "plane.png",
@@ -298,6 +297,11 @@ def _write_pictures(out, result, names, draw, generated, arms, judge):
                 for metric, (title, _, _) in METRICS.items()
             }
             pictures.save(path, pictures.curves(lines, name))
+
+
+def _has_anchors(result):
+    """Theirs are of Omniglot."""
+    return result["checkpoint"]["dataset"] == "omniglot"
 
 
 def write_table(result):
@@ -334,6 +338,15 @@ def write_table(result):
         "",
         "![recognizability against diversity](plane.png)",
         "",
+    ]
+    if _has_anchors(result):
+        lines += [
+            "Models of Boutin et al. (2022) are read off their plot, at their ratio of "
+            "diversity to that of human drawings: features of another network have "
+            "another scale.",
+            "",
+        ]
+    lines += [
         "Random classes, not picked; in each, the support (red), generated images "
         "(grey), and under each the support image that is nearest to it (blue):",
         "",
