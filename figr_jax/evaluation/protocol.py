@@ -26,7 +26,8 @@ from figr_jax.runlog import say
 BESIDE = 5  # images of a class beside its support: a prototype, and two halves of two
 WAYS = 20  # classes in an episode of recognizability
 _FEW = 2  # images of a training class, to find the nearest one by
-_CHUNK = 10  # classes in one call of the device; the progress bar moves after each
+_CHUNK = 500  # inner steps in one call of the device; the progress bar moves after each
+_CLASSES = 10  # classes in one call, at most
 
 
 class Draw(NamedTuple):
@@ -148,7 +149,7 @@ def _compile(networks, inner, shots, count, at):
     def chunk(slow, supports, keys):
         supports = images.to_float(supports)
         # One after another on the CPU, where that is faster (experiments/speed/tasks).
-        together = None if jax.default_backend() == "cpu" else _CHUNK
+        together = None if jax.default_backend() == "cpu" else len(supports)
         return lax.map(lambda x: one(slow, *x), (supports, keys), batch_size=together)
 
     return jax.jit(chunk, compiler_options=compilation.options())
@@ -175,14 +176,15 @@ def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="
     function = _compile(networks, inner, supports.shape[1], count, at)
     keys = jax.random.split(jax.random.key(seed), len(supports))
     drawn, seconds = [], []
+    size = min(_CLASSES, len(supports), max(1, _CHUNK // inner.steps))
     with tqdm.tqdm(total=len(supports), desc=what, unit=" classes") as bar:
-        for first in range(0, len(supports), _CHUNK):
+        for first in range(0, len(supports), size):
             # The last chunk is padded.
-            rows = np.arange(first, first + _CHUNK) % len(supports)
+            rows = np.arange(first, first + size) % len(supports)
             begin = time.perf_counter()
             result = np.asarray(function(slow, supports[rows], keys[rows]))
-            seconds.append((time.perf_counter() - begin) / _CHUNK)
-            left = min(_CHUNK, len(supports) - first)
+            seconds.append((time.perf_counter() - begin) / size)
+            left = min(size, len(supports) - first)
             drawn.append(result[:left])
             bar.update(left)
     # The first chunk compiles.
