@@ -139,17 +139,17 @@ def plane(points, anchors, x, y):
     Returns:
       `[height, width, 3]` uint8.
     """
-    figure = Figure(figsize=(7.2, 5), dpi=100, layout="constrained")
+    figure = Figure(figsize=(9, 5), dpi=100, layout="constrained")
     axes = figure.subplots()
-    for marker, colour, named in (("o", "C0", points), ("x", "C7", anchors)):
-        for name, where in named.items():
-            axes.plot(*where, marker, color=colour)
-            axes.annotate(
-                name, where, (5, 4), textcoords="offset points", color=colour, size=8
-            )
+    # Points may lie on each other, so they are named in a legend.
+    for i, (name, where) in enumerate(points.items()):
+        axes.plot(*where, "osD^vPX*"[i % 8], color=f"C{i}", label=name, alpha=0.8)
+    for i, (name, where) in enumerate(anchors.items()):
+        axes.plot(*where, "x+12"[i % 4], color="0.4", label=name)
     axes.set(xlabel=x, ylabel=y)
-    axes.margins(0.15)
+    axes.margins(0.1)
     axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize=8)
     return _draw(figure)
 
 

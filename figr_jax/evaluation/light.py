@@ -46,5 +46,5 @@ class Light:
             COUNT,
             what="evaluating",
         )
-        values, _ = self._judge(drawn[:, 0], self._draw)
+        values = self._judge(drawn[:, 0], self._draw)
         return {name: float(np.mean(values[name])) for name in METRICS}

@@ -4,8 +4,6 @@ Features are `[n, F]` float arrays, one row an image, of a frozen embedding that
 trained on other classes (`embedding`). Every function is deterministic.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy import special, stats
 
@@ -85,68 +83,27 @@ def vendi(features):
     return float(np.exp(-(values * np.log(values)).sum()))
 
 
-class KernelSums(NamedTuple):
-    """Sums of kernel values between the classes of two sets: all that `kid` needs.
+def kid(x, y):
+    """The kernel distance: unbiased squared MMD (Binkowski et al. 2018, section 4).
 
-    Attributes:
-      xx: `[C, C]`, within the first set, an image with itself left out.
-      yy: `[C, C]`, within the second.
-      xy: `[C, C]`, between the two.
-      n: `[C]`, images of each class in the first set.
-      m: `[C]`, in the second.
-    """
-
-    xx: np.ndarray
-    yy: np.ndarray
-    xy: np.ndarray
-    n: np.ndarray
-    m: np.ndarray
-
-    def kid(self, chosen=None):
-        """The kernel distance: unbiased squared MMD.
-
-        Args:
-          chosen: indices of classes, with repetitions, as a bootstrap draws them; all
-            once if None. A class and its repetition are not compared: they are equal.
-
-        Returns:
-          A number; unbiased, so it may be below 0.
-        """
-        classes = len(self.n)
-        times = np.bincount(range(classes) if chosen is None else chosen, None, classes)
-        between = np.outer(times, times) * (1 - np.eye(classes)) + np.diag(times)
-
-        def within(sums, n):
-            pairs = np.outer(n, n) - np.diag(n)
-            return (between * sums).sum() / (between * pairs).sum()
-
-        across = np.outer(times, times)
-        mixed = (across * self.xy).sum() / (across * np.outer(self.n, self.m)).sum()
-        return float(within(self.xx, self.n) + within(self.yy, self.m) - 2 * mixed)
-
-
-def kernel_sums(x, y, n=None, m=None):
-    """`KernelSums` of the kernel (x . y / F + 1)^3 (Binkowski et al. 2018, section 4).
+    Its kernel is (x . y / F + 1)^3; an image is not compared with itself.
 
     Args:
-      x: `[sum(n), F]`, class by class.
-      y: `[sum(m), F]`, class by class.
-      n: `[C]`, images of each class in x; one class if None.
-      m: the same of y.
+      x: `[n, F]`, n at least 2.
+      y: `[m, F]`, m at least 2.
+
+    Returns:
+      A number; unbiased whatever n and m are, so it may be below 0.
     """
-    n, m = (np.array([len(z)]) if s is None else s for z, s in ((x, n), (y, m)))
 
-    def sums(a, b, sizes_a, sizes_b, same=False):
-        values = (a @ b.T / a.shape[1] + 1) ** 3
-        if same:
-            np.fill_diagonal(values, 0)
-        starts = [np.concatenate([[0], np.cumsum(s)[:-1]]) for s in (sizes_a, sizes_b)]
-        rows = np.add.reduceat(values, starts[0], axis=0)
-        return np.add.reduceat(rows, starts[1], axis=1)
+    def kernel(a, b):
+        return (a @ b.T / a.shape[1] + 1) ** 3
 
-    return KernelSums(
-        sums(x, x, n, n, same=True), sums(y, y, m, m, same=True), sums(x, y, n, m), n, m
-    )
+    def within(a):
+        values = kernel(a, a)
+        return (values.sum() - values.trace()) / (len(a) * (len(a) - 1))
+
+    return float(within(x) + within(y) - 2 * kernel(x, y).mean())
 
 
 def manifold(real, generated, k=5):

@@ -231,14 +231,13 @@ class Judge:
           draw: the `Draw` that they are from.
 
         Returns:
-          A dict of the metrics of each class, `[classes]` floats, and the
-          `metrics.KernelSums` of all.
+          A dict of the metrics of each class, `[classes]` floats.
         """
         ((prototypes, _),) = self.features([draw.prototypes])
         ours, reference = self.features(drawn), self.features(draw.reference)
         supports = self.features(draw.supports)
-        found = {name: [] for name in ("recognizability", "diversity", "vendi")}
-        found["copying"] = []
+        names = "recognizability", "diversity", "vendi", "kid", "copying"
+        found = {name: [] for name in names}
         # As many as there are real ones: these metrics depend on how many images.
         same = [len(x) for x in draw.real]
         for label, (classy, varied) in enumerate(ours):
@@ -247,8 +246,10 @@ class Judge:
             found["recognizability"].append(right.mean())
             found["diversity"].append(metrics.diversity(varied))
             found["vendi"].append(metrics.vendi(varied[: same[label]]))
-            real, support = reference[label][1], supports[label][1]
-            found["copying"].append(metrics.copying(varied, real, support))
+            real = [x.astype(np.float64) for x in reference[label]]
+            found["kid"].append(metrics.kid(real[0], classy.astype(np.float64)))
+            support = supports[label][1]
+            found["copying"].append(metrics.copying(varied, real[1], support))
         found = {name: np.array(values) for name, values in found.items()}
         ours = [f[0][:m] for f, m in zip(ours, same, strict=True)]
         reference = [f[0] for f in reference]
@@ -258,43 +259,36 @@ class Judge:
         for name, values in metrics.manifold(*sets, k).items():
             of = sizes[0] if name in ("recall", "coverage") else sizes[1]
             found[name] = metrics.by_class(values, of)
-        return found, metrics.kernel_sums(*sets, *sizes)
-
-
-class Arm(NamedTuple):
-    """What stands in one row of the table, over all draws of supports.
-
-    Attributes:
-      values: dict: name of a metric to `[draws, classes]` floats.
-      sums: `metrics.KernelSums`, one a draw.
-    """
-
-    values: dict
-    sums: list
-
-    def summary(self, seed):
-        """Mean and 95 % bootstrap interval over classes, by metric."""
-        values = {name: value.mean(0) for name, value in self.values.items()}
-        statistics = {name: lambda i, v=v: v[i].mean() for name, v in values.items()}
-        classes = len(self.sums[0].n)
-        statistics["kid"] = lambda i: float(np.mean([s.kid(i) for s in self.sums]))
-        # Stouffer: the sum of independent z-scores over the root of their number.
-        z = values["copying"]
-        statistics["pooled_copying"] = lambda i: z[i].sum() / np.sqrt(classes)
-        found = {}
-        for name, statistic in statistics.items():
-            low, high = metrics.bootstrap(statistic, classes, seed)
-            mean = float(statistic(np.arange(classes)))
-            found[name] = {"mean": mean, "low": low, "high": high}
         return found
 
 
+def summary(values, seed):
+    """Mean and 95 % bootstrap interval over classes of each metric.
+
+    Args:
+      values: dict: name of a metric to `[draws, classes]` floats.
+      seed: of the bootstrap.
+
+    Returns:
+      A dict: name to `mean`, `low` and `high`; with `pooled_copying` beside `copying`.
+    """
+    values = {name: value.mean(0) for name, value in values.items()}
+    statistics = {name: lambda i, v=v: v[i].mean() for name, v in values.items()}
+    # Stouffer: the sum of independent z-scores over the root of their number.
+    z = values["copying"]
+    statistics["pooled_copying"] = lambda i: z[i].sum() / np.sqrt(len(z))
+    found = {}
+    for name, statistic in statistics.items():
+        low, high = metrics.bootstrap(statistic, len(z), seed)
+        mean = float(statistic(np.arange(len(z))))
+        found[name] = {"mean": mean, "low": low, "high": high}
+    return found
+
+
 def judge_all(judge, drawn, draws):
-    """An `Arm` of the images of each draw."""
+    """The metrics of one row of the table: a dict, `[draws, classes]` floats each."""
     judged = [judge(images, draw) for images, draw in zip(drawn, draws, strict=True)]
-    names = judged[0][0]
-    values = {name: np.stack([found[name] for found, _ in judged]) for name in names}
-    return Arm(values, [sums for _, sums in judged])
+    return {name: np.stack([found[name] for found in judged]) for name in judged[0]}
 
 
 class Images:

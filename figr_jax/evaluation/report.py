@@ -31,9 +31,9 @@ METRICS = {
     ),
     "kid": (
         "KID",
-        "{:.4f}",
+        "{:.2f}",
         "unbiased squared MMD to the reference, cubic kernel (Binkowski et al. 2018), "
-        "prototypical features; pooled over classes",
+        "prototypical features; mean over classes",
     ),
     "precision": (
         "precision",
@@ -163,6 +163,7 @@ def make(model, bank, out, options, joint=None):
     if joint:
         sources["joint training"] = joint.slow
     drawn, seconds = {name: [] for name in sources}, []
+    training = training[np.diff(bank.class_start)[training] > 1]  # one has no spread
     known = protocol.embed_classes(judge, bank, training)
     for draw, seed in zip(draws, seeds, strict=True):
         for name, slow in sources.items():
@@ -192,9 +193,11 @@ def make(model, bank, out, options, joint=None):
         "classes": names,
         "ways": min(protocol.WAYS, len(classes)),
         "embeddings": {e.record["kind"]: e.record for e in embeddings},
-        "arms": {name: arm.summary(options.seed) for name, arm in arms.items()},
+        "arms": {
+            name: protocol.summary(arm, options.seed) for name, arm in arms.items()
+        },
         "recognizability_of_classes": dict(
-            zip(names, arms["model"].values["recognizability"].mean(0), strict=True)
+            zip(names, arms["model"]["recognizability"].mean(0), strict=True)
         ),
         "seconds_per_class": float(np.median(seconds)),
         "curves": {},
@@ -212,7 +215,7 @@ def make(model, bank, out, options, joint=None):
         name = f"from scratch, {SCRATCH_STEPS} steps, {options.scratch} classes"
         all_prototypes = few._replace(prototypes=draws[0].prototypes)
         arm = protocol.judge_all(judge, [made["images"][:, 0]], [all_prototypes])
-        result["arms"][name] = arm.summary(options.seed)
+        result["arms"][name] = protocol.summary(arm, options.seed)
     _write_pictures(out, result, names, draws[0], drawn["model"][0], arms, judge)
     files.write_json(out / "report.json", result)
     files.write_bytes(out / "report.md", write_table(result).encode())
@@ -235,7 +238,7 @@ def _curves(bank, classes, shots, inner, model, adapt, judge, options):
     curves = {"inner steps": {}, "shots": {}}
     for i, step in enumerate(CURVE_STEPS):
         arm = protocol.judge_all(judge, [made[:, i]], [draw])
-        curves["inner steps"][step] = arm.summary(seed)
+        curves["inner steps"][step] = protocol.summary(arm, seed)
     counts = np.diff(bank.class_start)[classes]
     for n in CURVE_SHOTS:
         if (counts < n + protocol.BESIDE).any():
@@ -244,7 +247,7 @@ def _curves(bank, classes, shots, inner, model, adapt, judge, options):
         draw = protocol.draw_supports(bank, classes, n, seed)
         made = adapt(f"{n} shots", model.slow, inner, draw, seed)["images"]
         arm = protocol.judge_all(judge, [made[:, 0]], [draw])
-        curves["shots"][n] = arm.summary(seed)
+        curves["shots"][n] = protocol.summary(arm, seed)
     return curves
 
 
@@ -265,7 +268,7 @@ def _write_pictures(out, result, names, draw, generated, arms, judge):
 
     order = np.random.default_rng(result["options"]["seed"]).permutation(len(names))
     pictures.save(out / "random_classes.png", sheet(order[:_SHEET_CLASSES]))
-    ranked = np.argsort(-arms["model"].values["recognizability"].mean(0), kind="stable")
+    ranked = np.argsort(-arms["model"]["recognizability"].mean(0), kind="stable")
     count = min(_RANKED, len(names))
     pictures.save(out / "best_classes.png", sheet(ranked[:count]))
     pictures.save(out / "worst_classes.png", sheet(ranked[::-1][:count]))
