@@ -3,6 +3,7 @@
 import datetime
 import pathlib
 import platform
+import shlex
 import subprocess
 import sys
 
@@ -25,7 +26,7 @@ def read_commit():
 def describe():
     """Command, date, commit, kind of device and versions, a JSON-able dict."""
     return {
-        "command": " ".join(sys.argv),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "commit": read_commit(),
         "device": jax.devices()[0].device_kind,
