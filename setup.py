@@ -20,7 +20,10 @@ setuptools.setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=setuptools.find_packages(include=["figr_jax", "figr_jax.*"]),
-    package_data={"figr_jax.data.builders": ["*/checksums.tsv"]},
+    package_data={
+        "figr_jax.data.builders": ["*/checksums.tsv"],
+        "figr_jax.studio": ["page/*"],
+    },
     install_requires=[
         "jax>=0.10",
         "flax>=0.12",
@@ -44,7 +47,13 @@ setuptools.setup(
         "cuda13": ["jax[cuda13]"],
         # hypothesis makes hostile input; with xdist the suite uses both of two cores.
         # prdc and vendi-score are their authors' own, to hold our metrics against.
-        "test": "pytest ruff hypothesis pytest-xdist prdc vendi-score".split(),
+        # The studio is tested through its server (httpx) and in a browser (playwright,
+        # with the system's Chromium); psutil sees whether memory grows.
+        "test": (
+            "pytest ruff hypothesis pytest-xdist prdc vendi-score httpx playwright psutil"
+        ).split(),
+        # A typed JSON API with its OpenAPI, its server, and a tracer for SVG.
+        "studio": ["fastapi", "uvicorn", "vtracer"],
         # Parity test, benchmark and import of the published code's weights only. Pinned
         # to the release that parity was measured with.
         "torch": ["torch==2.13.0"],

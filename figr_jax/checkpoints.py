@@ -3,7 +3,8 @@
 A run's folder has `checkpoints/<step>` (`state`, all that training resumes from) and
 `snapshots/<step>` (`slow`, the slow parameters, for sampling). With each travels an
 info record: config, split, background, the format and the version that wrote it, a
-checksum of every leaf, and one of the record itself.
+checksum of every leaf, and one of the record itself; also the licence of the images and
+some of held-out classes, so that a snapshot can be tried without its data set.
 """
 
 import contextlib
@@ -60,9 +61,9 @@ def _return_memory():
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _arguments(item, tree, info):
-    info = dict(info, checksums=checksums(tree), version=figr_jax.__version__)
-    info["format"] = _FORMAT
+def _arguments(item, tree, info, step):
+    info = dict(info, checksums=checksums(tree), step=step, format=_FORMAT)
+    info["version"] = figr_jax.__version__
     info["own_checksum"] = files.json_checksum(info)
     arrays = {item: ocp.args.StandardSave(tree)}
     return ocp.args.Composite(info=ocp.args.JsonSave(info), **arrays)
@@ -334,7 +335,8 @@ class Store:
                 if name not in self._managers:
                     self._managers[name] = _manager(self._folder / name, keep[name])
                 if step not in self._managers[name].all_steps():
-                    self._managers[name].save(step, args=_arguments(item, tree, info))
+                    args = _arguments(item, tree, info, step)
+                    self._managers[name].save(step, args=args)
         except Exception as error:  # orbax raises bare ones too
             self._fail(error)
 
@@ -418,4 +420,4 @@ def save_snapshot(workdir, step, slow, info):
     if _steps(folder):
         raise BadInput(f"--out={workdir}: already holds snapshots; give another folder")
     with _manager(folder, KEEP_SNAPSHOTS) as manager:
-        manager.save(step, args=_arguments("slow", slow, info))
+        manager.save(step, args=_arguments("slow", slow, info, step))

@@ -17,41 +17,58 @@ from figr_jax.errors import BadInput, FailedWork
 _BATCH = 32
 
 
-def _adapt(networks, inner, slow, support, seed):
-    key = jax.random.fold_in(jax.random.key(seed), 0)
-    return adaptation.adapt(networks, slow, images.to_float(support), key, inner)
-
-
-def _generate(networks, generator, seed, first):
-    key = jax.random.fold_in(jax.random.key(seed), 1)
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(_BATCH))
-    latents = jax.vmap(lambda key: jax.random.normal(key, (networks.latent,)))(keys)
-    return images.to_uint8(networks.generate(generator, latents))
-
-
 def _slow_shapes(networks):
     return jax.eval_shape(networks.init, jax.random.key(0))
 
 
-_SEED = jax.ShapeDtypeStruct((), jnp.uint32)
-_INDEX = jax.ShapeDtypeStruct((), jnp.int32)
+def _compile(function, *shapes):
+    function = jax.jit(function, compiler_options=compilation.options())
+    return function.lower(*shapes).compile()
 
 
 @functools.cache
-def _compile_adapt(networks, inner, shots):
+def _compile_step(networks, inner, shots):
+    """The state before the first inner step, and one inner step.
+
+    Not all in one program, so that any number of steps is served, and each is seen.
+    """
+
+    def step(state, support, noise):
+        support = images.to_float(support)
+        return adaptation.inner_step(networks, state, support, noise, inner)
+
+    def init(slow):
+        return adaptation.init_state(slow, inner)
+
     size = networks.image_size
     support = jax.ShapeDtypeStruct((shots, size, size, networks.channels), jnp.uint8)
-    function = functools.partial(_adapt, networks, inner)
-    function = jax.jit(function, compiler_options=compilation.options())
-    return function.lower(_slow_shapes(networks), support, _SEED).compile()
+    slow = _slow_shapes(networks)
+    noise = jax.eval_shape(_draw_noise(networks, inner, shots), jnp.uint32(0))
+    noise = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), noise)
+    state = jax.eval_shape(init, slow)
+    return _compile(init, slow), _compile(step, state, support, noise)
+
+
+def _draw_noise(networks, inner, shots):
+    def draw(seed):
+        key = jax.random.fold_in(jax.random.key(seed), 0)
+        return adaptation.draw_noise(key, networks, shots, inner)
+
+    return draw
 
 
 @functools.cache
-def _compile_generate(networks):
-    function = functools.partial(_generate, networks)
-    function = jax.jit(function, compiler_options=compilation.options())
-    generator = _slow_shapes(networks).generator
-    return function.lower(generator, _SEED, _INDEX).compile()
+def _compile_noise(networks, inner, shots):
+    return _compile(_draw_noise(networks, inner, shots), jnp.uint32(0))
+
+
+@functools.cache
+def _compile_draw(networks):
+    def draw(generator, latents):
+        return images.to_uint8(networks.generate(generator, latents))
+
+    latents = jax.ShapeDtypeStruct((_BATCH, networks.latent), jnp.float32)
+    return _compile(draw, _slow_shapes(networks).generator, latents)
 
 
 def _whole(name, value):
@@ -82,7 +99,7 @@ class FewShotGenerator:
         self.slow = slow
         self.info = info
         self.seconds = {"compile": 0.0}
-        self._fast = None
+        self._generator = None
 
     def adapt(self, support, seed=0, inner_steps=None):
         """Adapts to a support; `generate` then draws from the adapted parameters.
@@ -101,15 +118,63 @@ class FewShotGenerator:
           ValueError: if the images are of another kind or size, or a number is not
             whole or below 0.
         """
+        traces = list(self.adapt_by_step(support, seed, inner_steps))
+        columns = np.array(traces, np.float32).reshape(
+            -1, len(adaptation.Trace._fields)
+        )
+        return adaptation.Trace(*columns.T)
+
+    def adapt_by_step(self, support, seed=0, inner_steps=None):
+        """`adapt`, one inner step at a time; `generate` may be called in between.
+
+        Args:
+          support: see `adapt`.
+          seed: see `adapt`.
+          inner_steps: see `adapt`.
+
+        Yields:
+          The `adaptation.Trace` of each inner step, of numpy numbers.
+
+        Raises:
+          ValueError: see `adapt`.
+        """
         support = self._check(np.asarray(support))
         inner = config.build_inner(self.config)
         if inner_steps is not None:
             inner = inner._replace(steps=_whole("inner_steps", inner_steps))
-        _whole("seed", seed)
-        compiled = self._compile(_compile_adapt, self.networks, inner, len(support))
-        fast, trace = self._time("adapt", compiled, self.slow, support, np.uint32(seed))
-        self._fast = fast
-        return jax.tree.map(np.asarray, trace)
+        what = self.networks, inner, len(support)
+        noise = self._compile(_compile_noise, *what)(np.uint32(_whole("seed", seed)))
+        noise = jax.tree.map(np.asarray, noise)
+        # The steps' number is no part of the program.
+        what = self.networks, inner._replace(steps=0), len(support)
+        init, step = self._compile(_compile_step, *what)
+        self.seconds["adapt"] = 0.0
+        state = init(self.slow)
+        self._generator = state.fast.generator
+        for i in range(inner.steps):
+            begin = time.perf_counter()
+            now = jax.tree.map(lambda x, i=i: x[i], noise)
+            state, trace = jax.block_until_ready(step(state, support, now))
+            self.seconds["adapt"] += time.perf_counter() - begin
+            self._generator = state.fast.generator
+            yield jax.tree.map(np.asarray, trace)
+
+    def latents(self, count, seed=0):
+        """Latents of which row i depends on the seed and i alone.
+
+        Args:
+          count: how many.
+          seed: of the draw.
+
+        Returns:
+          `[count, latent]` float32.
+        """
+        _whole("count", count), _whole("seed", seed)
+        rows = [
+            np.random.default_rng([seed, i]).standard_normal(self.networks.latent)
+            for i in range(count)
+        ]
+        return np.array(rows, np.float32).reshape(count, self.networks.latent)
 
     def generate(self, count, seed=0):
         """Draws images of the class adapted to.
@@ -127,19 +192,32 @@ class FewShotGenerator:
           RuntimeError: if `adapt` was not called before.
           ValueError: if a number is not whole or below 0.
         """
-        if self._fast is None:
+        return self.draw(self.latents(count, seed))
+
+    def draw(self, latents):
+        """Draws the images of latents, of the class adapted to.
+
+        Args:
+          latents: `[count, latent]` float32.
+
+        Returns:
+          `[count, H, W, C]` uint8.
+
+        Raises:
+          RuntimeError: if `adapt` was not called before.
+        """
+        if self._generator is None:
             raise RuntimeError("call adapt(images) before generate(count)")
-        _whole("count", count), _whole("seed", seed)
-        compiled = self._compile(_compile_generate, self.networks)
-
-        def batches():
-            firsts = range(0, count, _BATCH)
-            seed32 = np.uint32(seed)
-            return [compiled(self._fast.generator, seed32, np.int32(i)) for i in firsts]
-
+        compiled = self._compile(_compile_draw, self.networks)
         size, channels = self.networks.image_size, self.networks.channels
-        empty = np.zeros((0, size, size, channels), np.uint8)
-        return np.concatenate([empty, *self._time("generate", batches)])[:count]
+        drawn = [np.zeros((0, size, size, channels), np.uint8)]
+        begin = time.perf_counter()
+        for first in range(0, len(latents), _BATCH):
+            some = latents[first : first + _BATCH]
+            padded = np.resize(some, (_BATCH, latents.shape[1]))
+            drawn.append(np.asarray(compiled(self._generator, padded))[: len(some)])
+        self.seconds["generate"] = time.perf_counter() - begin
+        return np.concatenate(drawn)
 
     def read(self, paths, invert=None):
         """Reads image files as a support for `adapt`.
@@ -157,10 +235,21 @@ class FewShotGenerator:
           BadInput: if there is no image, or one cannot be read.
         """
         size, channels = self.networks.image_size, self.networks.channels
-        support = images.read(paths, size, channels)
+        return self.find_polarity(images.read(paths, size, channels), invert)
+
+    def find_polarity(self, support, invert=None):
+        """Swaps dark and light where the background is the other way, see `read`.
+
+        Args:
+          support: `[shots, H, W, C]` uint8.
+          invert: see `read`.
+
+        Returns:
+          The support, and which images were swapped, `[shots]` bool.
+        """
         seen = np.array([images.background(image).mean() for image in support])
-        trained = self.info["background"]
-        swap = (np.abs(255 - seen - trained) < np.abs(seen - trained)) & (channels == 1)
+        trained, is_grey = self.info["background"], self.networks.channels == 1
+        swap = (np.abs(255 - seen - trained) < np.abs(seen - trained)) & is_grey
         if invert is not None:
             swap[:] = invert
         return np.where(swap[:, None, None, None], 255 - support, support), swap
@@ -216,12 +305,6 @@ class FewShotGenerator:
         compiled = function(*args)
         self.seconds["compile"] += time.perf_counter() - begin
         return compiled
-
-    def _time(self, what, function, *args):
-        begin = time.perf_counter()
-        result = jax.block_until_ready(function(*args))
-        self.seconds[what] = time.perf_counter() - begin
-        return result
 
 
 def load(path):

@@ -183,11 +183,13 @@ def curves(lines, x):
     return _draw(figure)
 
 
-def save(path, image):
-    """Writes `[H, W, C]` uint8, C = 1 or 3, as a PNG, all or nothing.
-
-    The bytes depend on the pixels alone.
-    """
+def encode(image):
+    """PNG bytes of `[H, W, C]` uint8, C = 1 or 3; they depend on the pixels alone."""
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
-    files.write_bytes(path, file.getvalue())
+    return file.getvalue()
+
+
+def save(path, image):
+    """Writes `[H, W, C]` uint8, C = 1 or 3, as a PNG, all or nothing."""
+    files.write_bytes(path, encode(image))

@@ -16,6 +16,9 @@ _SUPPORT = flags.DEFINE_multi_string(
 _HELDOUT = flags.DEFINE_string(
     "heldout", None, "Instead of --support: name of a held-out class of the data set."
 )
+_RECIPE = flags.DEFINE_string(
+    "recipe", None, "Instead of --support: a recipe.json of the studio, drawn again."
+)
 _COUNT = flags.DEFINE_integer("count", 24, "Images to draw.", lower_bound=1)
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of every random draw.", lower_bound=0, upper_bound=2**32 - 1
@@ -32,11 +35,24 @@ _DATA_DIR = flags.DEFINE_string(
 )
 
 
-def _support(model, paths):
-    if bool(paths) == bool(_HELDOUT.value):
+def _recipe(model, paths):
+    """What to make: read as a whole, or put together from the flags."""
+    from figr_jax import recipe
+
+    if sum(map(bool, (paths, _HELDOUT.value, _RECIPE.value))) != 1:
         raise errors.BadInput(
-            "give the images to adapt to: either --support or --heldout"
+            "give the images to adapt to: either --support or --heldout (or --recipe)"
         )
+    if _RECIPE.value:
+        return recipe.read(_RECIPE.value, model)
+    steps = model.config.inner.steps
+    if _INNER_STEPS.value is not None:
+        steps = _INNER_STEPS.value
+    latents = model.latents(_COUNT.value, _SEED.value)
+    return recipe.Recipe(_support(model, paths), _SEED.value, steps, latents)
+
+
+def _support(model, paths):
     if _HELDOUT.value:
         return model.draw_heldout(_HELDOUT.value, _SEED.value, _DATA_DIR.value)
     support, swapped = model.read(paths, _INVERT.value)
@@ -59,21 +75,21 @@ def main(argv):
     compilation.keep_programs()
 
     model = generation.load(_CHECKPOINT.value)
-    support = _support(model, _SUPPORT.value + argv)
+    what = _recipe(model, _SUPPORT.value + argv)
     out = files.make_folder(_OUT.value, "--out")
-    shots, trained = len(support), model.config.inner.shots
+    shots, trained = len(what.support), model.config.inner.shots
     if shots != trained:
         print(f"support images: {shots}; the checkpoint was trained with {trained}")
     print("compiling, then adapting (under a minute on two CPU cores)", flush=True)
-    model.adapt(support, _SEED.value, _INNER_STEPS.value)
-    generated = model.generate(_COUNT.value, _SEED.value)
+    model.adapt(what.support, what.seed, what.inner_steps)
+    generated = model.draw(what.latents)
 
     for old in out.glob("generated_*.png"):  # of an earlier call, perhaps with more
         old.unlink()
     for i, image in enumerate(generated):
         pictures.save(out / f"generated_{i:03}.png", image)
     columns = max(shots, 8)
-    pictures.save(out / "grid.png", pictures.panel(support, generated, columns))
+    pictures.save(out / "grid.png", pictures.panel(what.support, generated, columns))
     print(
         "compiled in {compile:.1f} s, adapted in {adapt:.2f} s, generated in "
         "{generate:.2f} s".format_map(model.seconds)

@@ -22,6 +22,7 @@ from figr_jax import (
     files,
     generation,
     pictures,
+    recipe,
     reptile,
     runlog,
 )
@@ -33,6 +34,8 @@ from figr_jax.runlog import say
 
 GRID_CLASSES = 4  # held-out classes side by side in a sample grid
 COPIES = 6  # of the parameters: slow, two moments, fast, gradient, difference
+EXAMPLES = 12  # held-out classes of which images travel with the weights
+EXAMPLES_OF_CLASS = 12  # images of each, at most
 GRID_ROWS = 3  # rows of generated images under each support, as in the paper
 
 
@@ -184,6 +187,8 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
         "config": cfg.to_dict(),
         "split": split._asdict(),
         "background": _background(bank),
+        "examples": _examples(bank, heldout, cfg.inner.shots),
+        "licence": bank.licence,
     }
     with contextlib.closing(checkpoints.Store(workdir, step)) as store:
         wanted = log and cfg.run.evaluate_every
@@ -237,6 +242,21 @@ def _large_enough(cfg, bank, classes):
 def _background(bank):
     """Grey level of the background in [0, 255]; a thousand images show that of all."""
     return float(images.background(bank.images[:: len(bank.images) // 1000 + 1]).mean())
+
+
+def _examples(bank, heldout, shots):
+    """A few images of held-out classes, so that a snapshot can be tried without data.
+
+    A dict: name of a class to PNG files of its images, in base64.
+    """
+    chosen = episodes.large_enough(bank, heldout, shots)[:EXAMPLES]
+    return {
+        bank.names[index]: [
+            recipe.encode(image)
+            for image in bank.class_images(index)[:EXAMPLES_OF_CLASS]
+        ]
+        for index in chosen
+    }
 
 
 def _describe(cfg, bank, heldout, state, mesh):

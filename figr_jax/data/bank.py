@@ -34,6 +34,7 @@ class Bank(NamedTuple):
         omniglot their `alphabet` and their `set`.
       dataset: name of the data set.
       version: its version.
+      licence: of its images, in words; empty if it is not known.
     """
 
     images: np.ndarray
@@ -42,6 +43,7 @@ class Bank(NamedTuple):
     attributes: dict[str, list]
     dataset: str
     version: str
+    licence: str = ""
 
     def class_images(self, index):
         """All images of a class: `[count, H, W, C]` uint8."""
@@ -90,6 +92,7 @@ def load(dataset, image_size, channels, data_dir=None, manual_dir=None):
         classes["attributes"],
         dataset,
         datasets.edition(builder),
+        builder.info.redistribution_info.license or "",
     )
 
 

@@ -16,6 +16,8 @@ ALLOWED_SIZE = "a power of two from 8 to 1024"
 MAX_PIXELS = 2**26  # of an image; decoding takes up to some ten bytes for each
 MAX_BYTES = 2**28  # of an image file
 _MAX_SIDE = 2**12  # pixels of the longer side above which an image is shrunk at once
+_INK = 64  # grey levels that ink differs from the background
+_BORDER_INK = 0.05  # share of a border above which it is not of one colour
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, which first warns: ours is below it
 
@@ -39,25 +41,26 @@ def to_uint8(images):
     return ((images + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
 
 
-def decode(file, channels):
+def decode(file, channels, max_pixels=MAX_PIXELS):
     """Decodes an image file of any size and mode; of several frames the first.
 
     Args:
       file: path or binary file object.
       channels: 1 for grey, 3 for colour.
+      max_pixels: that it may have.
 
     Returns:
       `[H, W, channels]` uint8; transparency has become white.
 
     Raises:
-      Unreadable: if it cannot be decoded, or has more than `MAX_PIXELS`.
+      Unreadable: if it cannot be decoded, or has more pixels.
     """
     try:
         # Others decode while they are opened, whatever their size, or run programs.
         with Image.open(file, formats=("PNG", "JPEG", "WEBP", "GIF")) as image:
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > max_pixels:
                 raise Unreadable(
-                    f"{image.width}x{image.height} pixels, more than {MAX_PIXELS:,}"
+                    f"{image.width}x{image.height} pixels, more than {max_pixels:,}"
                 )
             pixels = _decode(image, channels)
     except Unreadable:
@@ -136,6 +139,48 @@ def _shrink(image):
     size = [max(1, round(side * scale)) for side in pixels.size]
     pixels = pixels.resize(size, Image.Resampling.BOX)
     return np.asarray(pixels).reshape(*size[::-1], image.shape[-1])
+
+
+def find_ink(image):
+    """Where an image differs from its background.
+
+    Args:
+      image: `[H, W, C]` uint8.
+
+    Returns:
+      Slices of rows and of columns; None if it does not, or not only inside: the border
+      must be of one colour.
+    """
+    border = background(image)
+    differs = np.abs(image - border).max(-1) > _INK
+    edges = [differs[0], differs[-1], differs[:, 0], differs[:, -1]]
+    if not differs.any() or np.concatenate(edges).mean() > _BORDER_INK:
+        return None
+    rows, columns = (np.flatnonzero(differs.any(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def centre(image, share):
+    """Moves a drawing to the middle of a square and makes it as large as others are.
+
+    Args:
+      image: `[H, W, C]` uint8.
+      share: of the square's side, that the longer side of the drawing takes.
+
+    Returns:
+      `[S, S, C]` uint8; the image itself if it is no drawing on a plain background.
+    """
+    ink = find_ink(image)
+    if ink is None:
+        return image
+    drawing = image[ink]
+    height, width, channels = drawing.shape
+    side = max(round(max(height, width) / share), height, width)
+    square = np.empty((side, side, channels), np.uint8)
+    square[:] = background(image)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = drawing
+    return square
 
 
 def list_files(paths):

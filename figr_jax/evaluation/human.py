@@ -61,13 +61,24 @@ def make_sheet(model, bank, out, classes, seed):
     )
     names = [bank.names[index] for index in chosen]
     real = [images[:_EACH] for images in draw.reference]
-    items = _shuffle(real, generated[:, 0], names, seed)
-    _write(out, items)
-    return len(items)
+    shown, key = shuffle(real, generated[:, 0], names, seed)
+    _write(out, shown, key)
+    return len(shown)
 
 
-def _shuffle(real, generated, names, seed):
-    """Pairs of an image and what it is, in random order."""
+def shuffle(real, generated, names, seed):
+    """A set for the judge, in random order.
+
+    Args:
+      real: `[images, H, W, C]` uint8 of each class.
+      generated: the same; as many.
+      names: of the classes.
+      seed: of the order.
+
+    Returns:
+      Images, `[H, W, C]` uint8 each, by file name, and the key: file name to `class`
+      and `answer`.
+    """
     items = [
         (image, {"class": name, "answer": answer})
         for answer, sets in zip(ANSWERS, (real, generated), strict=True)
@@ -75,22 +86,29 @@ def _shuffle(real, generated, names, seed):
         for image in images
     ]
     order = np.random.default_rng(seed).permutation(len(items))
-    return [items[i] for i in order]
+    named = {f"{i:04}.png": items[j] for i, j in enumerate(order, 1)}
+    return (
+        {name: image for name, (image, _) in named.items()},
+        {name: truth for name, (_, truth) in named.items()},
+    )
 
 
-def _write(out, items):
-    (out / "images").mkdir(exist_ok=True)
-    key, form = {}, io.StringIO()
+def write_form(names, answers):
+    """The text of `answers.csv`: the images' names, and the answers that there are."""
+    form = io.StringIO()
     writer = csv.writer(form, lineterminator="\n")
     writer.writerow(["image", "answer"])
-    for number, (image, truth) in enumerate(items, 1):
-        name = f"{number:04}.png"
+    writer.writerows([name, answers.get(name, "")] for name in names)
+    return form.getvalue()
+
+
+def _write(out, shown, key):
+    (out / "images").mkdir(exist_ok=True)
+    for name, image in shown.items():
         pictures.save(out / "images" / name, image)
-        key[name] = truth
-        writer.writerow([name, ""])
-    shown = np.stack([image for image, _ in items])
-    pictures.save(out / "sheet.png", pictures.sheet(shown, 10))
-    files.write_bytes(out / "answers.csv", form.getvalue().encode())
+    pixels = np.stack(list(shown.values()))
+    pictures.save(out / "sheet.png", pictures.sheet(pixels, 10))
+    files.write_bytes(out / "answers.csv", write_form(shown, {}).encode())
     files.write_json(out / "key.json", key)  # last: it says that the set is whole
 
 
@@ -112,14 +130,14 @@ def score(path):
         key = json.loads((path.parent / "key.json").read_text())
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
-        truths = {name: (t["class"], t["answer"]) for name, t in key.items()}
+        key = {name: {k: t[k] for k in ("class", "answer")} for name, t in key.items()}
     except (OSError, ValueError, csv.Error, KeyError, TypeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"--judge_answers={path}: cannot be read ({reason})") from error
     answers = {}
     for row in rows[1:] if rows and rows[0][0] == "image" else rows:
         name, answer = (cell.strip() for cell in (row + [""])[:2])
-        if name not in truths:
+        if name not in key:
             raise BadInput(f"--judge_answers={path}: no image {name!r} in key.json")
         if answer and answer not in ANSWERS:
             raise BadInput(
@@ -130,12 +148,25 @@ def score(path):
             answers[name] = answer
     if not answers:
         raise BadInput(f"--judge_answers={path}: has no answer yet")
+    return tally(key, answers)
+
+
+def tally(key, answers):
+    """How often a judge was right.
+
+    Args:
+      key: see `shuffle`.
+      answers: image to one of `ANSWERS`; at least one.
+
+    Returns:
+      See `score`.
+    """
     right = {}
     for name, answer in answers.items():
-        label, truth = truths[name]
-        for group in ("all", f"{truth} images", label):
+        truth = key[name]["answer"]
+        for group in ("all", f"{truth} images", key[name]["class"]):
             right.setdefault(group, []).append(answer == truth)
-    found = {"answered": len(answers), "images": len(truths)}
+    found = {"answered": len(answers), "images": len(key)}
     for group, hits in sorted(right.items(), key=lambda x: x[0] != "all"):
         low, high = metrics.wilson(sum(hits), len(hits))
         share = sum(hits) / len(hits)

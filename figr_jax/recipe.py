@@ -1,0 +1,105 @@
+"""What reproduces images: support, seed, inner steps and latents, a JSON-able dict.
+
+The studio writes one into what it hands out, and `sample --recipe` reads it.
+"""
+
+import base64
+import binascii
+import io
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+import figr_jax
+from figr_jax import files, pictures
+from figr_jax.data import images
+from figr_jax.errors import BadInput
+
+
+class Recipe(NamedTuple):
+    """What images are made from, with the snapshot that it names.
+
+    Attributes:
+      support: `[shots, H, W, C]` uint8, as the networks see it.
+      seed: of the adaptation.
+      inner_steps: K.
+      latents: `[count, latent]` float32.
+    """
+
+    support: np.ndarray
+    seed: int
+    inner_steps: int
+    latents: np.ndarray
+
+
+def encode(image):
+    """An image as a PNG file in base64, a string."""
+    return base64.b64encode(pictures.encode(image)).decode()
+
+
+def decode(text, channels, max_pixels=images.MAX_PIXELS):
+    """An image of a file in base64: `[H, W, C]` uint8; see `images.decode`.
+
+    Raises:
+      images.Unreadable: if it cannot be decoded.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise images.Unreadable("not in base64") from error
+    return images.decode(io.BytesIO(data), channels, max_pixels)
+
+
+def identify(model):
+    """A number that tells the weights of a `generation.FewShotGenerator`."""
+    return files.json_checksum(model.info["checksums"])
+
+
+def write(model, recipe):
+    """The dict of a `Recipe` for a `generation.FewShotGenerator`."""
+    return {
+        "figr_jax": figr_jax.__version__,
+        "snapshot": identify(model),
+        "dataset": model.config.dataset.name,
+        "support": [encode(image) for image in recipe.support],
+        "seed": recipe.seed,
+        "inner_steps": recipe.inner_steps,
+        "latents": recipe.latents.tolist(),  # exact: a float32 survives a double
+    }
+
+
+def read(path, model):
+    """Reads a recipe.
+
+    Args:
+      path: of a JSON file.
+      model: `generation.FewShotGenerator`.
+
+    Returns:
+      A `Recipe`.
+
+    Raises:
+      BadInput: if it cannot be read, or is of another snapshot.
+    """
+    networks = model.networks
+    try:
+        found = json.loads(pathlib.Path(path).read_text())
+        support = np.stack([decode(x, networks.channels) for x in found["support"]])
+        latents = np.array(found["latents"], np.float32)
+        seed, steps = int(found["seed"]), int(found["inner_steps"])
+        if found["snapshot"] != identify(model):
+            raise BadInput(
+                f"--recipe={path}: is of another snapshot, of {found['dataset']}; give "
+                "that one as --checkpoint"
+            )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__} {error}"
+        raise BadInput(f"--recipe={path}: cannot be read ({reason})") from error
+    size = networks.image_size, networks.image_size, networks.channels
+    is_whole = 0 <= seed < 2**32 and 0 <= steps < 2**32
+    fits = support.shape[1:] == size and latents.shape[1:] == (networks.latent,)
+    if not (is_whole and fits and np.isfinite(latents).all()):
+        raise BadInput(f"--recipe={path}: its numbers do not fit its snapshot")
+    return Recipe(support, seed, steps, latents)

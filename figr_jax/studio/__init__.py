@@ -1,0 +1,1 @@
+"""The studio: a page where four drawings become a hundred, and its JSON API."""

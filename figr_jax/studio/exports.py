@@ -1,0 +1,95 @@
+"""Images as files to take away: PNG, SVG, a contact sheet, all of it as a zip."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import vtracer
+from PIL import Image
+
+from figr_jax import pictures
+from figr_jax.data import images
+
+SIZES = (64, 128, 256, 512, 1024)  # pixels
+SHEET_SIZE = 128  # pixels of an image in a contact sheet, at most
+_TRACED = 512  # pixels that an image is enlarged to before it is traced
+_COLUMNS = 8  # of the contact sheet
+
+
+def _enlarge(image, size):
+    """A PIL image, `size` pixels wide and high."""
+    pixels = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    return pixels.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _without_background(image):
+    """The ink of a PIL image; where the background was it is transparent."""
+    colours = np.asarray(image.convert("RGB"))
+    far = np.abs(colours - images.background(colours)).max(-1)
+    far = (255 * far / max(far.max(), 1)).astype(np.uint8)
+    is_grey = image.mode == "L"
+    ink = np.zeros_like(colours) if is_grey else colours
+    return Image.fromarray(np.dstack([ink, far]))
+
+
+def to_png(image, size, transparent):
+    """PNG bytes of an image, enlarged smoothly.
+
+    Args:
+      image: `[H, W, C]` uint8.
+      size: height and width, pixels.
+      transparent: whether its background is left out; grey ink is then black.
+    """
+    pixels = _enlarge(image, size)
+    file = io.BytesIO()
+    (_without_background(pixels) if transparent else pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def to_svg(image, transparent):
+    """The outlines of an image, traced: an SVG file, a string.
+
+    Args:
+      image: `[H, W, C]` uint8.
+      transparent: whether its background is left out.
+    """
+    pixels = _enlarge(image, _TRACED)
+    is_grey = pixels.mode == "L"
+    if is_grey and images.background(image).mean() < 128:
+        pixels = pixels.point(lambda value: 255 - value)  # the tracer wants dark ink
+    file = io.BytesIO()
+    pixels.convert("RGB").save(file, "PNG")
+    svg = vtracer.convert_raw_image_to_svg(
+        file.getvalue(), img_format="png", colormode="binary" if is_grey else "color"
+    )
+    if transparent or not is_grey:
+        return svg
+    body = svg.index(">", svg.index("<svg")) + 1
+    return f'{svg[:body]}<rect width="100%" height="100%" fill="white"/>{svg[body:]}'
+
+
+def to_sheet(drawn, size):
+    """PNG bytes of all images in rows, each `size` pixels wide."""
+    large = [np.asarray(_enlarge(image, size)) for image in drawn]
+    large = np.stack(large).reshape(len(drawn), size, size, -1)
+    return pictures.encode(pictures.sheet(large, _COLUMNS))
+
+
+def to_zip(drawn, size, transparent, recipe):
+    """Bytes of a zip: each image as PNG and SVG, the contact sheet, the recipe.
+
+    Args:
+      drawn: `[n, H, W, C]` uint8.
+      size: of a PNG, pixels.
+      transparent: whether backgrounds are left out.
+      recipe: dict that makes the images again, see `recipe.write`.
+    """
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i, image in enumerate(drawn):
+            archive.writestr(f"{i:02}.png", to_png(image, size, transparent))
+            archive.writestr(f"{i:02}.svg", to_svg(image, transparent))
+        archive.writestr("sheet.png", to_sheet(drawn, min(size, SHEET_SIZE)))
+        archive.writestr("recipe.json", json.dumps(recipe))
+    return file.getvalue()

@@ -1,0 +1,91 @@
+"""Who may use the studio's server, and how much they may send."""
+
+import secrets
+from urllib.parse import urlsplit
+
+from starlette import requests, responses
+from starlette.exceptions import HTTPException
+
+MAX_BODY = 2**23  # bytes
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+_TOO_LARGE = f"the request is larger than {MAX_BODY:,} bytes"
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def refuse(status, message):
+    """A response that says in one line why not."""
+    return responses.JSONResponse({"error": str(message)}, status, _HEADERS)
+
+
+class Guard:
+    """Lets a request in, or refuses it: host, origin, token, size of the body."""
+
+    def __init__(self, app, hosts, token):
+        """Guards an ASGI application, see `server.make_app`."""
+        self._app, self._hosts, self._token = app, hosts, token
+
+    async def __call__(self, scope, receive, send):
+        """An ASGI call."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = requests.Request(scope)
+        refusal = self._find_fault(request)
+        taken = 0
+
+        async def bounded():
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MAX_BODY:
+                raise HTTPException(413, _TOO_LARGE)
+            return message
+
+        async def with_headers(message):
+            if message["type"] == "http.response.start":
+                extra = dict(_HEADERS)
+                if self._token and request.query_params.get("token"):
+                    cookie = f"token={self._token}; HttpOnly; SameSite=Strict; Path=/"
+                    extra["Set-Cookie"] = cookie
+                names = {name.lower().encode() for name in extra}
+                kept = [h for h in message["headers"] if h[0] not in names]
+                added = [(n.lower().encode(), v.encode()) for n, v in extra.items()]
+                message = {**message, "headers": kept + added}
+            await send(message)
+
+        await (refusal or self._app)(scope, bounded, with_headers)
+
+    def _find_fault(self, request):
+        """The refusal of a request; None if it may come in."""
+        try:
+            host = urlsplit(f"//{request.headers.get('host', '')}")
+            name = host.hostname or ""
+        except ValueError:
+            return refuse(400, "the Host header cannot be read")
+        if name not in [allowed.strip("[]") for allowed in self._hosts]:
+            return refuse(421, f"this server is not {name!r}; see --allow_host")
+        origin = request.headers.get("origin")
+        if origin and origin.partition("://")[2] != host.netloc:
+            return refuse(403, "pages of other sites may not use this server")
+        if int(request.headers.get("content-length") or 0) > MAX_BODY:
+            return refuse(413, _TOO_LARGE)
+        if self._token:
+            authorization = request.headers.get("authorization", "")
+            given = (
+                authorization.removeprefix("Bearer "),
+                request.cookies.get("token", ""),
+                request.query_params.get("token", ""),
+            )
+            if not any(
+                secrets.compare_digest(x.encode(), self._token.encode()) for x in given
+            ):
+                return refuse(
+                    401, "the token is missing or wrong: open the printed address"
+                )
+        return None

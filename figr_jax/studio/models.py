@@ -1,0 +1,144 @@
+"""The models that the studio offers, by name."""
+
+import copy
+import json
+import pathlib
+import threading
+
+import numpy as np
+
+from figr_jax import generation, recipe
+from figr_jax.data import images
+from figr_jax.errors import BadInput
+
+RUNS = "runs"
+_SHARE = 0.75  # of the side, that a drawing takes where no example tells
+_SHOWN = ("recognizability", "diversity", "pooled_copying")
+
+
+def find(paths=()):
+    """Folders of runs by name; the newest under `RUNS` where none is given.
+
+    Raises:
+      BadInput: if there is none.
+    """
+    folders = [pathlib.Path(path) for path in paths]
+    if not folders:
+        found = pathlib.Path(RUNS).glob("*/snapshots")
+        newest = sorted(found, key=lambda x: x.stat().st_mtime, reverse=True)
+        folders = [path.parent for path in newest if any(path.iterdir())]
+    if not folders:
+        raise BadInput(
+            "there is no trained model: give one as --checkpoint, or train one in ten "
+            "minutes: python -m figr_jax.main --config=configs/quickstart.py"
+        )
+    return {path.resolve().name: path for path in folders}
+
+
+class Model:
+    """A model on offer.
+
+    Attributes:
+      name: shown, and in the API.
+      generator: `generation.FewShotGenerator`.
+      examples: dict: name of a held-out class to `[n, H, W, C]` uint8.
+      share: of an image's side, that a drawing takes.
+    """
+
+    def __init__(self, name, folder):
+        """Loads it."""
+        self.name = name
+        self.generator = generation.load(folder)
+        channels = self.generator.networks.channels
+        self.examples = {
+            label: np.stack([recipe.decode(text, channels) for text in texts])
+            for label, texts in self.generator.info.get("examples", {}).items()
+        }
+        drawings = [x for some in self.examples.values() for x in some]
+        inks = [ink for x in drawings if (ink := images.find_ink(x))]
+        extents = [max(i.stop - i.start for i in ink) for ink in inks]
+        size = self.generator.networks.image_size
+        self.share = float(np.median(extents)) / size if extents else _SHARE
+        try:
+            self._report = json.loads((folder / "report" / "report.json").read_text())
+        except (OSError, ValueError):
+            self._report = None
+
+    def see(self, drawings):
+        """What the networks see of drawings: centred, scaled, of their polarity.
+
+        Args:
+          drawings: list of `[H, W, C]` uint8, of any size.
+
+        Returns:
+          `[n, H, W, C]` uint8, and which had dark and light swapped, `[n]` bool.
+        """
+        size = self.generator.networks.image_size
+        centred = [images.centre(drawing, self.share) for drawing in drawings]
+        support = np.stack([images.fit(drawing, size) for drawing in centred])
+        return self.generator.find_polarity(support)
+
+    def warm_up(self):
+        """Compiles what the studio needs, for as many images as it was trained with."""
+        networks, config = self.generator.networks, self.generator.config
+        size = networks.image_size, networks.image_size, networks.channels
+        generator = copy.copy(self.generator)
+        generator.adapt(np.zeros((config.inner.shots, *size), np.uint8))
+        generator.generate(1)
+
+    def card(self):
+        """What there is to know about it, JSON-able."""
+        info, config = self.generator.info, self.generator.config
+        found = {
+            "name": self.name,
+            "dataset": config.dataset.name,
+            "image_size": config.dataset.image_size,
+            "channels": config.dataset.channels,
+            "shots": config.inner.shots,
+            "inner_steps": config.inner.steps,
+            "latent": config.networks.latent,
+            "networks": f"{config.networks.family}, width {config.networks.width}",
+            "meta_steps": info.get("step"),
+            "licence": info.get("licence", ""),
+            "heldout_classes": len(info["split"]["heldout"]),
+            "examples": len(self.examples),
+            "background": info["background"],
+            "report": None,
+        }
+        if self._report:
+            arms = self._report["arms"]
+            found["report"] = {
+                "classes": len(self._report["classes"]),
+                "date": self._report["provenance"]["date"],
+                "arms": {
+                    name: {metric: arm[metric] for metric in _SHOWN if metric in arm}
+                    for name, arm in arms.items()
+                },
+            }
+        return found
+
+
+class Shelf:
+    """Models by name, loaded when they are first asked for, the last few kept."""
+
+    def __init__(self, folders, kept=3):
+        """Takes what `find` found."""
+        self.names = list(folders)
+        self._folders, self._kept = folders, kept
+        self._models, self._lock = {}, threading.Lock()
+
+    def get(self, name):
+        """The `Model` of that name.
+
+        Raises:
+          KeyError: if there is none.
+          BadInput: if it cannot be used.
+          FailedWork: if it is damaged.
+        """
+        folder = self._folders[name]
+        with self._lock:
+            model = self._models.pop(name, None) or Model(name, folder)
+            self._models[name] = model  # the last one
+            for old in list(self._models)[: -self._kept]:
+                del self._models[old]
+        return model

@@ -1,0 +1,107 @@
+// The grid of generated images: pins, re-rolls, ways between.
+
+import { download, post } from "./api.js";
+import { between, draw, near, scale } from "./latents.js";
+
+export class Gallery {
+  constructor(element, complain) {
+    this.element = element;
+    this.complain = complain;
+    this.job = null;
+    this.size = 0; // of a latent
+    this.variation = 1;
+    this.items = []; // { latent, pinned }
+  }
+
+  get pins() { return this.items.filter((item) => item.pinned); }
+
+  resize(count) {
+    const pinned = this.pins.slice(0, count), rest = this.items.filter((item) => !item.pinned);
+    this.items = [...pinned, ...rest].slice(0, count);
+    while (this.items.length < count) this.items.push({ latent: draw(this.size) });
+  }
+
+  forget() { this.items = []; this.job = null; this.element.replaceChildren(); }
+
+  replace(make) {
+    let i = 0;
+    const rest = this.items.length - this.pins.length;
+    for (const item of this.items) if (!item.pinned) item.latent = make(i++, rest);
+    return this.refresh();
+  }
+
+  reroll() { return this.replace(() => draw(this.size)); }
+
+  moreLike(chosen) {
+    chosen.pinned = true;
+    return this.replace(() => near(chosen.latent));
+  }
+
+  interpolate() {
+    const [first, second] = this.pins;
+    if (!second) throw new Error("pin two images first");
+    return this.replace((i, rest) => between(first.latent, second.latent, (i + 1) / (rest + 1)));
+  }
+
+  scaled(items) { return items.map((item) => scale(item.latent, this.variation)); }
+
+  // Pictures while the model adapts: nothing to choose yet.
+  preview(images) {
+    this.element.replaceChildren(...images.map((image, i) => {
+      const shot = document.createElement("div");
+      shot.className = "shot";
+      const picture = document.createElement("img");
+      picture.src = `data:image/png;base64,${image}`;
+      picture.alt = `Sample ${i + 1} so far`;
+      shot.append(picture);
+      return shot;
+    }));
+  }
+
+  async refresh() {
+    if (!this.job) return;
+    const asked = this.asked = Symbol();
+    const body = { latents: this.scaled(this.items) };
+    const { images } = await post(`api/jobs/${this.job}/images`, body);
+    if (asked !== this.asked) return; // a later one is under way
+    this.element.replaceChildren(...images.map((found, i) => this.show(found, i)));
+  }
+
+  show(found, i) {
+    const item = this.items[i], shot = document.createElement("div");
+    const percent = `${Math.round(100 * found.likeness)} %`;
+    shot.className = "shot";
+    const pin = document.createElement("button");
+    pin.className = "pin";
+    pin.setAttribute("aria-pressed", Boolean(item.pinned));
+    pin.onclick = () => {
+      item.pinned = !item.pinned;
+      pin.setAttribute("aria-pressed", item.pinned);
+    };
+    const picture = document.createElement("img");
+    picture.src = `data:image/png;base64,${found.image}`;
+    picture.alt = `Image ${i + 1}: ${percent} like drawing ${found.nearest + 1}` +
+      (found.copy ? ", a copy" : "");
+    pin.append(picture);
+    const under = document.createElement("div");
+    under.className = "near";
+    const text = document.createElement(found.copy ? "b" : "span");
+    text.textContent = found.copy ? `${found.nearest + 1}: copy` : `${found.nearest + 1}: ${percent}`;
+    const like = document.createElement("button");
+    like.className = "like";
+    like.textContent = "more";
+    like.title = "More like this";
+    like.setAttribute("aria-label", `More like image ${i + 1}`);
+    like.onclick = () => this.moreLike(item).catch(this.complain);
+    under.append(text, like);
+    shot.append(pin, under);
+    return shot;
+  }
+
+  export(format, size, transparent) {
+    if (!this.job) throw new Error("there are no images yet");
+    const chosen = this.pins.length ? this.pins : this.items;
+    const body = { latents: this.scaled(chosen), format, size, transparent };
+    return download(`api/jobs/${this.job}/export`, body);
+  }
+}

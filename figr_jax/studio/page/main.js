@@ -1,0 +1,175 @@
+// The page: what happens when.
+
+import { cancel, follow, get, post } from "./api.js";
+import { Cells } from "./cells.js";
+import { Gallery } from "./gallery.js";
+import { Judge } from "./judge.js";
+
+const $ = (id) => document.getElementById(id);
+const PAUSE = 700; // milliseconds that all cells rest until the model adapts by itself
+
+function complain(error) {
+  $("problem").textContent = error.message;
+  $("problem").hidden = false;
+}
+
+let card, timer, turn = 0, running = null, example = 0, adapted = null;
+const gallery = new Gallery($("gallery"), complain);
+const judge = new Judge(complain);
+const cells = new Cells($("cells"), (support) => {
+  clearTimeout(timer);
+  $("adapt").disabled = !support;
+  if (support && JSON.stringify(support) !== adapted) timer = setTimeout(adapt, PAUSE);
+}, complain);
+
+const run = (work) => async (event) => {
+  $("problem").hidden = true;
+  try { await work(event); } catch (error) { complain(error); }
+};
+
+async function adapt() {
+  clearTimeout(timer);
+  const support = cells.support;
+  if (!support) return;
+  $("problem").hidden = true;
+  if (running) cancel(running).catch(() => {});
+  running = null;
+  adapted = JSON.stringify(support);
+  const begin = performance.now(), mine = ++turn;
+  try {
+    const body = { model: card.name, support, inner_steps: Number($("steps").value) };
+    const { job } = await post("api/adapt", body);
+    if (mine !== turn) return cancel(job);
+    running = job;
+    $("cancel").disabled = false;
+    const last = await follow(job, (event) => {
+      if (mine !== turn) return;
+      if (event.type === "waiting") $("status").textContent = `waiting: ${event.ahead} before you`;
+      if (event.type === "started") $("status").textContent = "adapting (it may have to compile)";
+      if (event.type !== "step") return;
+      if (event.step === 1) gallery.element.dataset.firstSamples = performance.now() - begin;
+      $("progress").max = event.steps;
+      $("progress").value = event.step;
+      $("status").textContent = `inner step ${event.step} of ${event.steps}, critic ` +
+        `${event.critic_loss.toFixed(2)}, generator ${event.generator_loss.toFixed(2)}`;
+      gallery.preview(event.images);
+    });
+    if (mine !== turn) return;
+    if (last.type === "failed") throw new Error(last.error);
+    if (last.type === "cancelled") { $("status").textContent = "cancelled"; return; }
+    gallery.job = job;
+    gallery.resize(Number($("count").value));
+    await gallery.refresh();
+    gallery.element.dataset.finished = performance.now() - begin;
+  } catch (error) {
+    complain(error);
+  } finally {
+    if (mine === turn) {
+      running = null;
+      $("cancel").disabled = true;
+    }
+  }
+}
+
+async function choose(name) {
+  card = await get(`api/models/${encodeURIComponent(name)}`);
+  cells.model = card.name;
+  gallery.size = card.latent;
+  gallery.forget();
+  judge.stop();
+  $("steps").value = card.inner_steps;
+  $("steps-shown").value = card.inner_steps;
+  describe();
+  adapted = null;
+  example = 0;
+  cells.resize(card.shots);
+  cells.clear();
+  $("example").disabled = !card.examples;
+  if (card.examples) await show(0);
+}
+
+async function show(number) {
+  const found = await get(`api/models/${encodeURIComponent(card.name)}/examples/${number}`);
+  $("example-name").textContent = `Example: ${found.class}, which the model has never seen.`;
+  await cells.fill(found.images);
+}
+
+function describe() {
+  const shown = {
+    "Name": card.name,
+    "Trained on": `${card.dataset}, ${card.image_size}x${card.image_size}`,
+    "Meta-steps": card.meta_steps ?? "unknown",
+    "Networks": card.networks,
+    "Shots and inner steps": `${card.shots}, ${card.inner_steps}`,
+    "Held-out classes": card.heldout_classes,
+    "Licence of its images": card.licence || "unknown",
+    "Last report": card.report ? `${card.report.date}, ${card.report.classes} classes`
+      : "none: python -m figr_jax.evaluate",
+  };
+  $("card").replaceChildren(...Object.entries(shown).flatMap(([name, value]) => {
+    const [term, text] = ["dt", "dd"].map((tag) => document.createElement(tag));
+    term.textContent = name;
+    text.textContent = value;
+    return [term, text];
+  }));
+  $("figures").hidden = !card.report;
+  if (!card.report) return;
+  const arms = Object.entries(card.report.arms), metrics = Object.keys(arms[0][1]);
+  const row = (tag, values) => {
+    const line = document.createElement("tr");
+    line.append(...values.map((value) => {
+      const cell = document.createElement(tag);
+      cell.textContent = value;
+      return cell;
+    }));
+    return line;
+  };
+  const form = ({ mean, low, high }) => [mean, low, high].map((x) => x.toFixed(2)).join(" / ");
+  $("figures").replaceChildren(
+    row("th", ["mean / low / high", ...metrics.map((metric) => metric.replace("_", " "))]),
+    ...arms.map(([name, arm]) => row("td", [name, ...metrics.map((metric) => form(arm[metric]))])));
+}
+
+$("brush").oninput = () => { cells.brush = Number($("brush").value); };
+$("eraser").onclick = () => {
+  cells.erases = !cells.erases;
+  $("eraser").setAttribute("aria-pressed", cells.erases);
+};
+$("undo").onclick = () => cells.undo();
+$("clear").onclick = () => { cells.clear(); $("example-name").textContent = ""; };
+$("example").onclick = run(() => show(++example));
+$("more-cells").onclick = () => cells.resize(cells.cells.length + 1);
+$("fewer-cells").onclick = () => cells.resize(cells.cells.length - 1);
+$("adapt").onclick = adapt;
+$("cancel").onclick = run(async () => { if (running) await cancel(running); });
+$("count").onchange = run(() => { gallery.resize(Number($("count").value)); return gallery.refresh(); });
+$("reroll").onclick = run(() => gallery.reroll());
+$("interpolate").onclick = run(() => gallery.interpolate());
+$("steps").oninput = () => { $("steps-shown").value = $("steps").value; };
+$("steps").onchange = adapt;
+$("variation").oninput = () => { $("variation-shown").value = $("variation").value; };
+$("variation").onchange = run(() => {
+  gallery.variation = Number($("variation").value);
+  return gallery.refresh();
+});
+for (const button of document.querySelectorAll("[data-format]")) {
+  button.onclick = run(() => gallery.export(
+    button.dataset.format, Number($("size").value), $("transparent").checked));
+}
+$("judge-start").onclick = run(() => judge.start(card.name));
+$("model").onchange = run(() => choose($("model").value));
+const tabs = [...document.querySelectorAll("[role=tab]")];
+for (const tab of tabs) {
+  tab.onclick = () => {
+    for (const other of tabs) {
+      other.setAttribute("aria-selected", other === tab);
+      $(other.getAttribute("aria-controls")).hidden = other !== tab;
+    }
+  };
+}
+
+run(async () => {
+  const names = await get("api/models");
+  $("model").replaceChildren(...names.map((name) => new Option(name)));
+  await choose(names[0]);
+})();

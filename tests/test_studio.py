@@ -1,0 +1,389 @@
+"""The studio's JSON API, through a real server; its page is in test_studio_page.py."""
+
+import base64
+import concurrent.futures
+import contextlib
+import io
+import json
+import threading
+import time
+import zipfile
+from xml.etree import ElementTree
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from conftest import run_verb
+from PIL import Image, ImageDraw
+
+from figr_jax.errors import BadInput
+from figr_jax.evaluation import human
+
+for needed in ("fastapi", "uvicorn", "vtracer"):
+    pytest.importorskip(needed, reason="the extra `studio` is not installed")
+import uvicorn  # noqa: E402
+
+from figr_jax.studio import guard, jobs, models, server  # noqa: E402
+
+
+@contextlib.contextmanager
+def serve(app):
+    """A server in this process; yields its address."""
+    running = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        time.sleep(0.01)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    running.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def shelf(workdir):
+    return models.Shelf(models.find([workdir]))
+
+
+@pytest.fixture(scope="module")
+def client(shelf):
+    with serve(server.make_app(shelf)) as address:
+        with httpx.Client(base_url=address, timeout=60) as client:
+            yield client
+
+
+@pytest.fixture(scope="module")
+def name(client):
+    return client.get("/api/models").json()[0]
+
+
+@pytest.fixture(scope="module")
+def example(client, name):
+    return client.get(f"/api/models/{name}/examples/0").json()["images"]
+
+
+def to_text(image, kind="PNG"):
+    file = io.BytesIO()
+    image.save(file, kind)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def to_pixels(text):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+def follow(client, job):
+    with client.stream("GET", f"/api/jobs/{job}/events") as response:
+        lines = [line for line in response.iter_lines() if line]
+    return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+def adapt(client, name, support, **more):
+    body = {"model": name, "support": support, **more}
+    return client.post("/api/adapt", json=body).raise_for_status().json()["job"]
+
+
+@pytest.fixture(scope="module")
+def adapted(client, name, example):
+    job = adapt(client, name, example, seed=3, inner_steps=4)
+    return job, follow(client, job)
+
+
+def test_samples_come_after_every_inner_step(adapted):
+    _, events = adapted
+    types = [event["type"] for event in events if event["type"] != "waiting"]
+    assert types == ["started", "step", "step", "step", "step", "done"]
+    steps = [event for event in events if event["type"] == "step"]
+    assert [(event["step"], event["steps"]) for event in steps] == [
+        (i, 4) for i in range(1, 5)
+    ]
+    assert all(np.isfinite(event["critic_loss"]) for event in steps)
+    first, last = ([to_pixels(x) for x in steps[i]["images"]] for i in (0, -1))
+    assert len(first) == server.PREVIEW and first[0].shape == (8, 8)
+    assert not np.array_equal(first, last)
+
+
+def test_a_drawing_is_centred_scaled_and_its_polarity_found(client, name, shelf):
+    # White on black, small, in a corner, and another format.
+    image = Image.new("L", (300, 200), 0)
+    ImageDraw.Draw(image).ellipse((10, 10, 60, 60), fill=255)
+    asked = {"model": name, "images": [to_text(image, "WEBP")]}
+    found = client.post("/api/see", json=asked).json()
+    assert found["swapped"] == [True]
+    seen = to_pixels(found["images"][0])
+    assert seen.shape == (8, 8) and seen[0].min() > 200  # glyphs are black on white
+    dark = np.argwhere(seen < 128)
+    assert np.abs(dark.mean(0) - 3.5).max() < 0.6
+    extent = (np.ptp(dark, axis=0) + 1).max() / 8
+    assert abs(extent - shelf.get(name).share) < 0.2
+
+
+def test_each_image_tells_what_drawing_it_is_near(client, name, adapted):
+    job, events = adapted
+    latents = np.random.default_rng(0).normal(size=(5, 3)).tolist()
+    found = client.post(f"/api/jobs/{job}/images", json={"latents": latents}).json()
+    assert len(found["images"]) == 5
+    for image in found["images"]:
+        assert image["nearest"] in range(4) and -1 <= image["likeness"] <= 1
+        assert image["copy"] == (image["likeness"] >= 0.95)
+    # The same latents give the same images, in any company.
+    alone = client.post(f"/api/jobs/{job}/images", json={"latents": latents[2:3]})
+    assert alone.json()["images"][0] == found["images"][2]
+
+
+def test_the_zip_opens_and_sample_draws_the_same(
+    client, name, adapted, workdir, tmp_path
+):
+    job, _ = adapted
+    latents = np.random.default_rng(1).normal(size=(3, 3)).tolist()
+    asked = {"latents": latents, "format": "zip", "size": 64, "transparent": True}
+    response = client.post(f"/api/jobs/{job}/export", json=asked)
+    archive = zipfile.ZipFile(io.BytesIO(response.content))
+    images = [f"{i:02}.{kind}" for i in range(3) for kind in ("png", "svg")]
+    assert archive.namelist() == [*images, "sheet.png", "recipe.json"]
+    picture = Image.open(archive.open("01.png"))
+    assert picture.size == (64, 64) and picture.mode == "RGBA"
+    archive.extract("recipe.json", tmp_path)
+
+    out = tmp_path / "again"
+    checkpoint, recipe = f"--checkpoint={workdir}", f"--recipe={tmp_path}/recipe.json"
+    run_verb("sample", checkpoint, recipe, f"--out={out}")
+    drawn = client.post(f"/api/jobs/{job}/images", json={"latents": latents}).json()
+    for i, image in enumerate(drawn["images"]):
+        again = np.asarray(Image.open(out / f"generated_{i:03}.png"))
+        np.testing.assert_array_equal(again, to_pixels(image["image"]))
+    assert len(list(out.glob("generated_*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda r: r.pop("latents"), "cannot be read"),
+        (lambda r: r.update(snapshot=1), "another snapshot"),
+        (lambda r: r.update(latents=[[1.0]]), "do not fit"),
+        (lambda r: r.update(support=["x"]), "cannot be read"),
+        (lambda r: r.update(seed=-1), "do not fit"),
+    ],
+)
+def test_a_damaged_recipe_is_refused(
+    client, adapted, workdir, tmp_path, damage, message
+):
+    from figr_jax import generation, recipe
+
+    job, _ = adapted
+    asked = {"latents": [[0.0, 0.0, 0.0]], "format": "zip"}
+    response = client.post(f"/api/jobs/{job}/export", json=asked)
+    found = json.loads(
+        zipfile.ZipFile(io.BytesIO(response.content)).read("recipe.json")
+    )
+    damage(found)
+    (tmp_path / "r.json").write_text(json.dumps(found))
+    with pytest.raises(BadInput, match=message):
+        recipe.read(tmp_path / "r.json", generation.load(workdir))
+
+
+def test_pictures_to_take_away(client, adapted):
+    job, _ = adapted
+    asked = {"latents": [[0.0, 1.0, 0.0]] * 9, "size": 128}
+
+    def export(**more):
+        return client.post(f"/api/jobs/{job}/export", json={**asked, **more})
+
+    assert Image.open(io.BytesIO(export(format="png").content)).size == (128, 128)
+    sheet = Image.open(io.BytesIO(export(format="sheet").content))
+    assert sheet.width > 8 * 128 and sheet.height > 2 * 128
+    for transparent in (True, False):
+        svg = export(format="svg", transparent=transparent)
+        shapes = [x.tag.split("}")[1] for x in ElementTree.fromstring(svg.text)]
+        assert ("rect" in shapes) is not transparent and set(shapes) <= {"rect", "path"}
+
+
+def test_a_game_of_real_or_generated(client, name, tmp_path):
+    job = client.post("/api/judge", json={"model": name, "seed": 1}).json()["job"]
+    events = follow(client, job)
+    (shown,) = [event["images"] for event in events if event["type"] == "images"]
+    right = 0
+    for image in shown:
+        asked = {"image": image, "answer": "real"}
+        told = client.post(f"/api/jobs/{job}/answers", json=asked).json()
+        right += told["truth"]["answer"] == "real"
+        assert told["score"]["all"]["right"] == right
+    assert right == len(shown) / 2  # balanced
+    again = {"image": next(iter(shown)), "answer": "generated"}  # too late
+    told = client.post(f"/api/jobs/{job}/answers", json=again).json()
+    assert told["score"]["all"]["right"] == right
+    handed = client.get(f"/api/jobs/{job}/answers.zip").content
+    zipfile.ZipFile(io.BytesIO(handed)).extractall(tmp_path)
+    assert human.score(tmp_path / "answers.csv")["all"]["accuracy"] == 0.5
+
+
+def test_a_job_can_be_cancelled(client, name, example):
+    job = adapt(client, name, example, inner_steps=100)
+    waiting = adapt(client, name, example)
+    client.delete(f"/api/jobs/{waiting}").raise_for_status()
+    client.delete(f"/api/jobs/{job}").raise_for_status()
+    assert follow(client, job)[-1]["type"] == "cancelled"
+    assert [event["type"] for event in follow(client, waiting)][-1] == "cancelled"
+
+
+def refuse(client, path, body, **headers):
+    response = client.post(path, json=body, headers=headers)
+    message = response.json()["error"]
+    assert "\n" not in message and "Traceback" not in message
+    return response.status_code, message
+
+
+def test_bad_requests_get_one_clear_sentence(client, name, example, adapted):
+    job, _ = adapted
+    big = Image.new("L", (4096, 1025))
+    text = base64.b64encode(b"no image").decode()
+    for change, status, message in [
+        ({"model": "../../etc"}, 404, "no model '../../etc'"),
+        ({"support": []}, 400, "support: "),
+        ({"support": [text]}, 400, "image 1 cannot be read (not an image)"),
+        ({"support": ["%"]}, 400, "not in base64"),
+        (
+            {"support": [*example[:1], to_text(big)]},
+            400,
+            "image 2 cannot be read (4096",
+        ),
+        ({"support": example * 5}, 400, "support: "),
+        ({"inner_steps": 101}, 400, "inner_steps: "),
+        ({"seed": -1}, 400, "seed: "),
+    ]:
+        body = {"model": name, "support": example, **change}
+        found = refuse(client, "/api/adapt", body)
+        assert found[0] == status and message in found[1], found
+    images = f"/api/jobs/{job}/images"
+    for latents in ([[0.0]], [[1e9, 0.0, 0.0]], [], [[0.0, 0.0, 0.0]] * 65, "x"):
+        found = refuse(client, images, {"latents": latents})
+        assert found[0] == 400 and "latents" in found[1], found
+    assert refuse(client, "/api/jobs/x/images", {"latents": [[0.0]]})[0] == 404
+    assert refuse(client, f"/api/jobs/{job}/answers", {"image": "x", "answer": "real"})[
+        0
+    ] == (409)
+    assert client.get("/api/nothing").status_code == 404
+    assert client.get("/../../server.py").status_code == 404
+
+
+def test_too_large_a_request_is_refused_before_it_is_read(client):
+    def chunks():  # with no Content-Length
+        for _ in range(20):
+            yield b" " * 2**20
+
+    for content in (b" " * (guard.MAX_BODY + 1), chunks()):
+        response = client.post("/api/see", content=content)
+        assert response.status_code == 413 and "larger than" in response.text
+
+
+def test_other_sites_and_names_are_refused(client, name):
+    for headers, status in [
+        ({"Host": "evil.example"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ]:
+        assert client.get("/api/models", headers=headers).status_code == status
+    own = str(client.base_url).rstrip("/")
+    response = client.get("/api/models", headers={"Origin": own})
+    assert response.json() == [name]
+    assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+
+
+def test_a_token_is_wanted_where_others_listen(shelf):
+    with serve(server.make_app(shelf, token="secret")) as address:
+        assert httpx.get(f"{address}/api/models").status_code == 401
+        assert httpx.get(f"{address}/?token=wrong").status_code == 401
+        bearer = {"Authorization": "Bearer secret"}
+        assert httpx.get(f"{address}/api/models", headers=bearer).status_code == 200
+        with httpx.Client(base_url=address) as visitor:  # the printed address
+            assert visitor.get("/?token=secret").status_code == 200
+            assert visitor.get("/api/models").status_code == 200
+
+
+def test_fifty_clients_at_once_all_get_an_answer(client, name, example):
+    def visit(seed):
+        job = adapt(client, name, example, seed=seed)
+        return follow(client, job)[-1]["type"]
+
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        assert list(pool.map(visit, range(50))) == ["done"] * 50
+
+
+def test_too_many_waiting_jobs_are_refused():
+    gate = threading.Event()
+
+    def work(job):
+        gate.wait(60)
+        yield {"type": "started"}
+
+    queue = jobs.Queue(waiting=3)
+    added = [queue.add(work) for _ in range(3)]
+    with pytest.raises(jobs.Full):
+        queue.add(work)
+    gate.set()
+    while not all(job.is_over for job in added):
+        time.sleep(0.01)
+
+
+def test_a_job_that_fails_takes_nothing_down(client, name, example, shelf, monkeypatch):
+    generator = shelf.get(name).generator
+
+    def fail(*args):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(type(generator), "adapt_by_step", fail)
+    events = follow(client, adapt(client, name, example))
+    assert events[-1] == {"type": "failed", "error": "a fault of ours"}
+    monkeypatch.undo()
+    assert follow(client, adapt(client, name, example))[-1]["type"] == "done"
+
+
+def test_a_job_that_takes_too_long_is_stopped():
+    def work(job):
+        while True:
+            yield {"type": "step"}
+            time.sleep(0.01)
+
+    job = jobs.Job(work, 0)
+    job.run(seconds=0.1)
+    assert job.events[-1]["error"] == "it took more than 0.1 seconds"
+
+
+def test_memory_stays_flat_over_500_jobs(client, name, example):
+    process, sizes = psutil.Process(), []
+    for count in range(500):
+        job = adapt(client, name, example, inner_steps=1)
+        follow(client, job)
+        if count in (150, 499):
+            sizes.append(process.memory_info().rss)
+    assert sizes[1] < 1.05 * sizes[0]
+
+
+def test_a_model_that_is_missing_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="train one"):
+        models.find()
+
+
+def test_the_api_is_documented(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    assert "/api/adapt" in paths and "/api/jobs/{id}/export" in paths
+    for methods in paths.values():
+        for method in methods.values():
+            assert method["description"]
+
+
+def test_the_card_has_the_figures_of_the_last_report(workdir, tmp_path):
+    import shutil
+
+    folder = tmp_path / "run"
+    shutil.copytree(workdir, folder)
+    assert models.Model("run", folder).card()["report"] is None
+    (folder / "report").mkdir()
+    arm = {"recognizability": {"mean": 0.5, "low": 0.4, "high": 0.6}}
+    report = {"arms": {"model": arm}, "classes": ["a"], "provenance": {"date": "today"}}
+    (folder / "report/report.json").write_text(json.dumps(report))
+    card = models.Model("run", folder).card()
+    assert card["report"]["arms"]["model"] == arm
+    assert card["licence"].startswith("DejaVu") and card["meta_steps"] == 4

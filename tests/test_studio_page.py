@@ -1,0 +1,169 @@
+"""The studio's page, in a real browser: what an artist does."""
+
+import io
+import shutil
+import zipfile
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+from test_studio import serve  # skips, as that file does, without the extra
+
+from figr_jax.evaluation import human
+from figr_jax.studio import models, server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def address(workdir):
+    with serve(server.make_app(models.Shelf(models.find([workdir])))) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox"]  # for root, as in a container
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    errors = []
+    page.on("pageerror", lambda error: errors.append(error))
+    page.goto(address)
+    page.wait_for_selector(".shot .pin")  # an example is there and adapted to
+    yield page
+    assert not errors
+    page.close()
+
+
+def draw(page, number):
+    """A shaky cross in a cell."""
+    box = page.locator(".cell canvas").nth(number).bounding_box()
+
+    def to(x, y):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+    for start, end in [
+        ((0.2, 0.2 + 0.02 * number), (0.8, 0.8)),
+        ((0.8, 0.2), (0.2, 0.8)),
+    ]:
+        to(*start)
+        page.mouse.down()
+        to(0.5, 0.5)
+        to(*end)
+        page.mouse.up()
+
+
+def shown(page, selector="#gallery img"):
+    return page.locator(selector).evaluate_all("found => found.map(x => x.src)")
+
+
+def download(page, selector):
+    with page.expect_download() as waiting:
+        page.click(selector)
+    return open(waiting.value.path(), "rb").read()
+
+
+def test_four_sketches_become_images_to_take_away(page):
+    page.click("#clear")
+    page.click("#undo")  # the last cell's example is back
+    expect(page.locator(".seen[src]")).to_have_count(1)
+    page.click("#clear")
+    page.evaluate(
+        """() => {
+            window.steps = [];
+            new MutationObserver(() => {
+                const found = [...document.querySelectorAll('#gallery img')];
+                window.steps.push(found.map(x => x.src).join());
+            }).observe(document.getElementById('gallery'), {childList: true});
+        }"""
+    )
+    for number in range(4):
+        draw(page, number)
+    # All cells are filled: it adapts by itself, and samples change from step to step.
+    page.wait_for_selector("#gallery .pin")
+    steps = page.evaluate("window.steps")
+    assert len(set(steps)) == len(steps)
+    assert "inner step 2 of 2" in page.inner_text("#status")
+    assert "like drawing" in page.locator("#gallery img").first.get_attribute("alt")
+
+    before = shown(page)
+    assert len(before) == 24
+    page.locator(".shot .pin").nth(1).click()
+    page.locator(".shot .pin").nth(4).click()
+    page.click("#reroll")
+    first = page.locator("#gallery img").first
+    expect(first).not_to_have_attribute("src", before[0])
+    after = shown(page)
+    assert (after[1], after[4]) == (before[1], before[4])
+    page.click("#interpolate")
+    first = page.locator("#gallery img").first
+    expect(first).not_to_have_attribute("src", after[0])
+
+    archive = zipfile.ZipFile(io.BytesIO(download(page, "[data-format=zip]")))
+    pictures = [name for name in archive.namelist() if name.endswith("0.png")]
+    assert Image.open(archive.open(pictures[0])).size == (512, 512)
+    assert "02.png" not in archive.namelist()  # the two pins
+    svg = download(page, "[data-format=svg]").decode()
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_ten_rounds_of_the_judge(page, tmp_path):
+    page.click("#tab-judge")
+    page.click("#judge-start")
+    page.wait_for_selector("#judge-image")
+    for number in range(10):
+        page.keyboard.press("r" if number % 2 else "g")
+        told = f"of {number + 1} right"
+        expect(page.locator("#judge-score")).to_contain_text(told)
+    assert "95 % interval" in page.inner_text("#judge-score")
+    handed = zipfile.ZipFile(io.BytesIO(download(page, "#judge-file")))
+    handed.extractall(tmp_path)
+    assert human.score(tmp_path / "answers.csv")["answered"] == 10
+
+
+def test_a_job_can_be_cancelled(page):
+    page.locator("#steps").fill("50")
+    page.wait_for_selector("#cancel:enabled")
+    page.click("#cancel")
+    expect(page.locator("#status")).to_have_text("cancelled")
+
+
+def test_files_of_several_kinds_and_a_broken_one(page, tmp_path):
+    page.click("#clear")
+    image = Image.new("RGB", (60, 40), "white")
+    image.paste((0, 0, 0), (20, 10, 40, 30))
+    image.save(tmp_path / "a.webp")
+    image.save(tmp_path / "b.jpg")
+    (tmp_path / "c.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">'
+        '<circle cx="5" cy="5" r="3"/></svg>'
+    )
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG and no more")
+    files = [tmp_path / name for name in ("a.webp", "b.jpg", "c.svg", "broken.png")]
+    page.locator(".cell input").first.set_input_files(files)
+    expect(page.locator(".seen[src]")).to_have_count(3)
+    assert "broken.png: not an image" in page.inner_text("#problem")
+
+
+def test_it_fits_a_phone_and_the_keyboard(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page.goto(address)
+    page.wait_for_selector(".shot .pin")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator(".shot .pin").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".shot .pin").first.get_attribute("aria-pressed") == "true"
+    page.focus("#tab-about")
+    page.keyboard.press("Enter")
+    assert "glyphs, 8x8" in page.inner_text("#card")
+    page.close()
