@@ -49,9 +49,10 @@ setuptools.setup(
         # prdc and vendi-score are their authors' own, to hold our metrics against.
         # The studio is tested through its server (httpx) and in a browser (playwright,
         # with the system's Chromium); psutil sees whether memory grows.
-        "test": (
-            "pytest ruff hypothesis pytest-xdist prdc vendi-score httpx playwright psutil"
-        ).split(),
+        "test": [
+            *("pytest", "ruff", "hypothesis", "pytest-xdist", "prdc", "vendi-score"),
+            *("httpx", "playwright", "psutil"),
+        ],
         # A typed JSON API with its OpenAPI, its server, and a tracer for SVG.
         "studio": ["fastapi", "uvicorn", "vtracer"],
         # Parity test, benchmark and import of the published code's weights only. Pinned

@@ -1,12 +1,13 @@
 """Measures a checkpoint on its held-out classes.
 
-python -m figr_jax.evaluate --checkpoint=runs/quickstart --out=report
+python -m figr_jax.evaluate --checkpoint=runs/quickstart
 python -m figr_jax.evaluate --checkpoint=runs/quickstart --judge_sheet=judge
 python -m figr_jax.evaluate --judge_answers=judge/answers.csv
 python -m figr_jax.evaluate --curves=runs/quickstart,runs/another --out=report
 """
 
 import json
+import pathlib
 
 from absl import flags
 
@@ -15,7 +16,11 @@ from figr_jax import errors
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder (its newest good snapshot) or one snapshot."
 )
-_OUT = flags.DEFINE_string("out", "report", "Folder for the report or the curves.")
+_OUT = flags.DEFINE_string(
+    "out",
+    None,
+    "Folder for the report or the curves; by default `report` in the run's.",
+)
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where prepared data sets live; by default that of TFDS."
 )
@@ -62,8 +67,15 @@ def _report(model, bank):
         metrics=tuple(_METRICS.value or report.METRICS),
     )
     joint = generation.load(_JOINT.value) if _JOINT.value else None
-    print(report.write_table(report.make(model, bank, _OUT.value, options, joint)))
-    print(f"wrote {_OUT.value}/report.md")
+    out = _folder(_CHECKPOINT.value)
+    print(report.write_table(report.make(model, bank, out, options, joint)))
+    print(f"wrote {out}/report.md")
+
+
+def _folder(path):
+    """Where to write: beside what is measured, where the studio finds it too."""
+    is_run = pathlib.Path(path, "snapshots").is_dir() or _CURVES.value
+    return _OUT.value or (f"{path}/report" if is_run else "report")
 
 
 def main(argv):
@@ -74,7 +86,7 @@ def main(argv):
     if _CURVES.value:
         from figr_jax.evaluation import curves
 
-        print(f"wrote {curves.draw(_CURVES.value, _OUT.value)}")
+        print(f"wrote {curves.draw(_CURVES.value, _folder(_CURVES.value[0]))}")
         return
     if _JUDGE_ANSWERS.value:
         from figr_jax.evaluation import human

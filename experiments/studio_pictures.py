@@ -1,0 +1,109 @@
+"""The studio's pictures and times, taken in a browser.
+
+python experiments/studio_pictures.py --checkpoint=runs/quickstart
+
+Draws four shaky sketches of a boat with the mouse, presses the button, and measures in
+the page how long the first samples and the finished grid take. Writes into
+experiments/results: studio_desktop.png, studio_phone.png, studio_judge.png and
+studio.json. Needs the extras `studio` and `test` and Chromium.
+"""
+
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+from absl import app, flags
+from playwright import sync_api
+
+from figr_jax import provenance
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's folder.")
+_PORT = flags.DEFINE_integer("port", 8765, "Port for the server.")
+_REPEATS = flags.DEFINE_integer("repeats", 10, "Clicks to measure.")
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+BOAT = [  # strokes of points in [0, 1]^2
+    [(0.1, 0.7), (0.25, 0.9), (0.75, 0.9), (0.9, 0.7), (0.1, 0.7)],
+    [(0.5, 0.7), (0.5, 0.1), (0.85, 0.58), (0.5, 0.6)],
+]
+VIEWS = {
+    "desktop": ({"width": 1100, "height": 900}, "light"),
+    "phone": ({"width": 390, "height": 844}, "dark"),
+}
+
+
+def draw(page, rng):
+    """Draws a boat into each cell."""
+    page.click("#clear")
+    for canvas in page.locator(".cell canvas").all():
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        size = np.array([box["width"], box["height"]])
+        for stroke in BOAT:
+            points = np.array(stroke) + rng.normal(0, 0.03, (len(stroke), 2))
+            points = [box["x"], box["y"]] + size * points.clip(0.02, 0.98)
+            page.mouse.move(*points[0])
+            page.mouse.down()
+            for point in points[1:]:
+                page.mouse.move(*point, steps=5)
+            page.mouse.up()
+
+
+def measure(page):
+    """Seconds from a click to the first samples, and to the finished grid."""
+    page.click("#adapt")
+    page.wait_for_selector("#cancel:disabled")
+    page.wait_for_selector("#gallery .pin")
+    found = page.locator("#gallery").evaluate("grid => ({...grid.dataset})")
+    return [float(found[name]) / 1000 for name in ("firstSamples", "finished")]
+
+
+def main(argv):
+    """Serves, draws, measures, photographs."""
+    del argv
+    command = [sys.executable, "-m", "figr_jax.studio", f"--port={_PORT.value}"]
+    command.append(f"--checkpoint={_CHECKPOINT.value}")
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while "open http" not in server.stdout.readline():
+        if server.poll() is not None:
+            sys.exit("the studio did not start")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        times = []
+        for name, (size, scheme) in VIEWS.items():
+            page = browser.new_page(viewport=size, color_scheme=scheme)
+            page.goto(f"http://127.0.0.1:{_PORT.value}")
+            page.wait_for_selector("#gallery .pin")
+            draw(page, np.random.default_rng(0))
+            page.wait_for_timeout(3000)  # it adapts by itself
+            if not times:
+                times = [measure(page) for _ in range(_REPEATS.value)]
+            page.screenshot(path=RESULTS / f"studio_{name}.png", full_page=True)
+        page.click("#tab-judge")
+        page.click("#judge-start")
+        page.wait_for_selector("#judge-image")
+        page.keyboard.press("g")
+        page.wait_for_timeout(500)
+        page.screenshot(path=RESULTS / "studio_judge.png")
+        browser.close()
+    server.send_signal(signal.SIGINT)
+    server.wait()
+    first, finished = np.array(times).T
+    result = {
+        "first_samples_seconds": {"median": np.median(first), "most": first.max()},
+        "finished_seconds": {"median": np.median(finished), "most": finished.max()},
+        "clicks": len(times),
+        **provenance.describe(),
+    }
+    print(json.dumps(result))
+    (RESULTS / "studio.json").write_text(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)
