@@ -56,8 +56,8 @@ def draw(page, rng):
 def measure(page):
     """Seconds from a click to the first samples, and to the finished grid."""
     page.click("#adapt")
-    page.wait_for_selector("#cancel:disabled")
-    page.wait_for_selector("#gallery .pin")
+    page.wait_for_selector("#gallery:not([data-finished])")
+    page.wait_for_selector("#gallery[data-finished]")
     found = page.locator("#gallery").evaluate("grid => ({...grid.dataset})")
     return [float(found[name]) / 1000 for name in ("firstSamples", "finished")]
 
@@ -81,7 +81,8 @@ def main(argv):
             page.goto(f"http://127.0.0.1:{_PORT.value}")
             page.wait_for_selector("#gallery .pin")
             draw(page, np.random.default_rng(0))
-            page.wait_for_timeout(3000)  # it adapts by itself
+            page.wait_for_selector("#gallery:not([data-finished])")
+            page.wait_for_selector("#gallery[data-finished]")  # it adapts by itself
             if not times:
                 times = [measure(page) for _ in range(_REPEATS.value)]
             page.screenshot(path=RESULTS / f"studio_{name}.png", full_page=True)

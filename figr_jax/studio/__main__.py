@@ -4,7 +4,7 @@ python -m figr_jax.studio --checkpoint=runs/quickstart
 """
 
 import secrets
-import sys
+import signal
 
 from absl import flags
 
@@ -49,8 +49,10 @@ def main(argv):
     app = server.make_app(shelf, [*guard.LOCAL, host, *_ALLOW_HOST.value], token)
     query = f"/?token={token}" if token else ""
     print(f"open http://{host}:{_PORT.value}{query} (Ctrl-C ends it)", flush=True)
+    # Else what it has been asked to stop by would be raised again, and end in an error.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     uvicorn.run(app, host=host, port=_PORT.value, log_level="warning")
-    sys.exit(0)
 
 
 if __name__ == "__main__":

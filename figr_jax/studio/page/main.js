@@ -35,7 +35,8 @@ async function adapt() {
   if (running) cancel(running).catch(() => {});
   running = null;
   adapted = JSON.stringify(support);
-  const begin = performance.now(), mine = ++turn;
+  const begin = performance.now(), mine = ++turn, { dataset } = gallery.element;
+  delete dataset.firstSamples, delete dataset.finished;
   try {
     const body = { model: card.name, support, inner_steps: Number($("steps").value) };
     const { job } = await post("api/adapt", body);
@@ -47,7 +48,7 @@ async function adapt() {
       if (event.type === "waiting") $("status").textContent = `waiting: ${event.ahead} before you`;
       if (event.type === "started") $("status").textContent = "adapting (it may have to compile)";
       if (event.type !== "step") return;
-      if (event.step === 1) gallery.element.dataset.firstSamples = performance.now() - begin;
+      if (event.step === 1) dataset.firstSamples = performance.now() - begin;
       $("progress").max = event.steps;
       $("progress").value = event.step;
       $("status").textContent = `inner step ${event.step} of ${event.steps}, critic ` +
@@ -60,7 +61,7 @@ async function adapt() {
     gallery.job = job;
     gallery.resize(Number($("count").value));
     await gallery.refresh();
-    gallery.element.dataset.finished = performance.now() - begin;
+    dataset.finished = performance.now() - begin; // milliseconds, for who measures
   } catch (error) {
     complain(error);
   } finally {
