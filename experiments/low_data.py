@@ -24,9 +24,13 @@ PUBLISHED = {
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's folder.", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
-_GENERATED = flags.DEFINE_integer("generated", 512, "Images to draw of each class.")
-_STEPS = flags.DEFINE_integer("steps", 3000, "Steps of each classifier.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of every random draw.")
+_GENERATED = flags.DEFINE_integer(
+    "generated", 512, "Images to draw of each class.", lower_bound=16
+)
+_STEPS = flags.DEFINE_integer("steps", 3000, "Steps of each classifier.", lower_bound=1)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of every random draw.", lower_bound=0, upper_bound=2**31 - 1
+)
 
 
 def main(argv):
@@ -35,15 +39,18 @@ def main(argv):
     compilation.keep_programs()
     model = generation.load(_CHECKPOINT.value)
     dataset = model.config.dataset
+    if dataset.name == "none":
+        raise errors.BadInput(f"--checkpoint={_CHECKPOINT.value}: has no data set")
     size = dataset.image_size, dataset.channels
     bank = banks.load(dataset.name, *size, _DATA_DIR.value)
     options = low_data.Options(
         generated=_GENERATED.value, steps=_STEPS.value, seed=_SEED.value
     )
+    classes, accuracy = low_data.measure(model, bank, options)
     result = {
-        "accuracy": low_data.measure(model, bank, options),
+        "accuracy": accuracy,
         "dataset": dict(dataset),
-        "unseen_classes": len(model.info["split"]["heldout"]),
+        "unseen_classes": classes,
         "options": options._asdict(),
         "choices": low_data.CHOICES,
         "published": PUBLISHED if bank.dataset == "omniglot" else None,

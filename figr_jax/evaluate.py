@@ -82,6 +82,8 @@ def main(argv):
     """Does what the flags ask for."""
     if argv:
         raise errors.BadInput(f"unexpected argument {argv[0]!r}")
+    if bool(_CURVES.value) + bool(_JUDGE_ANSWERS.value) + bool(_CHECKPOINT.value) > 1:
+        raise errors.BadInput("give one of --checkpoint, --curves and --judge_answers")
     # Slow to import, so after the flags are checked.
     if _CURVES.value:
         from figr_jax.evaluation import curves

@@ -13,11 +13,13 @@ import figr_jax
 
 
 def read_commit():
-    """The commit of this code, short; None if it is not a git checkout."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    folder = pathlib.Path(__file__).parent
+    """The commit of this code, `-dirty` if changed; None if it is no checkout."""
+    root = pathlib.Path(__file__).parent.parent
+    if not (root / ".git").exists():  # installed, perhaps inside another's checkout
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+        found = subprocess.run(command, capture_output=True, text=True, cwd=root)
     except OSError:  # no git
         return None
     return found.stdout.strip() or None

@@ -149,18 +149,26 @@ class _Run(NamedTuple):
     def sample(self, state):
         if not self.log:
             return
-        try:
+        with _survive(f"no sample grid at meta-step {int(state.step)}"):
             _write_grid(self.workdir, state, self.info, self.bank, self.heldout)
-        except (OSError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not errors.is_out_of_memory(error):
-                raise
-            warn(f"no sample grid at meta-step {int(state.step)}: {error}")
 
     def evaluate(self, state):
-        if self.evaluator:
-            self.log.evaluation(
-                int(state.step), self.evaluator(_of_one_device(state.slow))
-            )
+        if not self.evaluator:
+            return
+        with _survive(f"not evaluated at meta-step {int(state.step)}"):
+            found = self.evaluator(_of_one_device(state.slow))
+            self.log.evaluation(int(state.step), found)
+
+
+@contextlib.contextmanager
+def _survive(what):
+    """Makes a warning of what need not end a run: a failed write, too little memory."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not errors.is_out_of_memory(error):
+            raise
+        warn(f"{what}: {error}")
 
 
 def _check_memory(cfg):

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from conftest import quick, start_verb
@@ -12,7 +13,16 @@ from figr_jax import training
 from figr_jax.data import bank as banks
 from figr_jax.data import splits
 from figr_jax.errors import BadInput
-from figr_jax.evaluation import curves, embedding, human, light, protocol, report
+from figr_jax.evaluation import (
+    controls,
+    curves,
+    embedding,
+    human,
+    light,
+    metrics,
+    protocol,
+    report,
+)
 
 OPTIONS = report.Options(
     draws=2, count=16, classes=6, curve_classes=3, scratch=2, seed=0
@@ -46,7 +56,8 @@ def made(small, workdir, bank, tmp_path_factory):
 def test_every_arm_has_every_metric_with_an_interval(made):
     _, result = made
     assert list(result["arms"])[:2] == ["model", "random weights"]
-    assert len(result["arms"]) == 7
+    assert len(result["arms"]) == 8
+    assert list(result["arms"])[-1] == "2 classes, one draw: model"
     for arm in result["arms"].values():
         assert arm.keys() == report.METRICS.keys()
         for value in arm.values():
@@ -63,10 +74,42 @@ def test_the_controls_stand_where_they_must(made):
     assert copied["copying"] < -2 < real["copying"] < 2
     # So few classes of so few images cannot show much more.
     assert copied["pooled_copying"] < -4 < real["pooled_copying"] < 4
-    assert copied["vendi"] < real["vendi"] + 1
+    assert (
+        arms["held-out real"]["kid"]["low"] < 0 < arms["held-out real"]["kid"]["high"]
+    )
+    assert copied["kid"] > real["kid"]
     assert mean["nearest training class"]["recognizability"] < 1
     assert mean["model"]["recognizability"] < real["recognizability"]
     assert mean["model"]["kid"] > real["kid"]
+
+
+def test_the_jittered_support_is_told_from_new_images(bank):
+    classes = np.flatnonzero(np.diff(bank.class_start) >= 12)[:120]
+    draw = protocol.draw_supports(bank, classes, 4, 0)
+    keys = jax.random.split(jax.random.key(0), len(classes))
+    jittered = [
+        controls.jitter(x, 16, k) for x, k in zip(draw.supports, keys, strict=True)
+    ]
+
+    def pool(sets):
+        rows = zip(sets, draw.reference, draw.supports, strict=True)
+        rows = ([np.reshape(x, (len(x), -1)) / 255.0 for x in row] for row in rows)
+        return sum(metrics.copying(*row) for row in rows) / len(classes) ** 0.5
+
+    copied = [controls.copy(x, 16) for x in draw.supports]
+    assert pool(copied) < -20 < pool(jittered) < -3 < -2 < pool(draw.real) < 2
+
+
+def test_one_image_again_and_again_is_seen(small, workdir, bank):
+    model = figr_jax.load(workdir)
+    split = protocol.model_split(model, bank)
+    eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], 4)
+    draw = protocol.draw_supports(bank, eligible, 4, 0)
+    judge = protocol.Judge(*embedding.load_all(bank, split))
+    constant = [np.repeat(x[:1], 16, 0) for x in draw.supports]
+    real, constant = judge(draw.real, draw), judge(constant, draw)
+    for name in ("recall", "diversity", "vendi"):
+        assert constant[name].mean() < 0.75 * real[name].mean(), name
 
 
 def test_the_report_in_words_and_pictures(made):
@@ -97,23 +140,39 @@ def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypat
     assert again["arms"] == result["arms"]  # and the same seed gives the same report
 
 
-def test_embeddings_are_trained_on_training_classes_only(small, bank, monkeypatch):
+def test_each_joint_model_has_its_own_row(small, workdir, bank, tmp_path):
+    model, rows = figr_jax.load(workdir), []
+    options = OPTIONS._replace(draws=1, curve_classes=0, scratch=0)
+    for step in (2, 4):
+        joint = figr_jax.load(workdir / f"snapshots/{step}")
+        with pytest.raises(BadInput, match="was trained with 2 inner steps; joint"):
+            report.make(model, bank, tmp_path, options, joint)
+        joint.config.inner.steps = 1
+        result = report.make(model, bank, tmp_path, options, joint)
+        rows.append(result["arms"]["joint training"]["kid"])
+    assert rows[0] != rows[1]
+    assert rows[1] == result["arms"]["model"]["kid"]  # the very same weights
+
+
+@pytest.mark.parametrize("kind", ["prototypical", "simclr"])
+def test_embeddings_are_trained_on_training_classes_only(small, bank, kind):
     split = splits.choose(bank, "random", 300, 1)
-    seen = set()
-    draw = embedding._draw_episode
+    training_classes, heldout = split.indices(bank.names)
+    other = np.array(bank.images)
+    for index in heldout:
+        other[bank.class_start[index] : bank.class_start[index + 1]] = 99
+    banks_of_both = bank, bank._replace(images=other)
+    first, second = (
+        embedding.train(b, training_classes, kind, seed=3) for b in banks_of_both
+    )
+    jax.tree.map(np.testing.assert_array_equal, first, second)
 
-    def spy(*args):
-        rows = draw(*args)
-        seen.update(np.searchsorted(bank.class_start, rows, side="right") - 1)
-        return rows
 
-    monkeypatch.setattr(embedding, "_draw_episode", spy)
+def test_an_embedding_is_kept(small, bank, monkeypatch):
+    split = splits.choose(bank, "random", 300, 1)
     first = embedding.load(bank, split, "prototypical", seed=3)
-    heldout = {bank.names.index(name) for name in split.heldout}
-    assert seen and not seen & heldout
-    count, seen = len(seen), set()
+    monkeypatch.delattr(embedding, "train")
     second = embedding.load(bank, split, "prototypical", seed=3)  # from the cache
-    assert not seen and count
     images = bank.images[:9]
     np.testing.assert_array_equal(first(images), second(images))
     assert 0 < second.record["heldout_accuracy"] == first.record["heldout_accuracy"]
@@ -134,6 +193,8 @@ def test_what_a_report_refuses(small, workdir, bank, tmp_path):
     model = figr_jax.load(workdir)
     with pytest.raises(BadInput, match="--metrics=fid: no such metric; there are reco"):
         report.make(model, bank, tmp_path / "out", OPTIONS._replace(metrics=("fid",)))
+    with pytest.raises(BadInput, match="--classes=1: at least 2"):
+        report.make(model, bank, tmp_path / "out", OPTIONS._replace(classes=1))
     later = bank._replace(version="9.9.9")
     with pytest.raises(BadInput, match="9.9.9 is prepared, the checkpoint was trained"):
         report.make(model, later, tmp_path / "out", OPTIONS)
@@ -144,9 +205,9 @@ def test_too_few_images_or_classes(bank, capsys):
     counts = np.diff(bank.class_start)
     heldout = np.concatenate([np.flatnonzero(counts < 9)[:3], [int(counts.argmax())]])
     with pytest.raises(BadInput, match="1 held-out classes with at least 9 images"):
-        protocol.choose_classes(bank, heldout, 4, 0, 0)
+        protocol.find_eligible(bank, heldout, 4)
     heldout = np.append(heldout, np.flatnonzero(counts >= 9)[0])
-    assert len(protocol.choose_classes(bank, heldout, 4, 0, 0)) == 2
+    assert len(protocol.find_eligible(bank, heldout, 4)) == 2
     assert "3 held-out classes have fewer than 9 images" in capsys.readouterr().out
 
 
@@ -172,11 +233,18 @@ def test_a_judge_sheet_is_balanced_and_scored(workdir, bank, tmp_path):
     assert (found["answered"], found["images"]) == (19, 20)
     assert found["all"]["count"] == 19 and found["all"]["right"] in (9, 10)
     assert found["all"]["low"] < 0.5 < found["all"]["high"]
-    assert found["real images"]["accuracy"] == 1
-    assert found["generated images"]["accuracy"] == 0
-    assert len(found) == 2 + 1 + 2 + 5
+    assert found["kinds"]["real"]["accuracy"] == 1
+    assert found["kinds"]["generated"]["accuracy"] == 0
+    assert len(found["classes"]) == 5
     with pytest.raises(BadInput, match="holds a sheet already"):
         human.make_sheet(model, bank, out, classes=5, seed=0)
+
+
+def test_a_key_that_is_none(tmp_path):
+    (tmp_path / "key.json").write_text("[1]")
+    (tmp_path / "answers.csv").write_text("0001.png,real")
+    with pytest.raises(BadInput, match="cannot be read"):
+        human.score(tmp_path / "answers.csv")
 
 
 @pytest.mark.parametrize(
@@ -219,6 +287,7 @@ def test_a_run_measures_itself(small, data_dir, tmp_path):
         (["--checkpoint={}/none"], "none: no such folder"),
         (["--checkpoint={}", "--draws=0"], "--draws=0"),
         (["--checkpoint={}", "x"], "unexpected argument 'x'"),
+        (["--checkpoint={}", "--curves={}"], "give one of --checkpoint, --curves"),
         (["--curves={}"], "no run is there: metrics.jsonl: No such file"),
         (["--judge_answers={}/answers.csv"], "cannot be read (No such file"),
     ],

@@ -40,7 +40,8 @@ def test_good_images_help_and_noise_does_not(trained, monkeypatch):
     found = {}
     for name, function in {"perfect": generate, "noise": noise}.items():
         monkeypatch.setattr(low_data, "_generate", function)
-        (found[name],) = low_data.measure(model, bank, OPTIONS).values()
+        classes, accuracy = low_data.measure(model, bank, OPTIONS)
+        (found[name],) = accuracy.values()
     arms = {
         name: {arm: value["mean"] for arm, value in arms.items()}
         for name, arms in found.items()

@@ -42,6 +42,13 @@ def test_recognizability_with_fewer_classes_than_ways(draw):
     np.testing.assert_allclose(wrong, 0)
 
 
+def test_the_same_picture_in_two_classes_is_guessed():
+    prototypes = np.eye(3)[[0, 0, 1, 2]]  # the first two are alike
+    for ways, expected in ((4, 1 / 2), (2, (1 / 2 + 1 + 1) / 3)):
+        got = metrics.recognizability(np.eye(3)[:1], np.zeros(1, int), prototypes, ways)
+        assert got == pytest.approx(expected)
+
+
 def test_diversity_is_the_mean_standard_deviation():
     features = np.array([[0.0, 0], [2, 0], [4, 6]])
     assert metrics.diversity(features) == pytest.approx((2 + 12**0.5) / 2)

@@ -84,19 +84,19 @@ def _jitter(key, images):
     return transform(key, images, JITTER)
 
 
-def jitter(support, count, seed):
+def jitter(support, count, key):
     """The support again and again, each time jittered a little.
 
     Args:
       support: `[shots, H, W, C]` uint8.
       count: images to make.
-      seed: of the draws.
+      key: PRNG key.
 
     Returns:
       `[count, H, W, C]` uint8.
     """
     images = copy(support, count).astype("float32")
-    moved = _jitter(jax.random.key(seed), images)
+    moved = _jitter(key, images)
     return jnp.clip(jnp.round(moved), 0, 255).astype("uint8")
 
 

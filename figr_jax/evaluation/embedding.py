@@ -20,6 +20,7 @@ from flax import traverse_util
 from jax import numpy as jnp
 
 from figr_jax import compilation, files
+from figr_jax.errors import warn
 from figr_jax.evaluation import controls, metrics
 from figr_jax.runlog import say
 
@@ -273,7 +274,10 @@ def load(bank, split, kind, seed=0, steps=None):
         embedding.record["heldout_accuracy"] = found
         ways = min(20, len(heldout))
         say(f"  {ways}-way 1-shot, {len(heldout)} held-out classes: {found:.1%}")
-    _write(path, embedding)
+    try:
+        _write(path, embedding)
+    except OSError as error:  # prepared data may be shared and read-only
+        warn(f"the {kind} embedding is not kept: {error}")
     return embedding
 
 

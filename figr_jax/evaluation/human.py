@@ -46,9 +46,8 @@ def make_sheet(model, bank, out, classes, seed):
         raise BadInput(f"--judge_sheet={out}: holds a sheet already; give another one")
     _, heldout = protocol.model_split(model, bank).indices(bank.names)
     shots = model.config.inner.shots
-    chosen = protocol.choose_classes(
-        bank, heldout, shots, classes or SHEET_CLASSES, seed
-    )
+    eligible = protocol.find_eligible(bank, heldout, shots)
+    chosen = protocol.choose(eligible, classes or SHEET_CLASSES, seed)
     out = files.make_folder(out, "--judge_sheet")
     draw = protocol.draw_supports(bank, chosen, shots, seed)
     generated, _ = protocol.adapt_and_draw(
@@ -119,8 +118,9 @@ def score(path):
       path: `answers.csv`, filled in, beside the `key.json` of its set.
 
     Returns:
-      A dict: `answered`, `images`, and for `all`, each class and each kind of image
-      the `right`, `count`, `accuracy` and its 95 % Wilson interval, `low` and `high`.
+      A dict: `answered`, `images`, and for `all`, each of `kinds` of images and each
+      of `classes` the `right`, `count`, `accuracy` and its 95 % Wilson interval, `low`
+      and `high`.
 
     Raises:
       BadInput: if a file cannot be read, or names what it should not.
@@ -131,12 +131,16 @@ def score(path):
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
         key = {name: {k: t[k] for k in ("class", "answer")} for name, t in key.items()}
-    except (OSError, ValueError, csv.Error, KeyError, TypeError) as error:
+    except (
+        *(OSError, ValueError, csv.Error),
+        *(KeyError, TypeError, AttributeError),
+    ) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"--judge_answers={path}: cannot be read ({reason})") from error
     answers = {}
     for row in rows[1:] if rows and rows[0][0] == "image" else rows:
         name, answer = (cell.strip() for cell in (row + [""])[:2])
+        answer = answer.lower()
         if name not in key:
             raise BadInput(f"--judge_answers={path}: no image {name!r} in key.json")
         if answer and answer not in ANSWERS:
@@ -161,15 +165,23 @@ def tally(key, answers):
     Returns:
       See `score`.
     """
-    right = {}
-    for name, answer in answers.items():
-        truth = key[name]["answer"]
-        for group in ("all", f"{truth} images", key[name]["class"]):
-            right.setdefault(group, []).append(answer == truth)
-    found = {"answered": len(answers), "images": len(key)}
-    for group, hits in sorted(right.items(), key=lambda x: x[0] != "all"):
+
+    def share(chosen):
+        hits = [answers[name] == key[name]["answer"] for name in chosen]
         low, high = metrics.wilson(sum(hits), len(hits))
-        share = sum(hits) / len(hits)
-        found[group] = {"right": sum(hits), "count": len(hits), "accuracy": share}
-        found[group] |= {"low": low, "high": high}
-    return found
+        found = {"right": sum(hits), "count": len(hits)}
+        return {**found, "accuracy": sum(hits) / len(hits), "low": low, "high": high}
+
+    def share_by(field):
+        groups = {}
+        for name in answers:
+            groups.setdefault(key[name][field], []).append(name)
+        return {group: share(names) for group, names in sorted(groups.items())}
+
+    return {
+        "answered": len(answers),
+        "images": len(key),
+        "all": share(answers),
+        "kinds": share_by("answer"),
+        "classes": share_by("class"),
+    }

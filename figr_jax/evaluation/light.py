@@ -29,8 +29,9 @@ class Light:
         """
         shots, self._seed = cfg.inner.shots, cfg.run.seed
         _, heldout = split.indices(bank.names)
-        classes = protocol.choose_classes(bank, heldout, shots, CLASSES, self._seed)
-        self._draw = protocol.draw_supports(bank, classes, shots, self._seed)
+        eligible = protocol.find_eligible(bank, heldout, shots)
+        classes = protocol.choose(eligible, CLASSES, self._seed)
+        self._draw = protocol.draw_supports(bank, classes, shots, self._seed, eligible)
         self._judge = protocol.Judge(*embedding.load_all(bank, split))
         self._networks = config.build_networks(cfg)
         self._inner = config.build_inner(cfg)

@@ -26,8 +26,9 @@ from figr_jax.runlog import say
 ARMS = ("no augmentation", "traditional augmentation", "generated")
 CHOICES = (
     "classifier: Conv4 with 64 channels (theirs: ResNet-18), Adam 1e-3 with cosine "
-    "decay",
-    "every arm trains for the same number of steps, not of epochs",
+    "decay, images at the checkpoint's size",
+    "every arm trains for the same number of steps of 64 images (theirs: 50 epochs of "
+    "batches of 16)",
     "with generated images, half of each batch is real",
     "traditional augmentation: random affine and elastic transforms",
     "the model adapts to disjoint supports of as many shots as it was trained with, "
@@ -75,8 +76,8 @@ def measure(model, bank, options):
       options: `Options`.
 
     Returns:
-      A dict: number of real images to a dict: arm to `mean`, `low` and `high` of the
-      accuracy, with a 95 % bootstrap interval over classes.
+      The number of classes, and a dict: number of real images to a dict: arm to `mean`,
+      `low` and `high` of the accuracy, with a 95 % bootstrap interval over classes.
 
     Raises:
       BadInput: if fewer than 2 classes have images enough.
@@ -107,7 +108,7 @@ def measure(model, bank, options):
             predict = _train(known, drawn, arm, options)
             right = [np.mean(predict(x) == label) for label, x in enumerate(rest)]
             found.setdefault(real, {})[arm] = _summary(np.array(right), options.seed)
-    return found
+    return len(classes), found
 
 
 def _summary(right, seed):

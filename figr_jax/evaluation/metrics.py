@@ -34,21 +34,24 @@ def recognizability(features, labels, prototypes, ways=20):
     """
     distances = squared_distances(features, prototypes)
     own = distances[np.arange(len(labels)), labels]
-    nearer = (distances < own[:, None]).sum(1)
-    # A tie with another class (the same picture twice) is right half of the time.
-    nearer = nearer + ((distances == own[:, None]).sum(1) - 1) / 2
+    farther = (distances > own[:, None]).sum(1)
+    as_near = (distances == own[:, None]).sum(1) - 1  # without the own class
     others = len(prototypes) - 1
     drawn = min(ways - 1, others)
-    left = others - nearer
-    # Ratio of the two binomial coefficients, by logarithms.
-    with np.errstate(divide="ignore"):
+
+    def right(left):
+        """The share of episodes whose other classes are all among the `left`."""
+        # Ratio of the two binomial coefficients, by logarithms.
         logs = (
             special.gammaln(left + 1)
             - special.gammaln(np.maximum(left - drawn, 0) + 1)
             - special.gammaln(others + 1)
             + special.gammaln(others - drawn + 1)
         )
-    return np.where(left >= drawn, np.exp(logs), 0.0)
+        return np.where(left >= drawn, np.exp(logs), 0.0)
+
+    # A class that is as near (the same picture twice) is guessed half of the time.
+    return (right(farther) + right(farther + as_near)) / 2
 
 
 def diversity(features):
@@ -77,7 +80,8 @@ def vendi(features):
     Returns:
       A number in [1, n]: 1 if all are alike, n if no two are.
     """
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    unit = features / np.maximum(norms, 1e-12)
     values = np.linalg.eigvalsh(unit @ unit.T / len(unit))
     values = values[values > 1e-12]
     return float(np.exp(-(values * np.log(values)).sum()))

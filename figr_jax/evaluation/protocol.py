@@ -28,6 +28,7 @@ WAYS = 20  # classes in an episode of recognizability
 _FEW = 2  # images of a training class, to find the nearest one by
 _CHUNK = 500  # inner steps in one call of the device; the progress bar moves after each
 _CLASSES = 10  # classes in one call, at most
+_MOST = 64  # real images of a class in each half, at most
 
 
 class Draw(NamedTuple):
@@ -35,7 +36,8 @@ class Draw(NamedTuple):
 
     Attributes:
       supports: `[classes, shots, H, W, C]` uint8.
-      prototypes: `[classes, H, W, C]` uint8, another real image of each class.
+      prototypes: `[classes + distractors, H, W, C]` uint8, another real image of each
+        class, then one of each further class that an image may be taken for.
       reference: for each class half of its other images, `[n, H, W, C]` uint8: what
         generated images are compared with.
       real: for each class the other half, `[m, H, W, C]` uint8: the control that shows
@@ -48,7 +50,7 @@ class Draw(NamedTuple):
     real: list[np.ndarray]
 
 
-def draw_supports(bank, classes, shots, seed):
+def draw_supports(bank, classes, shots, seed, eligible=()):
     """Draws a support for each class.
 
     Args:
@@ -56,6 +58,7 @@ def draw_supports(bank, classes, shots, seed):
       classes: `[k]` class indices, each with at least shots + `BESIDE` images.
       shots: support images n.
       seed: of the draw; the support of more shots begins with that of fewer.
+      eligible: class indices; those not among `classes` give distractors.
 
     Returns:
       A `Draw`.
@@ -66,23 +69,25 @@ def draw_supports(bank, classes, shots, seed):
         order = np.random.default_rng([seed, index]).permutation(len(found))
         supports.append(found[order[:shots]])
         prototypes.append(found[order[-1]])
-        reference.append(found[order[shots:-1:2]])
-        real.append(found[order[shots + 1 : -1 : 2]])
+        reference.append(found[order[shots:-1:2][:_MOST]])
+        real.append(found[order[shots + 1 : -1 : 2][:_MOST]])
+    for index in np.setdiff1d(eligible, classes):
+        found = bank.class_images(index)
+        order = np.random.default_rng([seed, index]).permutation(len(found))
+        prototypes.append(found[order[-1]])
     return Draw(np.stack(supports), np.stack(prototypes), reference, real)
 
 
-def choose_classes(bank, heldout, shots, count, seed):
-    """The held-out classes that can be judged; says which are left out.
+def find_eligible(bank, heldout, shots):
+    """The held-out classes that can be judged; says how many are left out.
 
     Args:
       bank: `bank.Bank`.
       heldout: `[k]` class indices.
       shots: support images n.
-      count: how many to choose; 0 for all.
-      seed: of the choice.
 
     Returns:
-      At most `count` class indices, sorted.
+      Class indices, sorted.
 
     Raises:
       BadInput: if there are fewer than 2.
@@ -99,8 +104,13 @@ def choose_classes(bank, heldout, shots, count, seed):
             f"{len(heldout) - len(enough)} held-out classes have fewer than {least} "
             f"images ({shots} to adapt to, {BESIDE} to judge by) and are left out"
         )
-    order = np.random.default_rng(seed).permutation(len(enough))
-    return np.sort(enough[order[: count or None]])
+    return np.sort(enough)
+
+
+def choose(classes, count, seed):
+    """Some of the classes by seed, sorted; all if `count` is 0 or too many."""
+    order = np.random.default_rng(seed).permutation(len(classes))
+    return np.sort(classes[order[: count or None]])
 
 
 def model_split(model, bank):
@@ -119,8 +129,8 @@ def model_split(model, bank):
 
 
 @functools.cache
-def _compile(networks, inner, shots, count, at):
-    """Adapts to a chunk of supports, draws after the inner steps `at`."""
+def _compile(networks, inner, shots, count, at, size):
+    """Adapts to a chunk of `size` supports, draws after the inner steps `at`."""
     wanted = np.isin(np.arange(inner.steps) + 1, at)
     kept = [step - 1 for step in at if step]
 
@@ -152,7 +162,12 @@ def _compile(networks, inner, shots, count, at):
         together = None if jax.default_backend() == "cpu" else len(supports)
         return lax.map(lambda x: one(slow, *x), (supports, keys), batch_size=together)
 
-    return jax.jit(chunk, compiler_options=compilation.options())
+    slow = jax.eval_shape(networks.init, jax.random.key(0))
+    side, channels = networks.image_size, networks.channels
+    supports = jax.ShapeDtypeStruct((size, shots, side, side, channels), np.uint8)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), size))
+    chunk = jax.jit(chunk, compiler_options=compilation.options())
+    return chunk.lower(slow, supports, keys).compile()
 
 
 def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="model"):
@@ -170,13 +185,14 @@ def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="
       what: what is done, for the progress bar.
 
     Returns:
-      `[classes, len(at), count, H, W, C]` uint8, and the seconds a class took.
+      `[classes, len(at), count, H, W, C]` uint8, and the seconds a class took, without
+      compilation.
     """
     at = tuple(at or (inner.steps,))
-    function = _compile(networks, inner, supports.shape[1], count, at)
     keys = jax.random.split(jax.random.key(seed), len(supports))
     drawn, seconds = [], []
     size = min(_CLASSES, len(supports), max(1, _CHUNK // inner.steps))
+    function = _compile(networks, inner, supports.shape[1], count, at, size)
     with tqdm.tqdm(total=len(supports), desc=what, unit=" classes") as bar:
         for first in range(0, len(supports), size):
             # The last chunk is padded.
@@ -187,8 +203,16 @@ def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="
             left = min(size, len(supports) - first)
             drawn.append(result[:left])
             bar.update(left)
-    # The first chunk compiles.
-    return np.concatenate(drawn), float(np.median(seconds[1:] or seconds))
+    return np.concatenate(drawn), float(np.median(seconds))
+
+
+def neighbours(draws):
+    """The k of the manifold metrics, at most 5.
+
+    Half of the smallest class: else a ball about a point reaches into another class.
+    """
+    sizes = [len(x) for draw in draws for x in (*draw.reference, *draw.real)]
+    return max(1, min(5, min(sizes) // 2))
 
 
 class Judge:
@@ -240,12 +264,14 @@ class Judge:
         found = {name: [] for name in names}
         # As many as there are real ones: these metrics depend on how many images.
         same = [len(x) for x in draw.real]
+        centre = np.concatenate([x for _, x in reference]).mean(0)
         for label, (classy, varied) in enumerate(ours):
             labels = np.full(len(classy), label)
             right = metrics.recognizability(classy, labels, prototypes, WAYS)
             found["recognizability"].append(right.mean())
-            found["diversity"].append(metrics.diversity(varied))
-            found["vendi"].append(metrics.vendi(varied[: same[label]]))
+            few = varied[: same[label]]
+            found["diversity"].append(metrics.diversity(few))
+            found["vendi"].append(metrics.vendi(few - centre))
             real = [x.astype(np.float64) for x in reference[label]]
             found["kid"].append(metrics.kid(real[0], classy.astype(np.float64)))
             support = supports[label][1]
@@ -255,7 +281,7 @@ class Judge:
         reference = [f[0] for f in reference]
         sizes = [np.array([len(f) for f in sets]) for sets in (reference, ours)]
         sets = [np.concatenate(sets).astype(np.float64) for sets in (reference, ours)]
-        k = min(5, min(len(x) for x in sets) - 1)
+        k = neighbours([draw])
         for name, values in metrics.manifold(*sets, k).items():
             of = sizes[0] if name in ("recall", "coverage") else sizes[1]
             found[name] = metrics.by_class(values, of)
@@ -287,7 +313,7 @@ def summary(values, seed):
 
 def judge_all(judge, drawn, draws):
     """The metrics of one row of the table: a dict, `[draws, classes]` floats each."""
-    judged = [judge(images, draw) for images, draw in zip(drawn, draws, strict=True)]
+    judged = [judge(sets, draw) for sets, draw in zip(drawn, draws, strict=True)]
     return {name: np.stack([found[name] for found in judged]) for name in judged[0]}
 
 
@@ -301,9 +327,18 @@ class Images:
         self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def get(self, name, supports, make):
-        """What `make()` returns, a dict of arrays; it depends on `supports`."""
-        digest = hashlib.sha256(np.ascontiguousarray(supports)).hexdigest()[:12]
+    def get(self, name, what, supports, make):
+        """What `make()` returns, a dict of arrays.
+
+        Args:
+          name: of the file, for people.
+          what: JSON-able: all else that the arrays depend on.
+          supports: array that they depend on.
+          make: function of nothing.
+        """
+        digest = hashlib.sha256(json.dumps(what).encode())
+        digest.update(np.ascontiguousarray(supports))
+        digest = digest.hexdigest()[:12]
         path = self._folder / f"{name}-{digest}.npz"
         if path.exists():
             try:
@@ -318,7 +353,8 @@ class Images:
 
 def embed_classes(judge, bank, classes):
     """Where classes lie, by a few images of each: `[classes, F]`."""
-    return judge.class_means([bank.class_images(c)[:_FEW] for c in classes])
+    found = (bank.class_images(c) for c in classes)
+    return judge.class_means([x[:: -(-len(x) // _FEW)] for x in found])
 
 
 def make_controls(judge, draw, bank, training, known, count, seed):
@@ -338,9 +374,10 @@ def make_controls(judge, draw, bank, training, known, count, seed):
     """
     distances = metrics.squared_distances(judge.class_means(draw.supports), known)
     nearest = training[distances.argmin(1)]
+    keys = jax.random.split(jax.random.key(seed), len(draw.supports))
     jitter = [
-        controls.jitter(x, count, seed * len(draw.supports) + i)
-        for i, x in enumerate(draw.supports)
+        controls.jitter(x, count, key)
+        for x, key in zip(draw.supports, keys, strict=True)
     ]
     return {
         "held-out real": draw.real,

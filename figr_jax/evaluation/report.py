@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from figr_jax import config, files, pictures, provenance
+from figr_jax import config, files, pictures, provenance, recipe
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import embedding, metrics, protocol
 from figr_jax.runlog import say
@@ -15,19 +15,21 @@ METRICS = {
     "recognizability": (
         "recognizability",
         "{:.1%}",
-        "20-way 1-shot accuracy of a prototypical network (Boutin et al. 2022), exact "
-        "over all episodes; the prototype is a real image that was not shown",
+        "{ways}-way 1-shot accuracy of a prototypical network (Boutin et al. 2022), "
+        "exact over all episodes; the prototype is a real image that was not shown "
+        "(theirs: an exemplar that was)",
     ),
     "diversity": (
         "diversity",
         "{:.3f}",
-        "standard deviation of SimCLR features within a class (Boutin et al. 2022)",
+        "standard deviation of SimCLR features within a class (Boutin et al. 2022), of "
+        "as many images as there are real ones",
     ),
     "vendi": (
         "Vendi",
         "{:.2f}",
         "effective number of different images, of as many as there are real ones "
-        "(Friedman and Dieng 2023), SimCLR features",
+        "(Friedman and Dieng 2023), SimCLR features less those of a mean image",
     ),
     "kid": (
         "KID",
@@ -38,7 +40,8 @@ METRICS = {
     "precision": (
         "precision",
         "{:.2f}",
-        "share of generated images near a real one (Kynkaanniemi et al. 2019)",
+        "share of generated images near a real one (Kynkaanniemi et al. 2019); this "
+        "and the next three with k = {neighbours}",
     ),
     "recall": ("recall", "{:.2f}", "share of real images near a generated one"),
     "density": (
@@ -60,8 +63,8 @@ METRICS = {
     "pooled_copying": (
         "Z_U, pooled",
         "{:.1f}",
-        "the same over all classes (their sum over the root of their number): beyond 5 "
-        "in size it is no chance",
+        "the same over all classes: the sum of their means over the root of their "
+        "number; copies where its interval lies below that of held-out real images",
     ),
 }
 CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50)
@@ -121,6 +124,8 @@ def make(model, bank, out, options, joint=None):
       BadInput: if there are too few held-out classes or images, or an option or a
         model does not fit.
     """
+    if options.classes == 1:
+        raise BadInput("--classes=1: at least 2 are needed to tell one from another")
     if unknown := [name for name in options.metrics if name not in METRICS]:
         raise BadInput(
             f"--metrics={unknown[0]}: no such metric; there are {', '.join(METRICS)}"
@@ -128,21 +133,29 @@ def make(model, bank, out, options, joint=None):
     split = protocol.model_split(model, bank)
     training, heldout = split.indices(bank.names)
     shots, inner = model.config.inner.shots, config.build_inner(model.config)
-    classes = protocol.choose_classes(
-        bank, heldout, shots, options.classes, options.seed
-    )
-    if joint and not _are_alike(model, joint):
-        raise BadInput("--joint: must have the same networks and split as --checkpoint")
-    if len(classes) < protocol.WAYS:
-        say(f"recognizability is {len(classes)}-way: there are no more classes")
+    eligible = protocol.find_eligible(bank, heldout, shots)
+    classes = protocol.choose(eligible, options.classes, options.seed)
+    if joint:
+        _check_joint(model, joint)
+    ways = min(protocol.WAYS, len(eligible))
+    if ways < protocol.WAYS:
+        say(f"recognizability is {ways}-way: no more held-out classes can be judged")
     out = files.make_folder(out, "--out")
     embeddings = embedding.load_all(bank, split)
     judge = protocol.Judge(*embeddings)
     images = protocol.Images(out / "images", model, options.seed, options.count)
-    seeds = [options.seed + 1000 * i for i in range(options.draws)]
-    draws = [protocol.draw_supports(bank, classes, shots, seed) for seed in seeds]
+    states = np.random.SeedSequence(options.seed).generate_state(options.draws)
+    seeds = [int(state >> 1) for state in states]  # keys of jax have 31 bits for it
+
+    def draw_supports(classes, shots, seed):
+        return protocol.draw_supports(bank, classes, shots, seed, eligible)
+
+    draws = [draw_supports(classes, shots, seed) for seed in seeds]
 
     def adapt(name, slow, inner, draw, seed, at=None):
+        is_joint = joint and slow is joint.slow
+        what = [name, inner.steps, at, seed, is_joint and joint.info["checksums"]]
+
         def run():
             drawn, seconds = protocol.adapt_and_draw(
                 model.networks,
@@ -156,7 +169,7 @@ def make(model, bank, out, options, joint=None):
             )
             return {"images": drawn, "seconds": np.array(seconds)}
 
-        return images.get(f"{name}-{inner.steps}", draw.supports, run)
+        return images.get(f"{name}-{inner.steps}", what, draw.supports, run)
 
     random = jax.jit(model.networks.init)(jax.random.key(options.seed))
     sources = {"model": model.slow, "random weights": random}
@@ -184,6 +197,8 @@ def make(model, bank, out, options, joint=None):
     names = [bank.names[c] for c in classes]
     result = {
         "checkpoint": {
+            "snapshot": recipe.identify(model),
+            "meta_steps": model.info.get("step"),
             "dataset": bank.dataset,
             "version": bank.version,
             "figr_jax": model.info["version"],
@@ -191,7 +206,8 @@ def make(model, bank, out, options, joint=None):
         },
         "options": options._asdict(),
         "classes": names,
-        "ways": min(protocol.WAYS, len(classes)),
+        "ways": ways,
+        "neighbours": protocol.neighbours(draws),
         "embeddings": {e.record["kind"]: e.record for e in embeddings},
         "arms": {
             name: protocol.summary(arm, options.seed) for name, arm in arms.items()
@@ -203,49 +219,66 @@ def make(model, bank, out, options, joint=None):
         "curves": {},
         "provenance": provenance.describe(),
     }
-    few = classes[: options.curve_classes]
-    if len(few) > 1:
+    if options.curve_classes:
+        if min(options.curve_classes, len(classes)) < 2:
+            raise BadInput(
+                "--curve_classes=1: at least 2 are needed, or 0 for no curves"
+            )
+        counts = np.diff(bank.class_start)[classes]
         result["curves"] = _curves(
-            bank, few, shots, inner, model, adapt, judge, options
+            *(classes, counts, shots, inner, model.slow),
+            *(draw_supports, adapt, judge, options),
         )
     if options.scratch:
-        few = protocol.draw_supports(bank, classes[: options.scratch], shots, seeds[0])
+        few = protocol.choose(classes, options.scratch, options.seed)
+        draw = draw_supports(few, shots, seeds[0])
         scratch = inner._replace(steps=SCRATCH_STEPS)
-        made = adapt("from scratch", random, scratch, few, seeds[0])
-        name = f"from scratch, {SCRATCH_STEPS} steps, {options.scratch} classes"
-        all_prototypes = few._replace(prototypes=draws[0].prototypes)
-        arm = protocol.judge_all(judge, [made["images"][:, 0]], [all_prototypes])
-        result["arms"][name] = protocol.summary(arm, options.seed)
+        made = adapt("from scratch", random, scratch, draw, seeds[0])
+        # The model beside it, on the same few: else they could not be compared.
+        alike = drawn["model"][0][np.isin(classes, few)]
+        name = f"{len(few)} classes, one draw:"
+        for what, sets in (
+            (f"{name} from scratch, {SCRATCH_STEPS} steps", made["images"][:, 0]),
+            (f"{name} model", alike),
+        ):
+            arm = protocol.judge_all(judge, [sets], [draw])
+            result["arms"][what] = protocol.summary(arm, options.seed)
     _write_pictures(out, result, names, draws[0], drawn["model"][0], arms, judge)
     files.write_json(out / "report.json", result)
     files.write_bytes(out / "report.md", write_table(result).encode())
     return result
 
 
-def _are_alike(model, other):
-    return (model.networks, model.info["split"]) == (
-        other.networks,
-        other.info["split"],
-    )
+def _check_joint(model, joint):
+    if joint.networks != model.networks or joint.info["split"] != model.info["split"]:
+        raise BadInput("--joint: must have the same networks and split as --checkpoint")
+    if joint.config.inner.steps != 1:
+        raise BadInput(
+            f"--joint: was trained with {joint.config.inner.steps} inner steps; joint "
+            "training is --config.inner.steps=1"
+        )
 
 
-def _curves(bank, classes, shots, inner, model, adapt, judge, options):
+def _curves(classes, counts, shots, inner, slow, draw_supports, adapt, judge, options):
     """Metrics against inner steps and against shots, of one draw of some classes."""
     seed = options.seed
-    draw = protocol.draw_supports(bank, classes, shots, seed)
+    few = protocol.choose(classes, options.curve_classes, seed)
+    draw = draw_supports(few, shots, seed)
     steps = inner._replace(steps=CURVE_STEPS[-1])
-    made = adapt("inner steps", model.slow, steps, draw, seed, CURVE_STEPS)["images"]
+    made = adapt("inner steps", slow, steps, draw, seed, CURVE_STEPS)["images"]
     curves = {"inner steps": {}, "shots": {}}
     for i, step in enumerate(CURVE_STEPS):
         arm = protocol.judge_all(judge, [made[:, i]], [draw])
         curves["inner steps"][step] = protocol.summary(arm, seed)
-    counts = np.diff(bank.class_start)[classes]
-    for n in CURVE_SHOTS:
-        if (counts < n + protocol.BESIDE).any():
-            say(f"no curve for {n} shots: some classes have too few images")
-            continue
-        draw = protocol.draw_supports(bank, classes, n, seed)
-        made = adapt(f"{n} shots", model.slow, inner, draw, seed)["images"]
+    # The same classes for every number of shots, so those that have enough for all.
+    all_shots = list(CURVE_SHOTS)
+    while (counts >= all_shots[-1] + protocol.BESIDE).sum() < 2:
+        say(f"no curve for {all_shots.pop()} shots: the classes have too few images")
+    enough = classes[counts >= all_shots[-1] + protocol.BESIDE]
+    few = protocol.choose(enough, options.curve_classes, seed)
+    for n in all_shots:
+        draw = draw_supports(few, n, seed)
+        made = adapt(f"{n} shots", slow, inner, draw, seed)["images"]
         arm = protocol.judge_all(judge, [made[:, 0]], [draw])
         curves["shots"][n] = protocol.summary(arm, seed)
     return curves
@@ -279,7 +312,10 @@ def _write_pictures(out, result, names, draw, generated, arms, judge):
     points = {n: (m["diversity"], m["recognizability"]) for n, m in means.items()}
     real = means["held-out real"]["diversity"]
     anchors = {
-        f"{name} (read off their plot)": (value * real / ANCHORS["humans"][1], right)
+        f"{name} (read off their plot, rescaled)": (
+            value * real / ANCHORS["humans"][1],
+            right,
+        )
         for name, (right, value) in ANCHORS.items()
         if _has_anchors(result) and name != "humans"
     }
@@ -315,8 +351,8 @@ def write_table(result):
     lines = [
         f"# {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
         "",
-        f"{options['draws']} draws of supports, {options['count']} images of each "
-        "class; mean and 95 % bootstrap interval over classes. "
+        f"Of each class {options['draws']} support(s), {options['count']} images of "
+        "each; mean and 95 % bootstrap interval over classes. "
         f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
         f"({result['provenance']['device']}). On real images of all held-out classes "
         f"the prototypical network reaches {found:.1%}.",
@@ -331,8 +367,9 @@ def write_table(result):
             value = {key: form.format(number) for key, number in arm[metric].items()}
             cells.append("{mean} ({low}, {high})".format_map(value))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    told = (METRICS[metric] for metric in shown)
-    lines += ["", *(f"- {title}: {text}." for title, _, text in told), ""]
+    told = ((METRICS[metric][0], METRICS[metric][2]) for metric in shown)
+    told = (f"- {title}: {text.format_map(result)}." for title, text in told)
+    lines += ["", *told, ""]
     lines += [
         "All images are compared with real ones of the same class that were not "
         "shown. The row of held-out real images is the floor: other real images, "
@@ -346,7 +383,7 @@ def write_table(result):
         lines += [
             "Models of Boutin et al. (2022) are read off their plot, at their ratio of "
             "diversity to that of human drawings: features of another network have "
-            "another scale.",
+            "another scale. Their recognizability is as they give it.",
             "",
         ]
     lines += [

@@ -31,7 +31,11 @@ def find(urls, manual_dir, dl_manager):
                     f"{' and '.join(urls)}, packed as they come from {url}"
                 )
         return paths
-    print(f"downloading {', '.join(urls)} (offline: see --manual_dir)", flush=True)
+    print(
+        f"downloading {', '.join(urls)} (offline: python -m figr_jax.prepare has "
+        "--manual_dir)",
+        flush=True,
+    )
     try:
         return [pathlib.Path(dl_manager.download(url)) for url in urls.values()]
     except Exception as error:  # whatever the network raised
