@@ -23,6 +23,7 @@ setuptools.setup(
     package_data={
         "figr_jax.data.builders": ["*/checksums.tsv"],
         "figr_jax.studio": ["page/*"],
+        "figr_jax": ["weights/*"],
     },
     install_requires=[
         "jax>=0.10",

@@ -13,7 +13,8 @@ def load(path):
     """Loads a meta-trained model, a `generation.FewShotGenerator`.
 
     Args:
-      path: a run's folder (its newest snapshot is taken) or one snapshot.
+      path: the name of shipped weights, or a run's folder (its newest snapshot is
+        taken), or one snapshot.
     """
     # Here, and not above: whoever only draws data need not wait for jax and orbax.
     from figr_jax import generation

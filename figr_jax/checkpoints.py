@@ -205,7 +205,7 @@ def load_snapshot(path, load):
     """
     path = pathlib.Path(path)
     if not path.is_dir():
-        raise BadInput(f"--checkpoint={path}: no such folder")
+        raise BadInput(f"--checkpoint={path}: no such folder, nor shipped weights")
     if (path / "slow").is_dir():
         return load(path)
     found = newest_good(path / "snapshots", load)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from figr_jax import adaptation, checkpoints, compilation, config
+from figr_jax import adaptation, checkpoints, compilation, config, shipped
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images, splits
 from figr_jax.errors import BadInput, FailedWork
@@ -311,7 +311,8 @@ def load(path):
     """Loads a meta-trained model.
 
     Args:
-      path: a run's folder (its newest good snapshot is taken) or one snapshot.
+      path: the name of shipped weights, see `shipped`, or a run's folder (its newest
+        good snapshot is taken), or one snapshot.
 
     Returns:
       A `FewShotGenerator`.
@@ -320,12 +321,21 @@ def load(path):
       BadInput: if there is no snapshot, or a later version of this package wrote it.
       FailedWork: if it is damaged.
     """
-    return checkpoints.load_snapshot(path, _load)
+    if str(path) in shipped.names():
+        return _load(path, shipped.read_info, shipped.load)
+
+    def load_snapshot(path):
+        def load(path, shapes, info):
+            return checkpoints.load(path, "slow", shapes, info)
+
+        return _load(path, checkpoints.read_info, load)
+
+    return checkpoints.load_snapshot(path, load_snapshot)
 
 
-def _load(path):
+def _load(path, read_info, load_slow):
     """A `FewShotGenerator` of one snapshot."""
-    info = checkpoints.read_info(path)
+    info = read_info(path)
     try:
         networks = config.build_networks(config.from_dict(info["config"]))
     except (BadInput, AttributeError) as error:
@@ -333,5 +343,4 @@ def _load(path):
             f"{path}: its config cannot be used ({error}); figr_jax {info['version']} "
             "wrote it"
         ) from error
-    slow = checkpoints.load(path, "slow", _slow_shapes(networks), info)
-    return FewShotGenerator(slow, info)
+    return FewShotGenerator(load_slow(path, _slow_shapes(networks), info), info)

@@ -11,7 +11,7 @@ from absl import flags
 from figr_jax import errors
 
 _CHECKPOINT = flags.DEFINE_list(
-    "checkpoint", [], "Runs' folders; by default all trained ones under runs/."
+    "checkpoint", [], "Runs or shipped weights; by default runs/* and all shipped ones."
 )
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
 _PORT = flags.DEFINE_integer(

@@ -7,32 +7,36 @@ import threading
 
 import numpy as np
 
-from figr_jax import generation, recipe
+from figr_jax import generation, recipe, shipped
 from figr_jax.data import images
 from figr_jax.errors import BadInput
 
 RUNS = "runs"
 _SHARE = 0.75  # of the side, that a drawing takes where no example tells
-_SHOWN = ("recognizability", "diversity", "pooled_copying")
+METRICS = ("recognizability", "diversity", "kid", "pooled_copying")  # of a report
 
 
 def find(paths=()):
-    """Folders of runs by name; the newest under `RUNS` where none is given.
+    """What to load, by name: folders of runs, and shipped weights.
+
+    Args:
+      paths: those of one's choice; where there is none, every run under `RUNS`, the
+        newest first, and all shipped weights.
 
     Raises:
       BadInput: if there is none.
     """
-    folders = [pathlib.Path(path) for path in paths]
-    if not folders:
+    if not paths:
         found = pathlib.Path(RUNS).glob("*/snapshots")
         newest = sorted(found, key=lambda x: x.stat().st_mtime, reverse=True)
-        folders = [path.parent for path in newest if any(path.iterdir())]
-    if not folders:
+        paths = [path.parent for path in newest if any(path.iterdir())]
+        paths += shipped.names()
+    if not paths:
         raise BadInput(
             "there is no trained model: give one as --checkpoint, or train one in ten "
             "minutes: python -m figr_jax.main --config=configs/quickstart.py"
         )
-    return {path.resolve().name: path for path in folders}
+    return {pathlib.Path(path).resolve().name: str(path) for path in paths}
 
 
 class Model:
@@ -45,10 +49,10 @@ class Model:
       share: of an image's side, that a drawing takes.
     """
 
-    def __init__(self, name, folder):
-        """Loads it."""
+    def __init__(self, name, path):
+        """Loads it from what `find` found."""
         self.name = name
-        self.generator = generation.load(folder)
+        self.generator = generation.load(path)
         channels = self.generator.networks.channels
         self.examples = {
             label: np.stack([recipe.decode(text, channels) for text in texts])
@@ -59,10 +63,7 @@ class Model:
         extents = [max(i.stop - i.start for i in ink) for ink in inks]
         size = self.generator.networks.image_size
         self.share = float(np.median(extents)) / size if extents else _SHARE
-        try:
-            self._report = json.loads((folder / "report" / "report.json").read_text())
-        except (OSError, ValueError):
-            self._report = None
+        self._report = self.generator.info.get("report") or read_report(path)
 
     def see(self, drawings):
         """What the networks see of drawings: centred, scaled, of their polarity.
@@ -89,7 +90,7 @@ class Model:
     def card(self):
         """What there is to know about it, JSON-able."""
         info, config = self.generator.info, self.generator.config
-        found = {
+        return {
             "name": self.name,
             "dataset": config.dataset.name,
             "image_size": config.dataset.image_size,
@@ -103,19 +104,24 @@ class Model:
             "heldout_classes": len(info["split"]["heldout"]),
             "examples": len(self.examples),
             "background": info["background"],
-            "report": None,
+            "report": self._report,
         }
-        if self._report:
-            arms = self._report["arms"]
-            found["report"] = {
-                "classes": len(self._report["classes"]),
-                "date": self._report["provenance"]["date"],
-                "arms": {
-                    name: {metric: arm[metric] for metric in _SHOWN if metric in arm}
-                    for name, arm in arms.items()
-                },
-            }
-        return found
+
+
+def read_report(path):
+    """The figures of a run's last report, JSON-able; None if there are none."""
+    try:
+        report = json.loads(pathlib.Path(path, "report", "report.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return {
+        "classes": len(report["classes"]),
+        "date": report["provenance"]["date"],
+        "arms": {
+            name: {metric: arm[metric] for metric in METRICS if metric in arm}
+            for name, arm in report["arms"].items()
+        },
+    }
 
 
 class Shelf:

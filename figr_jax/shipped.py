@@ -1,0 +1,78 @@
+"""Weights that ship with the package: small models that sample at once, by name.
+
+Each is one .npz of float16 arrays with the snapshot's info record, made by
+experiments/ship.py, with a model card of the same name beside it.
+"""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+
+from figr_jax import checkpoints, files
+from figr_jax.errors import FailedWork
+
+FOLDER = pathlib.Path(__file__).parent / "weights"
+
+
+def names():
+    """The names of all."""
+    return sorted(path.stem for path in FOLDER.glob("*.npz"))
+
+
+def write(path, slow, info):
+    """Writes weights in float16.
+
+    Args:
+      path: of the .npz.
+      slow: slow parameters, `networks.GanParams`.
+      info: the snapshot's record, to which a `report` may have been added.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(slow)
+    arrays = {
+        jax.tree_util.keystr(where): np.asarray(leaf, np.float16)
+        for where, leaf in leaves
+    }
+    rounded = jax.tree.map(lambda x: np.float32(np.float16(x)), slow)
+    info = dict(info, checksums=checkpoints.checksums(rounded))
+    files.write_arrays(path, {"info": np.array(json.dumps(info)), **arrays})
+
+
+def read_info(name):
+    """The info record of shipped weights.
+
+    Raises:
+      FailedWork: if they are damaged.
+    """
+    try:
+        with np.load(FOLDER / f"{name}.npz") as stored:
+            return json.loads(str(stored["info"]))
+    except Exception as error:  # a damaged archive raises many kinds
+        raise FailedWork(f"{name}: damaged ({error}); install figr_jax anew") from error
+
+
+def load(name, shapes, info):
+    """Shipped weights in float32.
+
+    Args:
+      name: one of `names()`.
+      shapes: a pytree of the parameters' shapes.
+      info: what `read_info` returned.
+
+    Returns:
+      A pytree like `shapes`.
+
+    Raises:
+      FailedWork: if they are damaged.
+    """
+    try:
+        with np.load(FOLDER / f"{name}.npz") as stored:
+            slow = jax.tree_util.tree_map_with_path(
+                lambda where, _: np.float32(stored[jax.tree_util.keystr(where)]), shapes
+            )
+    except Exception as error:  # as above
+        raise FailedWork(f"{name}: damaged ({error}); install figr_jax anew") from error
+    if checkpoints.checksums(slow) != info["checksums"]:
+        raise FailedWork(f"{name}: damaged; install figr_jax anew")
+    return slow
