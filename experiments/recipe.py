@@ -34,6 +34,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 LOG = ROOT / "experiments" / "results" / "recipe.jsonl"
 METRICS = ("recognizability", "diversity", "kid", "copying", "pooled_copying")
 COUNT = 64  # images of a class
+STEPS = 10  # inner steps to measure with, at least: joint training knows one
 
 
 def train(workdir, overrides):
@@ -66,9 +67,10 @@ def measure(workdir):
     eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
     classes = protocol.choose(eligible, _CLASSES.value, 0)
     draw = protocol.draw_supports(bank, classes, shots, 0, eligible)
+    inner = config.build_inner(model.config)
+    inner = inner._replace(steps=max(STEPS, inner.steps))
     drawn, seconds = protocol.adapt_and_draw(
-        *(model.networks, config.build_inner(model.config), model.slow),
-        *(draw.supports, 0, COUNT),
+        model.networks, inner, model.slow, draw.supports, 0, COUNT
     )
     judge = protocol.Judge(*embedding.load_all(bank, split))
     keys = jax.random.split(jax.random.key(0), len(classes))
