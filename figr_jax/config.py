@@ -15,7 +15,7 @@ import ml_collections
 import optax
 from jax import numpy as jnp
 
-from figr_jax import adaptation, losses, networks
+from figr_jax import adaptation, losses, networks, reptile
 from figr_jax.data import datasets, images, splits
 from figr_jax.errors import BadInput
 from figr_jax.networks import convolution
@@ -142,6 +142,13 @@ SCHEMA = {
     "outer": {
         "tasks": _between(1, 65_536, 1, "tasks in a meta-step"),
         **_optimizer_fields("adam", 1e-5),
+        "decay": _between(
+            0.0,
+            1.0,
+            0.0,
+            "share of the meta-steps, the last ones, in which its learning rate falls "
+            "to 0 on a line",
+        ),
     },
     "run": {
         "seed": _count(0, 0, "seed of every random draw"),
@@ -290,13 +297,19 @@ def build_inner(config):
 
 def build_outer(config):
     """The optax transform on the pseudo-gradient that a config names."""
-    return _section_optimizer(config, "outer")
+    optimizer, last = _section_optimizer(config, "outer"), config.run.meta_steps
+    return _anneal(optimizer, int(last * (1 - config.outer.decay)), last)
 
 
 # Cached, so that equal configs give equal (hashable) objects and compile once.
 @functools.cache
 def _loss(name, penalty_weight):
     return losses.LOSSES[name](penalty_weight)
+
+
+@functools.cache
+def _anneal(optimizer, first, last):
+    return reptile.anneal(optimizer, first, last)
 
 
 @functools.cache

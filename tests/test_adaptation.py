@@ -5,7 +5,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from figr_jax import adaptation, losses, networks, reptile
+from figr_jax import adaptation, config, losses, networks, reptile
 
 RATE, STEPS = 0.1, 7
 ADAPT = jax.jit(adaptation.adapt, static_argnums=(0, 4))
@@ -86,6 +86,26 @@ def test_reptile_on_quadratic_tasks_has_its_closed_form():
         np.linalg.norm(difference), rel=1e-5
     )
     assert int(state.step) == 1
+
+
+@pytest.mark.parametrize(
+    "decay, shares", [(0.0, (1, 1, 1, 1)), (0.75, (1, 1, 2 / 3, 1 / 3))]
+)
+def test_the_outer_rate_falls_to_nothing_in_the_last_meta_steps(decay, shares):
+    nets, loss = quadratic_task()
+    inner = adaptation.Inner(loss, optax.sgd(RATE), STEPS)
+    cfg = config.default()
+    cfg.outer.update(optimizer="sgd", learning_rate=0.3, decay=decay)
+    cfg.run.meta_steps = len(shares)
+    outer = config.build_outer(cfg)
+    support = jnp.full((1, 4, 1, 1, 1), 0.5)
+    state = reptile.init(nets, jax.random.key(0), outer)
+    for share in shares:
+        state, record = reptile.meta_step(
+            nets, state, support, jax.random.key(1), inner, outer
+        )
+        wanted = 0.3 * share * float(record.pseudo_gradient_norm)
+        assert float(record.update_norm) == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.fixture(scope="module")
