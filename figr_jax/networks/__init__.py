@@ -7,9 +7,9 @@ import jax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from figr_jax.networks import dcgan, resnet
+from figr_jax.networks import dcgan, resnet, subpixel
 
-FAMILIES = {"resnet": resnet, "dcgan": dcgan}
+FAMILIES = {"resnet": resnet, "dcgan": dcgan, "subpixel": subpixel}
 DTYPES = ("float32", "bfloat16")
 
 

@@ -1,0 +1,78 @@
+"""A generator and a critic for few operations: not the paper's, found for small models.
+
+The DCGAN's critic convolves at full resolution and pools afterwards, its generator
+convolves and upsamples afterwards: one spends nearly all of the time, the other draws
+its finest lines by one linear layer. Here both resize by pixel shuffling (Shi et al.
+2016), which makes channels of a block of pixels and pixels of channels, so that every
+convolution stands at the lower resolution and speaks of each pixel of the higher one.
+"""
+
+from flax import linen as nn
+from jax import numpy as jnp
+
+from figr_jax.networks import layers
+
+
+def shuffle(x):
+    """Channels to pixels: `[N, H, W, 4C]` to `[N, 2H, 2W, C]`."""
+    n, height, width, channels = x.shape
+    x = x.reshape(n, height, width, 2, 2, channels // 4)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * height, 2 * width, -1)
+
+
+def unshuffle(x):
+    """Its inverse, pixels to channels: `[N, 2H, 2W, C]` to `[N, H, W, 4C]`."""
+    n, height, width, channels = x.shape
+    x = x.reshape(n, height // 2, 2, width // 2, 2, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, height // 2, width // 2, -1)
+
+
+class Generator(nn.Module):
+    """Latents to images: dense start, `stages` 3x3 convolutions and shuffles, tanh.
+
+    Attributes:
+      image_size: height and width of the image, pixels.
+      channels: channels of the image.
+      width: channels after the last stage; each stage halves them.
+      stages: number of upsamplings by 2.
+      convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
+    """
+
+    image_size: int
+    channels: int
+    width: int
+    stages: int
+    convolution: str = "auto"
+
+    @nn.compact
+    def __call__(self, latents):
+        """Maps `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1]."""
+        x = layers.start(latents, self.image_size, self.width, self.stages)
+        for _ in range(self.stages):
+            x = layers.Convolution(x.shape[-1] * 2, 3, self.convolution)(x)
+            x = layers.LayerNorm()(layers.PReLU()(shuffle(x)))
+        return jnp.tanh(layers.Convolution(self.channels, 5, self.convolution)(x))
+
+
+class Critic(nn.Module):
+    """Images to one value each: unshuffles and 3x3 convolutions, flatten, dense.
+
+    Attributes:
+      width: half of the channels after the first stage; each stage doubles them.
+      stages: number of downsamplings by 2.
+      convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
+    """
+
+    width: int
+    stages: int
+    convolution: str = "auto"
+
+    @nn.compact
+    def __call__(self, images):
+        """Maps `[N, H, W, C]` to `[N]`."""
+        x = images
+        for stage in range(self.stages):
+            features = self.width << (stage + 1)
+            x = layers.Convolution(features, 3, self.convolution)(unshuffle(x))
+            x = layers.PReLU()(layers.LayerNorm()(x))
+        return layers.Dense(1)(x.reshape(x.shape[0], -1))[:, 0]
