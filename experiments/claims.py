@@ -1,9 +1,10 @@
 """The paper's claims and choices, each tested: two or more recipes, equal time.
 
-python experiments/claims.py --claim=joint --minutes=20
+python experiments/claims.py joint penalty
 
-Runs experiments/recipe.py for each arm of a claim that has no line yet of that many
-minutes, and writes the table of all arms into experiments/results/claim_<claim>.md.
+Runs experiments/recipe.py for each arm of the named claims (without a name, of all)
+that has no line in experiments/results/recipe.jsonl yet, and prints a table a claim.
+experiments/results_page.py puts them all on one page.
 """
 
 import json
@@ -11,106 +12,102 @@ import pathlib
 import subprocess
 import sys
 
-from absl import app, flags
+from absl import app
 
 HERE = pathlib.Path(__file__).parent
-RESULTS = HERE / "results"
-METRICS = ("recognizability", "diversity", "kid", "pooled_copying")
+LOG = HERE / "results" / "recipe.jsonl"
+MINUTES = 10  # of training, of one core, each arm
+METRICS = {
+    "recognizability": "recognizability",
+    "diversity": "diversity",
+    "kid": "KID",
+    "pooled_copying": "Z_U, pooled",
+}
+HEAD = ["trial", "what differs", "core minutes", "meta-steps", *METRICS.values()]
+HEAD += ["commit"]
+
+_SGD = ["--config.inner.optimizer=sgd", "--config.inner.optimizer_args="]
+_BASE = ("base", [])
 
 # Of each claim: what is asked, and its arms: name to overrides of the quickstart.
-BASE = ("base", [])
 CLAIMS = {
     "joint": (
         "Reptile (K = 10) against joint training (K = 1)",
-        [BASE, ("joint", ["--config.inner.steps=1"])],
+        [_BASE, ("joint", ["--config.inner.steps=1"])],
     ),
-    "shots": ("4 shots against 8", [BASE, ("shots8", ["--config.inner.shots=8"])]),
+    "shots": ("4 shots against 8", [_BASE, ("shots8", ["--config.inner.shots=8"])]),
     "penalty": (
         "the penalty of the paper against that of the published code (per pixel)",
-        [BASE, ("pixel", ["--config.inner.loss=wgan_gp_published"])],
+        [_BASE, ("pixel_penalty", ["--config.inner.loss=wgan_gp_published"])],
     ),
-    "inner_optimizer": (
-        "inner Adam against inner SGD",
-        [
-            BASE,
-            (
-                "sgd",
-                ["--config.inner.optimizer=sgd", "--config.inner.optimizer_args="],
-            ),
-        ],
-    ),
+    "inner_optimizer": ("inner Adam against inner SGD", [_BASE, ("sgd", _SGD)]),
     "rates": (
-        "the best rates found against those of the paper and of the published code",
+        "the quickstart's rates against those of the paper and of the published code",
         [
-            BASE,
+            _BASE,
             (
                 "paper_rates",
                 [
-                    *("--config.inner.optimizer=sgd", "--config.inner.optimizer_args="),
-                    *("--config.inner.learning_rate=1e-4",),
-                    *("--config.outer.learning_rate=1e-5",),
+                    *_SGD,
+                    "--config.inner.learning_rate=1e-4",
+                    "--config.outer.learning_rate=1e-5",
                 ],
             ),
+            ("published_rates", [*_SGD, "--config.outer.learning_rate=1e-4"]),
         ],
     ),
     "networks": (
-        "DCGAN against ResNet, equal time",
-        [BASE, ("resnet", ["--config.networks.family=resnet"])],
+        "DCGAN against ResNet",
+        [_BASE, ("resnet", ["--config.networks.family=resnet"])],
     ),
     "tasks": (
-        "one task a meta-step against four, equal time",
-        [BASE, ("tasks4", ["--config.outer.tasks=4"])],
+        "one task a meta-step against four",
+        [_BASE, ("tasks4", ["--config.outer.tasks=4"])],
+    ),
+    "decay": (
+        "a constant outer rate against one that falls to nothing in the second half",
+        [
+            _BASE,
+            ("decay", ["--config.run.meta_steps=1000", "--config.outer.decay=0.5"]),
+        ],
     ),
 }
 
-_CLAIM = flags.DEFINE_enum("claim", None, list(CLAIMS), "Which.", required=True)
-_MINUTES = flags.DEFINE_float("minutes", 20, "Of training, each arm.", lower_bound=0.1)
-
 
 def find(name):
-    """The last line of a trial of that name and time; None if there is none."""
-    path = RESULTS / "recipe.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
+    """The last line of a trial of that name and of `MINUTES`; None if there is none."""
+    lines = LOG.read_text().splitlines() if LOG.exists() else []
     lines = (json.loads(line) for line in lines)
-    found = [x for x in lines if (x["trial"], x["minutes"]) == (name, _MINUTES.value)]
+    found = [x for x in lines if (x["trial"], x["minutes"]) == (name, MINUTES)]
     return found[-1] if found else None
 
 
+def row(line):
+    """The cells of a line of the log, in the order of `HEAD`."""
+    cells = ["failed"] * len(METRICS)
+    if "model" in line:
+        form = "{mean:.2f} ({low:.2f}, {high:.2f})"
+        cells = [form.format_map(line["model"][metric]) for metric in METRICS]
+    what = " ".join(x.removeprefix("--config.") for x in line["overrides"]) or "-"
+    steps = f"{line['meta_steps']:,}" if "meta_steps" in line else "-"
+    minutes = f"{line['minutes_taken']:.1f}"
+    return [line["trial"], f"`{what}`", minutes, steps, *cells, line["commit"]]
+
+
 def main(argv):
-    """Runs what is missing, writes the table."""
-    del argv
-    question, arms = CLAIMS[_CLAIM.value]
-    rows = []
-    for name, overrides in arms:
-        if not find(name):
-            command = [sys.executable, HERE / "recipe.py", f"--name={name}"]
-            command += [f"--minutes={_MINUTES.value}", "--", *overrides]
-            subprocess.run(command, check=True)
-        line = find(name)
-        cells = ["failed"] * len(METRICS)
-        if "model" in line:
-            form = "{mean:.2f} ({low:.2f}, {high:.2f})"
-            cells = [form.format_map(line["model"][metric]) for metric in METRICS]
-        steps = line.get("meta_steps", 0)
-        rows.append(
-            " | ".join([f"| {name}", f"{steps:,}", *cells, line["commit"], "|"])
-        )
-    titles = " | ".join(metric.replace("_", " ") for metric in METRICS)
-    head = f"| arm | meta-steps | {titles} | commit |"
-    text = [
-        f"# {question[0].upper()}{question[1:]}",
-        "",
-        f"Omniglot, split `weak`, {_MINUTES.value:g} minutes of training each; 50 "
-        "held-out classes, mean and 95 % interval; seed 0, one run.",
-        "",
-        head,
-        "| --- " * (head.count("|") - 1) + "|",
-        *rows,
-        "",
-    ]
-    path = RESULTS / f"claim_{_CLAIM.value}.md"
-    path.write_text("\n".join(text))
-    print(path.read_text())
+    """Runs what is missing, prints the tables."""
+    for claim in argv[1:] or CLAIMS:
+        if claim not in CLAIMS:
+            sys.exit(f"error: {claim!r}: must be one of {', '.join(CLAIMS)}")
+        question, arms = CLAIMS[claim]
+        for name, overrides in arms:
+            if not find(name):
+                command = [sys.executable, HERE / "recipe.py", f"--name={name}"]
+                command += [f"--minutes={MINUTES}", "--", *overrides]
+                subprocess.run(command, check=True)
+        print(question, " | ".join(HEAD), sep="\n")
+        for name, _ in arms:
+            print(" | ".join(row(find(name))))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from jax import flatten_util, lax
 
 from figr_jax import adaptation, losses, networks
-from figr_jax.networks import convolution, layers
+from figr_jax.networks import convolution, layers, subpixel
 
 
 def count(tree):
@@ -42,6 +42,15 @@ def test_shapes_for_any_size(family, image_size, channels, stages):
     assert images.shape == (5, image_size, image_size, channels)
     values = jax.eval_shape(nets.criticize, params.critic, images)
     assert values.shape == (5,)
+
+
+def test_shuffling_makes_a_block_of_pixels_of_channels_and_is_undone():
+    x = jnp.arange(2 * 3 * 2 * 8.0).reshape(2, 3, 2, 8)
+    shuffled = subpixel.shuffle(x)
+    assert shuffled.shape == (2, 6, 4, 2)
+    block = shuffled[1, 4:6, 2:4].reshape(-1)
+    np.testing.assert_array_equal(block, x[1, 2, 1])
+    np.testing.assert_array_equal(subpixel.unshuffle(shuffled), x)
 
 
 def test_generated_images_are_in_range(tiny):

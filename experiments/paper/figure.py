@@ -1,5 +1,6 @@
 """A figure of the paper, measured: trains, and draws unseen classes as it does.
 
+python experiments/paper/figure.py --figure=4 --size=shipped
 python experiments/paper/figure.py --figure=4 --size=small
 python experiments/paper/figure.py --figure=4 --size=paper      (for a GPU)
 
@@ -7,8 +8,9 @@ Figures 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 7
 (FIGR-8), and `icons`, open_icons beside them. Figures 1 and 2 are of the data:
 `python -m figr_jax.prepare --dataset=open_icons --report=FOLDER`. `paper` is the config
 of that experiment as it stands; `small` is for two CPU cores within hours: the same
-config with the quickstart's networks and rates, and 5,000 meta-steps. The same command
-goes on with a run that was stopped. Writes figure_<figure>_<size>.png and .json into
+config with the quickstart's networks and rates, and 5,000 meta-steps; `shipped` trains
+nothing and takes the weights that ship. The same command goes on with a run that was
+stopped. Writes figure_<figure>_<size>.png and .json into
 experiments/results: the first four held-out classes of the drawn split (of figure 3:
 the one), not picked; each with its support in red.
 """
@@ -17,10 +19,20 @@ import json
 import pathlib
 import runpy
 
+import numpy as np
 from absl import flags
-from PIL import Image
 
-from figr_jax import compilation, errors, files, provenance, training
+from figr_jax import (
+    compilation,
+    errors,
+    files,
+    generation,
+    pictures,
+    provenance,
+    recipe,
+    shipped,
+    training,
+)
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -39,7 +51,9 @@ FIGURES = {
 }
 
 _FIGURE = flags.DEFINE_enum("figure", None, list(FIGURES), "Which.", required=True)
-_SIZE = flags.DEFINE_enum("size", "small", ("small", "paper"), "Of networks and run.")
+_SIZE = flags.DEFINE_enum(
+    "size", "small", ("small", "paper", "shipped"), "Of networks and run."
+)
 _STEPS = flags.DEFINE_integer(
     "meta_steps", None, "Instead of those of the size.", lower_bound=1
 )
@@ -65,39 +79,68 @@ def make_config(name, size, steps):
     return config
 
 
-def main(argv):
-    """Trains, copies the last grid, writes what made it."""
-    del argv
-    compilation.keep_programs()
-    name, paper_steps = FIGURES[_FIGURE.value]
+def train(name, paper_steps):
+    """Trains; the grid of the last meta-step as a PNG file and what made it.
+
+    None if it was asked to stop: the same command goes on.
+    """
     steps = SMALL_STEPS if _SIZE.value == "small" else paper_steps
     steps = _STEPS.value or steps
     config = make_config(name, _SIZE.value, steps)
     workdir = pathlib.Path(f"runs/paper_{name}_{_SIZE.value}")
     state = training.train(config, workdir, _DATA_DIR.value)
-    done = int(state.step)
-    if done < steps:
-        return  # asked to stop: the same command goes on
-    grid = workdir / "samples" / f"{done}.png"
-    out = RESULTS / f"figure_{_FIGURE.value}_{_SIZE.value}"
-    files.write_bytes(out.with_suffix(".png"), grid.read_bytes())
+    if int(state.step) < steps:
+        return None
     records = (workdir / "metrics.jsonl").read_text().splitlines()
     rates = [json.loads(line).get("meta_steps_per_second") for line in records]
     rates = sorted(rate for rate in rates if rate)
-    files.write_json(
-        out.with_suffix(".json"),
-        {
-            "figure": _FIGURE.value,
-            "size": _SIZE.value,
-            "meta_steps": done,
-            "meta_steps_in_the_paper": paper_steps,
-            "meta_steps_per_second": rates[len(rates) // 2],
-            "heldout": json.loads((workdir / "split.json").read_text())["heldout"][:4],
-            "pixels": Image.open(grid).size,
-            "config": config.to_dict(),
-            **provenance.describe(),
-        },
-    )
+    split = json.loads((workdir / "split.json").read_text())
+    return (workdir / "samples" / f"{steps}.png").read_bytes(), {
+        "meta_steps": steps,
+        "meta_steps_per_second": rates[len(rates) // 2],
+        "heldout": split["heldout"][: training.GRID_CLASSES],
+        "config": config.to_dict(),
+    }
+
+
+def draw_shipped(name):
+    """The same of the weights that ship."""
+    if f"{name}-32" not in shipped.names():
+        raise errors.BadInput(
+            f"--size=shipped: no weights of {name} ship; shipped: "
+            f"{', '.join(shipped.names()) or 'none'}"
+        )
+    model = generation.load(f"{name}-32")
+    shots = model.config.inner.shots
+    classes = list(model.info["examples"].items())[: training.GRID_CLASSES]
+    panels = []
+    for _, texts in classes:
+        drawings = [recipe.decode(text, model.networks.channels) for text in texts]
+        support = np.stack(drawings[:shots])
+        model.adapt(support)
+        generated = model.generate(training.GRID_ROWS * shots)
+        panels.append(pictures.panel(support, generated, columns=shots))
+    return pictures.encode(pictures.side_by_side(panels)), {
+        "meta_steps": model.info["step"],
+        "heldout": [label for label, _ in classes],
+        "config": model.config.to_dict(),
+    }
+
+
+def main(argv):
+    """Makes the picture, writes what made it."""
+    del argv
+    compilation.keep_programs()
+    name, paper_steps = FIGURES[_FIGURE.value]
+    found = draw_shipped(name) if _SIZE.value == "shipped" else train(name, paper_steps)
+    if not found:
+        return
+    picture, made = found
+    out = RESULTS / f"figure_{_FIGURE.value}_{_SIZE.value}"
+    files.write_bytes(out.with_suffix(".png"), picture)
+    made |= {"figure": _FIGURE.value, "size": _SIZE.value}
+    made["meta_steps_in_the_paper"] = paper_steps
+    files.write_json(out.with_suffix(".json"), made | provenance.describe())
     print(f"wrote {out}.png and {out}.json")
 
 

@@ -46,6 +46,7 @@ _DTYPE = flags.DEFINE_enum(
 _PAIRS = flags.DEFINE_integer("pairs", 5, "Times that each is run.")
 _VS_TORCH = flags.DEFINE_boolean("vs_torch", False, "Run the PyTorch peer too.")
 
+PEERS = "resnet", "dcgan"  # what the published code has
 INNER_RATE, OUTER_RATE = 1e-4, 1e-5  # the paper's
 PRODUCT = 3072  # height and width of the matrices of the product
 
@@ -203,6 +204,10 @@ def main(argv):
     del argv
     if _VS_TORCH.value and not importlib.util.find_spec("torch"):
         raise errors.BadInput("--vs_torch: needs `pip install -e '.[torch]'`")
+    if _VS_TORCH.value and _NETWORK.value not in PEERS:
+        raise errors.BadInput(
+            f"--vs_torch: the peer has {' and '.join(PEERS)}, not {_NETWORK.value}"
+        )
     nets = build_networks()
     ours, compiled = make_ours(nets)
     ours()  # the first run warms up

@@ -1,0 +1,204 @@
+"""Writes experiments/results/README.md from the files beside it: all results, one page.
+
+python experiments/results_page.py
+
+Nothing is measured here: each row is read from a file that a command of its own wrote,
+and both are named. What has not been measured yet is missing, not made up.
+"""
+
+import importlib.metadata
+import json
+import pathlib
+
+import claims
+from absl import app
+
+from figr_jax import files, shipped
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+INTERVAL = "{mean:.2f} ({low:.2f}, {high:.2f})"
+PERCENT = "{mean:.1%} ({low:.1%}, {high:.1%})"
+METRICS = {  # of a report's arm: title, how it is printed
+    "recognizability": ("recognizability", PERCENT),
+    "diversity": ("diversity", INTERVAL),
+    "kid": ("KID", INTERVAL),
+    "recall": ("recall", INTERVAL),
+    "pooled_copying": ("Z_U, pooled", INTERVAL),
+}
+# What the paper's figures show: in each the first row is the support, three rows below
+# it are generated after 10 inner steps.
+FIGURES = {
+    "3": "MNIST, 32x32, 4 shots, the unseen 9, after 50,000 meta-steps",
+    "4": "Omniglot, 32x32, 4 shots, after 140,000 meta-steps",
+    "5": "Omniglot, 32x32, 4 shots, complex characters, after 230,000 meta-steps",
+    "6": "Omniglot, 64x64, 8 shots, after 150,000 meta-steps",
+    "7": "FIGR-8, 32x32, 8 shots, after 80,000 meta-steps",
+    "8": "FIGR-8, 32x32, 8 shots, after 90,000 meta-steps",
+    "9": "FIGR-8, 32x32, 8 shots, after 100,000 meta-steps",
+    "icons": "not in the paper: open_icons, 8 shots, beside FIGR-8",
+}
+
+
+def table(head, rows):
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+
+
+def source(made, name):
+    """Where a row is from."""
+    commit = f", commit {made['commit']}" if made.get("commit") else ""
+    date = f", {made['date']}" if made.get("date") else ""
+    return f"[{name}]({name}): `{made['command']}`{date}{commit}"
+
+
+def reports():
+    """The table of each report."""
+    lines = ["## Reports", ""]
+    for path in sorted(RESULTS.glob("report_*/report.json")):
+        name = path.parent.name
+        report = json.loads(path.read_text())
+        checkpoint = report["checkpoint"]
+        networks = checkpoint["config"]["networks"]
+        rows = [
+            [arm, *(form.format_map(found[m]) for m, (_, form) in METRICS.items())]
+            for arm, found in report["arms"].items()
+        ]
+        titles = [title for title, _ in METRICS.values()]
+        lines += [
+            f"### {checkpoint['dataset']}, {len(report['classes'])} held-out classes",
+            "",
+            f"{networks['family']}, width {networks['width']}, {networks['stages']} "
+            f"stages; {checkpoint['meta_steps'] or 'unknown number of'} meta-steps. "
+            f"{source(report['provenance'], f'{name}/report.md')}",
+            "",
+            *table(["", *titles], rows),
+            "",
+            f"![plane]({name}/plane.png)",
+            "",
+        ]
+    return lines
+
+
+def weights():
+    """What ships."""
+    rows = []
+    for name in shipped.names():
+        info = shipped.read_info(name)
+        size = (shipped.FOLDER / f"{name}.npz").stat().st_size
+        model, jitter = (
+            info["report"]["arms"][arm] for arm in ("model", "support jittered")
+        )
+        cells = [
+            METRICS[m][1].format_map(arm[m])
+            for arm in (model, jitter)
+            for m in ("recognizability", "diversity")
+        ]
+        card = f"[{name}](../../figr_jax/weights/{name}.md)"
+        rows.append([card, f"{info['step']:,}", f"{size / 1e6:.1f} MB", *cells])
+    head = ["", "meta-steps", "size", "recognizability", "diversity"]
+    head += ["jitter: recognizability", "jitter: diversity"]
+    return ["## Weights that ship", "", *table(head, rows), ""] if rows else []
+
+
+def figures():
+    """The paper's figures beside ours."""
+    lines = ["## The paper's figures", ""]
+    for number, said in FIGURES.items():
+        lines += [f"**{number}.** {said}.", ""]
+        found = sorted(RESULTS.glob(f"figure_{number}_*.json"))
+        for path in found:
+            made = json.loads(path.read_text())
+            lines += [
+                f"Ours, `{made['size']}`, after {made['meta_steps']:,} meta-steps; "
+                f"{', '.join(made['heldout'])}. {source(made, path.name)}",
+                "",
+                f"![figure {number}]({path.stem}.png)",
+                "",
+            ]
+        if not found:
+            lines += ["Ours: not made yet.", ""]
+    return lines
+
+
+def trials():
+    """The search for a recipe, and the claims tested with it."""
+    path = RESULTS / "recipe.jsonl"
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    page = ["## Claims", ""]
+    for name, (question, arms) in claims.CLAIMS.items():
+        rows = [claims.row(line) for arm, _ in arms if (line := claims.find(arm))]
+        page += [f"**{question[0].upper()}{question[1:]}** (`--claim={name}`)", ""]
+        done = len(rows) == len(arms)
+        page += table(claims.HEAD, rows) if done else ["Not measured yet."]
+        page += [""]
+    page += [
+        "## The search for a recipe",
+        "",
+        "Every trial, also those that failed ([recipe.jsonl](recipe.jsonl); "
+        "`python experiments/recipe.py`). Omniglot, split `weak`, 50 held-out classes, "
+        "one support each, seed 0.",
+        "",
+        *table(claims.HEAD, map(claims.row, lines)),
+        "",
+    ]
+    return page
+
+
+def speed():
+    """The speed of a meta-step."""
+    rows = []
+    for path in sorted(RESULTS.glob("speed_*.json")):
+        made = json.loads(path.read_text())
+        if "times_faster_than_torch" not in made:
+            continue
+        ratio = "{median:.2f} ({least:.2f} to {most:.2f})"
+        rows.append(
+            [
+                f"[{made['network']}, width {made['width']}]({path.name})",
+                f"{made['seconds']['ours']:.2f}",
+                ratio.format_map(made["times_faster_than_torch"]),
+                f"{made['share_of_product_rate']:.2f}",
+                made["commit"],
+            ]
+        )
+    head = ["networks", "seconds", "times as fast as PyTorch"]
+    head += ["share of a large product's rate", "commit"]
+    lines = ["## Speed", "", "`python experiments/speed/meta_step.py --vs_torch`:", ""]
+    return [*lines, *table(head, rows), "", "![scaling](scaling_paper.png)", ""]
+
+
+def others():
+    """The results that have no table of their own."""
+    known = ("report_", "figure_", "speed_", "pictures")
+    rows = []
+    for path in sorted(RESULTS.glob("*.json")):
+        if not path.name.startswith(known):
+            made = json.loads(path.read_text())
+            command = f"`{made['command']}`" if "command" in made else "-"
+            cells = [f"[{path.name}]({path.name})", command, made.get("commit", "-")]
+            rows.append(cells)
+    return ["## Other results", "", *table(["file", "command", "commit"], rows), ""]
+
+
+def main(argv):
+    """Writes the page."""
+    del argv
+    head = [
+        "# Results",
+        "",
+        "Written by `python experiments/results_page.py` from the files beside it, by "
+        f"figr_jax {importlib.metadata.version('figr_jax')}; do not edit. Figures are "
+        "means over classes with 95 % bootstrap intervals.",
+        "",
+    ]
+    parts = (weights, reports, figures, trials, speed, others)
+    text = "\n".join(head + [line for part in parts for line in part()])
+    files.write_bytes(RESULTS / "README.md", text.encode())
+    print(f"wrote {RESULTS / 'README.md'}")
+
+
+if __name__ == "__main__":
+    app.run(main)
