@@ -1,10 +1,10 @@
 """A generator and a critic for few operations: not the paper's, found for small models.
 
-The DCGAN's critic convolves at full resolution and pools afterwards, its generator
-convolves and upsamples afterwards: one spends nearly all of the time, the other draws
-its finest lines by one linear layer. Here both resize by pixel shuffling (Shi et al.
-2016), which makes channels of a block of pixels and pixels of channels, so that every
-convolution stands at the lower resolution and speaks of each pixel of the higher one.
+The DCGAN's critic widens its channels before it pools, which takes nearly all of the
+time of a meta-step; its generator draws its finest lines by one linear layer. Here both
+resize by pixel shuffling (Shi et al. 2016), which makes channels of a block of pixels
+and pixels of channels, so that all wide convolutions stand at a lower resolution; and
+both have one narrow layer at the full one.
 """
 
 from flax import linen as nn
@@ -28,7 +28,7 @@ def unshuffle(x):
 
 
 class Generator(nn.Module):
-    """Latents to images: dense start, `stages` 3x3 convolutions and shuffles, tanh.
+    """Latents to images: dense start, 3x3 convolutions with shuffles, tanh.
 
     Attributes:
       image_size: height and width of the image, pixels.
@@ -51,6 +51,8 @@ class Generator(nn.Module):
         for _ in range(self.stages):
             x = layers.Convolution(x.shape[-1] * 2, 3, self.convolution)(x)
             x = layers.LayerNorm()(layers.PReLU()(shuffle(x)))
+        x = layers.Convolution(self.width, 3, self.convolution)(x)
+        x = layers.LayerNorm()(layers.PReLU()(x))
         return jnp.tanh(layers.Convolution(self.channels, 5, self.convolution)(x))
 
 
@@ -58,7 +60,7 @@ class Critic(nn.Module):
     """Images to one value each: unshuffles and 3x3 convolutions, flatten, dense.
 
     Attributes:
-      width: half of the channels after the first stage; each stage doubles them.
+      width: channels after the first convolution; each stage doubles them.
       stages: number of downsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
     """
@@ -70,9 +72,10 @@ class Critic(nn.Module):
     @nn.compact
     def __call__(self, images):
         """Maps `[N, H, W, C]` to `[N]`."""
-        x = images
-        for stage in range(self.stages):
-            features = self.width << (stage + 1)
+        x = layers.Convolution(self.width, 5, self.convolution)(images)
+        x = layers.PReLU()(layers.LayerNorm()(x))
+        for _ in range(self.stages):
+            features = x.shape[-1] * 2
             x = layers.Convolution(features, 3, self.convolution)(unshuffle(x))
             x = layers.PReLU()(layers.LayerNorm()(x))
         return layers.Dense(1)(x.reshape(x.shape[0], -1))[:, 0]
