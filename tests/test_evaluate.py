@@ -63,8 +63,8 @@ def test_every_arm_has_every_metric_with_an_interval(made):
         for value in arm.values():
             assert value["low"] <= value["mean"] <= value["high"]
     assert len(result["classes"]) == 6
-    assert [*result["curves"]["inner steps"]] == [0, 1, 3]
-    assert [*result["curves"]["shots"]] == [2, 4]
+    assert [*result["curves"]["inner steps"]["model"]] == [0, 1, 3]
+    assert [*result["curves"]["shots"]["model"]] == [2, 4]
 
 
 def test_the_controls_stand_where_they_must(made):
@@ -132,12 +132,26 @@ def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypat
         calls.append(options["what"])
         return run(*args, **options)
 
+    judged, judge_all = [], protocol.judge_all
+
+    def watch(judge, drawn, draws):
+        judged.extend(draws)
+        return judge_all(judge, drawn, draws)
+
     monkeypatch.setattr(protocol, "adapt_and_draw", count)
+    monkeypatch.setattr(protocol, "judge_all", watch)
     lost = sorted(out.glob("images/*/model-*.npz"))[0]
     lost.write_bytes(lost.read_bytes()[:100])  # cut by a kill
     again = report.make(figr_jax.load(workdir), bank, out, OPTIONS)
     assert calls == ["model"]
     assert again["arms"] == result["arms"]  # and the same seed gives the same report
+    # Whatever the shots are, the same real images judge.
+    first = [draw.supports.shape[1] for draw in judged].index(2)
+    two, four = judged[first : first + 2]
+    np.testing.assert_array_equal(two.supports, four.supports[:, :2])
+    for name in ("reference", "real"):
+        for x, y in zip(getattr(two, name), getattr(four, name), strict=True):
+            np.testing.assert_array_equal(x, y)
 
 
 def test_each_joint_model_has_its_own_row(small, workdir, bank, tmp_path):

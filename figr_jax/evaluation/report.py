@@ -262,26 +262,32 @@ def _check_joint(model, joint):
 def _curves(classes, counts, shots, inner, slow, draw_supports, adapt, judge, options):
     """Metrics against inner steps and against shots, of one draw of some classes."""
     seed = options.seed
+
+    def summarize(sets, draw):
+        return protocol.summary(protocol.judge_all(judge, [sets], [draw]), seed)
+
+    def curve(found, draw):
+        return {"model": found, "held-out real": summarize(draw.real, draw)}
+
     few = protocol.choose(classes, options.curve_classes, seed)
     draw = draw_supports(few, shots, seed)
     steps = inner._replace(steps=CURVE_STEPS[-1])
     made = adapt("inner steps", slow, steps, draw, seed, CURVE_STEPS)["images"]
-    curves = {"inner steps": {}, "shots": {}}
-    for i, step in enumerate(CURVE_STEPS):
-        arm = protocol.judge_all(judge, [made[:, i]], [draw])
-        curves["inner steps"][step] = protocol.summary(arm, seed)
+    found = {step: summarize(made[:, i], draw) for i, step in enumerate(CURVE_STEPS)}
+    curves = {"inner steps": curve(found, draw)}
     # The same classes for every number of shots, so those that have enough for all.
     all_shots = list(CURVE_SHOTS)
     while (counts >= all_shots[-1] + protocol.BESIDE).sum() < 2:
         say(f"no curve for {all_shots.pop()} shots: the classes have too few images")
     enough = classes[counts >= all_shots[-1] + protocol.BESIDE]
     few = protocol.choose(enough, options.curve_classes, seed)
+    # And the same real images to judge by, for metrics depend on how many there are.
+    draw, found = draw_supports(few, all_shots[-1], seed), {}
     for n in all_shots:
-        draw = draw_supports(few, n, seed)
-        made = adapt(f"{n} shots", slow, inner, draw, seed)["images"]
-        arm = protocol.judge_all(judge, [made[:, 0]], [draw])
-        curves["shots"][n] = protocol.summary(arm, seed)
-    return curves
+        shown = draw._replace(supports=draw.supports[:, :n])
+        made = adapt(f"{n} shots", slow, inner, shown, seed)["images"]
+        found[n] = summarize(made[:, 0], shown)
+    return {**curves, "shots": curve(found, draw)}
 
 
 def _nearest(judge, support, generated):
@@ -324,18 +330,24 @@ def _write_pictures(out, result, names, draw, generated, arms, judge):
         pictures.plane(points, anchors, "diversity", "recognizability"),
     )
     for name, curve in result["curves"].items():
-        if curve:
-            path = out / f"curve_{name.replace(' ', '_')}.png"
-            lines = {
-                title: {
-                    "": [
-                        (x, v[metric]["mean"], v[metric]["low"], v[metric]["high"])
-                        for x, v in curve.items()
-                    ]
-                }
-                for metric, (title, _, _) in METRICS.items()
-            }
-            pictures.save(path, pictures.curves(lines, name))
+        path = out / f"curve_{name.replace(' ', '_')}.png"
+        lines = {
+            title: _lines(curve, metric) for metric, (title, _, _) in METRICS.items()
+        }
+        pictures.save(path, pictures.curves(lines, name))
+
+
+def _lines(curve, metric):
+    """The points of a metric's curve, and of real images beside it: the floor."""
+
+    def point(x, summary):
+        return x, *(summary[metric][key] for key in ("mean", "low", "high"))
+
+    real = curve["held-out real"]
+    return {
+        "model": [point(x, summary) for x, summary in curve["model"].items()],
+        "held-out real": [point(x, real) for x in curve["model"]],
+    }
 
 
 def _has_anchors(result):
