@@ -1,6 +1,7 @@
 """The report of a checkpoint: tiny networks and embeddings, real images."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -117,10 +118,14 @@ def test_the_report_in_words_and_pictures(made):
     table = (out / "report.md").read_text()
     assert "| support jittered |" in table and "glyphs, 6 held-out classes" in table
     assert json.loads((out / "report.json").read_text())["arms"] == result["arms"]
-    for name in ("plane", "random_classes", "best_classes", "worst_classes"):
-        assert np.ptp(np.asarray(Image.open(out / f"{name}.png"))) > 100
-    assert (out / "curve_inner_steps.png").exists()
-    assert (out / "curve_shots.png").exists()
+    pictures = {file.name for file in out.glob("*.png")}
+    assert len(pictures) == 6 and set(re.findall(r"\((\w+\.png)\)", table)) == pictures
+    for name in pictures:
+        assert np.ptp(np.asarray(Image.open(out / name))) > 100
+    right = result["recognizability_of_classes"]
+    best, worst = (result["shown"][which] for which in ("best", "worst"))
+    assert right[best[0]] == max(right.values()) and f"{'; '.join(best)}." in table
+    assert right[worst[0]] == min(right.values()) and f"{'; '.join(worst)}." in table
 
 
 def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypatch):

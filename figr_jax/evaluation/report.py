@@ -40,10 +40,14 @@ METRICS = {
     "precision": (
         "precision",
         "{:.2f}",
-        "share of generated images near a real one (Kynkaanniemi et al. 2019); this "
-        "and the next three with k = {neighbours}",
+        "share of generated images near a real one, of any class (Kynkaanniemi et al. "
+        "2019); this and the next three with k = {neighbours}",
     ),
-    "recall": ("recall", "{:.2f}", "share of real images near a generated one"),
+    "recall": (
+        "recall",
+        "{:.2f}",
+        "share of real images near a generated one, of any class",
+    ),
     "density": (
         "density",
         "{:.2f}",
@@ -58,7 +62,8 @@ METRICS = {
         "Z_U",
         "{:.2f}",
         "Mann-Whitney z-score of the distance to the support, against real images, of "
-        "one class (Meehan et al. 2020), SimCLR features: far below 0 for copies",
+        "one class (Meehan et al. 2020), SimCLR features: far below 0 for copies; far "
+        "above 0 for images so unlike real ones that it cannot tell",
     ),
     "pooled_copying": (
         "Z_U, pooled",
@@ -195,6 +200,14 @@ def make(model, bank, out, options, joint=None):
         arms[name] = protocol.judge_all(judge, sets, draws)
 
     names = [bank.names[c] for c in classes]
+    right = arms["model"]["recognizability"].mean(0)
+    order = np.random.default_rng(options.seed).permutation(len(names))
+    ranked = np.argsort(-right, kind="stable")
+    shown = {
+        "random": order[:_SHEET_CLASSES],
+        "best": ranked[:_RANKED],
+        "worst": ranked[::-1][:_RANKED],
+    }
     result = {
         "checkpoint": {
             "snapshot": recipe.identify(model),
@@ -212,9 +225,8 @@ def make(model, bank, out, options, joint=None):
         "arms": {
             name: protocol.summary(arm, options.seed) for name, arm in arms.items()
         },
-        "recognizability_of_classes": dict(
-            zip(names, arms["model"]["recognizability"].mean(0), strict=True)
-        ),
+        "recognizability_of_classes": dict(zip(names, right, strict=True)),
+        "shown": {which: [names[i] for i in rows] for which, rows in shown.items()},
         "seconds_per_class": float(np.median(seconds)),
         "curves": {},
         "provenance": provenance.describe(),
@@ -243,7 +255,10 @@ def make(model, bank, out, options, joint=None):
         ):
             arm = protocol.judge_all(judge, [sets], [draw])
             result["arms"][what] = protocol.summary(arm, options.seed)
-    _write_pictures(out, result, names, draws[0], drawn["model"][0], arms, judge)
+    for which, rows in shown.items():
+        sheet = _sheet(judge, draws[0].supports[rows], drawn["model"][0][rows])
+        pictures.save(out / f"{which}_classes.png", sheet)
+    _write_plots(out, result)
     files.write_json(out / "report.json", result)
     files.write_bytes(out / "report.md", write_table(result).encode())
     return result
@@ -296,21 +311,15 @@ def _nearest(judge, support, generated):
     return support[metrics.squared_distances(ours, theirs).argmin(1)]
 
 
-def _write_pictures(out, result, names, draw, generated, arms, judge):
-    def sheet(chosen):
-        rows = []
-        for i in chosen:
-            support, images = draw.supports[i], generated[i][:_SHOWN]
-            near = _nearest(judge, support, images)
-            rows.append(pictures.compare(support, images, near))
-        return pictures.stack(rows)
+def _sheet(judge, supports, generated):
+    """Classes below each other, each with what its images are near."""
+    rows = []
+    for support, images in zip(supports, generated[:, :_SHOWN], strict=True):
+        rows.append(pictures.compare(support, images, _nearest(judge, support, images)))
+    return pictures.stack(rows)
 
-    order = np.random.default_rng(result["options"]["seed"]).permutation(len(names))
-    pictures.save(out / "random_classes.png", sheet(order[:_SHEET_CLASSES]))
-    ranked = np.argsort(-arms["model"]["recognizability"].mean(0), kind="stable")
-    count = min(_RANKED, len(names))
-    pictures.save(out / "best_classes.png", sheet(ranked[:count]))
-    pictures.save(out / "worst_classes.png", sheet(ranked[::-1][:count]))
+
+def _write_plots(out, result):
     means = {
         name: {metric: value["mean"] for metric, value in arm.items()}
         for name, arm in result["arms"].items()
@@ -323,18 +332,21 @@ def _write_pictures(out, result, names, draw, generated, arms, judge):
             right,
         )
         for name, (right, value) in ANCHORS.items()
-        if _has_anchors(result) and name != "humans"
+        if _has_anchors(result)
     }
     pictures.save(
         out / "plane.png",
         pictures.plane(points, anchors, "diversity", "recognizability"),
     )
     for name, curve in result["curves"].items():
-        path = out / f"curve_{name.replace(' ', '_')}.png"
         lines = {
             title: _lines(curve, metric) for metric, (title, _, _) in METRICS.items()
         }
-        pictures.save(path, pictures.curves(lines, name))
+        pictures.save(out / _curve_file(name), pictures.curves(lines, name))
+
+
+def _curve_file(name):
+    return f"curve_{name.replace(' ', '_')}.png"
 
 
 def _lines(curve, metric):
@@ -383,26 +395,41 @@ def write_table(result):
     told = (f"- {title}: {text.format_map(result)}." for title, text in told)
     lines += ["", *told, ""]
     lines += [
-        "All images are compared with real ones of the same class that were not "
-        "shown. The row of held-out real images is the floor: other real images, "
-        "judged in the same way. A model that does not beat the jittered support has "
-        "shown nothing.",
-        "",
-        "![recognizability against diversity](plane.png)",
+        "Images are compared with real ones that were not shown, of the same class but "
+        "where it says otherwise. The row of held-out real images is the floor: other "
+        "real images, judged in the same way. A model that does not beat the jittered "
+        "support has shown nothing.",
         "",
     ]
+    if options["scratch"]:
+        lines += [
+            "Rows of a few classes stand beside each other only: their interval is "
+            "hardly more than the range of these classes, and precision, recall, "
+            "density and coverage are among them alone.",
+            "",
+        ]
+    lines += ["![recognizability against diversity](plane.png)", ""]
     if _has_anchors(result):
         lines += [
-            "Models of Boutin et al. (2022) are read off their plot, at their ratio of "
-            "diversity to that of human drawings: features of another network have "
-            "another scale. Their recognizability is as they give it.",
+            "Humans and models of Boutin et al. (2022) are read off their plot, at "
+            "their ratio of diversity to that of human drawings: features of another "
+            "network have another scale. Their recognizability is as they give it.",
             "",
         ]
     lines += [
-        "Random classes, not picked; in each, the support (red), generated images "
-        "(grey), and under each the support image that is nearest to it (blue):",
-        "",
-        "![random classes](random_classes.png)",
+        "In each class, the support (red), images of the model (grey), and under each "
+        "the support image that is nearest to it (blue).",
         "",
     ]
+    titles = {
+        "random": "Random classes, not picked",
+        "best": "The most recognizable",
+        "worst": "The least recognizable",
+    }
+    for which, title in titles.items():
+        names = "; ".join(result["shown"][which])
+        picture = f"![{which} classes]({which}_classes.png)"
+        lines += [f"{title}: {names}.", "", picture, ""]
+    for name in result["curves"]:
+        lines += [f"![metrics against {name}]({_curve_file(name)})", ""]
     return "\n".join(lines)
