@@ -214,6 +214,8 @@ def test_what_a_report_refuses(small, workdir, bank, tmp_path):
         report.make(model, bank, tmp_path / "out", OPTIONS._replace(metrics=("fid",)))
     with pytest.raises(BadInput, match="--classes=1: at least 2"):
         report.make(model, bank, tmp_path / "out", OPTIONS._replace(classes=1))
+    with pytest.raises(BadInput, match="--curve_classes=1: at least 2"):
+        report.make(model, bank, tmp_path / "out", OPTIONS._replace(curve_classes=1))
     later = bank._replace(version="9.9.9")
     with pytest.raises(BadInput, match="9.9.9 is prepared, the checkpoint was trained"):
         report.make(model, later, tmp_path / "out", OPTIONS)

@@ -131,6 +131,8 @@ def make(model, bank, out, options, joint=None):
     """
     if options.classes == 1:
         raise BadInput("--classes=1: at least 2 are needed to tell one from another")
+    if options.curve_classes == 1:
+        raise BadInput("--curve_classes=1: at least 2 are needed, or 0 for no curves")
     if unknown := [name for name in options.metrics if name not in METRICS]:
         raise BadInput(
             f"--metrics={unknown[0]}: no such metric; there are {', '.join(METRICS)}"
@@ -217,6 +219,7 @@ def make(model, bank, out, options, joint=None):
             "figr_jax": model.info["version"],
             "config": model.info["config"],
         },
+        "joint": joint and recipe.identify(joint),
         "options": options._asdict(),
         "classes": names,
         "ways": ways,
@@ -232,10 +235,6 @@ def make(model, bank, out, options, joint=None):
         "provenance": provenance.describe(),
     }
     if options.curve_classes:
-        if min(options.curve_classes, len(classes)) < 2:
-            raise BadInput(
-                "--curve_classes=1: at least 2 are needed, or 0 for no curves"
-            )
         counts = np.diff(bank.class_start)[classes]
         result["curves"] = _curves(
             *(classes, counts, shots, inner, model.slow),
