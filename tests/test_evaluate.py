@@ -285,9 +285,11 @@ def test_answers_that_cannot_be_scored(tmp_path, text, expected):
         human.score(tmp_path / "answers.csv")
 
 
-def test_a_run_measures_itself(small, data_dir, tmp_path):
+def test_a_run_measures_itself(small, data_dir, tmp_path, capsys):
     cfg = quick(meta_steps=4, evaluate_every=2)
     training.train(cfg, tmp_path / "run", data_dir)
+    told = capsys.readouterr().out
+    assert "held-out real images, as evaluations see them: recognizability" in told
     found = curves.read(tmp_path / "run")
     for name in light.METRICS:
         assert [step for step, _ in found[name]] == [2, 4]
