@@ -21,6 +21,7 @@ from figr_jax.evaluation import (
     human,
     light,
     metrics,
+    presentation,
     protocol,
     report,
 )
@@ -60,7 +61,7 @@ def test_every_arm_has_every_metric_with_an_interval(made):
     assert len(result["arms"]) == 8
     assert list(result["arms"])[-1] == "2 classes, one draw: model"
     for arm in result["arms"].values():
-        assert arm.keys() == report.METRICS.keys()
+        assert arm.keys() == presentation.METRICS.keys()
         for value in arm.values():
             assert value["low"] <= value["mean"] <= value["high"]
     assert len(result["classes"]) == 6
