@@ -29,6 +29,7 @@ from figr_jax.evaluation import (
 OPTIONS = report.Options(
     draws=2, count=16, classes=6, curve_classes=3, scratch=2, seed=0
 )
+JITTERED = "support jittered"
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,11 @@ def test_every_arm_has_every_metric_with_an_interval(made):
         assert arm.keys() == presentation.METRICS.keys()
         for value in arm.values():
             assert value["low"] <= value["mean"] <= value["high"]
+    paired = result["model_less_jittered"]
+    for metric, value in paired.items():
+        first, second = (result["arms"][n][metric]["mean"] for n in ("model", JITTERED))
+        assert value["mean"] == pytest.approx(first - second, abs=1e-6)
+        assert value["low"] <= value["mean"] <= value["high"]
     assert len(result["classes"]) == 6
     assert [*result["curves"]["inner steps"]["model"]] == [0, 1, 3]
     assert [*result["curves"]["shots"]["model"]] == [2, 4]
@@ -117,7 +123,8 @@ def test_one_image_again_and_again_is_seen(small, workdir, bank):
 def test_the_report_in_words_and_pictures(made):
     out, result = made
     table = (out / "report.md").read_text()
-    assert "| support jittered |" in table and "glyphs, 6 held-out classes" in table
+    assert f"| {JITTERED} |" in table and f"| {presentation.PAIRED} |" in table
+    assert "glyphs, 6 held-out classes" in table
     assert json.loads((out / "report.json").read_text())["arms"] == result["arms"]
     pictures = {file.name for file in out.glob("*.png")}
     assert len(pictures) == 6 and set(re.findall(r"\((\w+\.png)\)", table)) == pictures
