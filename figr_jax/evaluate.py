@@ -55,7 +55,7 @@ _CURVES = flags.DEFINE_list(
 
 def _report(model, bank):
     from figr_jax import generation
-    from figr_jax.evaluation import report
+    from figr_jax.evaluation import presentation, report
 
     options = report.Options(
         draws=_DRAWS.value,
@@ -64,11 +64,11 @@ def _report(model, bank):
         curve_classes=_CURVE_CLASSES.value,
         scratch=_SCRATCH.value,
         seed=_SEED.value,
-        metrics=tuple(_METRICS.value or report.METRICS),
+        metrics=tuple(_METRICS.value or presentation.METRICS),
     )
     joint = generation.load(_JOINT.value) if _JOINT.value else None
     out = _folder(_CHECKPOINT.value)
-    print(report.write_table(report.make(model, bank, out, options, joint)))
+    print(presentation.write_table(report.make(model, bank, out, options, joint)))
     print(f"wrote {out}/report.md")
 
 

@@ -1,6 +1,7 @@
 """The report of a checkpoint: tiny networks and embeddings, real images."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ from figr_jax.evaluation import (
     human,
     light,
     metrics,
+    presentation,
     protocol,
     report,
 )
@@ -27,6 +29,7 @@ from figr_jax.evaluation import (
 OPTIONS = report.Options(
     draws=2, count=16, classes=6, curve_classes=3, scratch=2, seed=0
 )
+JITTERED = "support jittered"
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +62,17 @@ def test_every_arm_has_every_metric_with_an_interval(made):
     assert len(result["arms"]) == 8
     assert list(result["arms"])[-1] == "2 classes, one draw: model"
     for arm in result["arms"].values():
-        assert arm.keys() == report.METRICS.keys()
+        assert arm.keys() == presentation.METRICS.keys()
         for value in arm.values():
             assert value["low"] <= value["mean"] <= value["high"]
+    paired = result["model_less_jittered"]
+    for metric, value in paired.items():
+        first, second = (result["arms"][n][metric]["mean"] for n in ("model", JITTERED))
+        assert value["mean"] == pytest.approx(first - second, abs=1e-6)
+        assert value["low"] <= value["mean"] <= value["high"]
     assert len(result["classes"]) == 6
-    assert [*result["curves"]["inner steps"]] == [0, 1, 3]
-    assert [*result["curves"]["shots"]] == [2, 4]
+    assert [*result["curves"]["inner steps"]["model"]] == [0, 1, 3]
+    assert [*result["curves"]["shots"]["model"]] == [2, 4]
 
 
 def test_the_controls_stand_where_they_must(made):
@@ -115,12 +123,17 @@ def test_one_image_again_and_again_is_seen(small, workdir, bank):
 def test_the_report_in_words_and_pictures(made):
     out, result = made
     table = (out / "report.md").read_text()
-    assert "| support jittered |" in table and "glyphs, 6 held-out classes" in table
+    assert f"| {JITTERED} |" in table and f"| {presentation.PAIRED} |" in table
+    assert "glyphs, 6 held-out classes" in table
     assert json.loads((out / "report.json").read_text())["arms"] == result["arms"]
-    for name in ("plane", "random_classes", "best_classes", "worst_classes"):
-        assert np.ptp(np.asarray(Image.open(out / f"{name}.png"))) > 100
-    assert (out / "curve_inner_steps.png").exists()
-    assert (out / "curve_shots.png").exists()
+    pictures = {file.name for file in out.glob("*.png")}
+    assert len(pictures) == 6 and set(re.findall(r"\((\w+\.png)\)", table)) == pictures
+    for name in pictures:
+        assert np.ptp(np.asarray(Image.open(out / name))) > 100
+    right = result["recognizability_of_classes"]
+    best, worst = (result["shown"][which] for which in ("best", "worst"))
+    assert right[best[0]] == max(right.values()) and f"{'; '.join(best)}." in table
+    assert right[worst[0]] == min(right.values()) and f"{'; '.join(worst)}." in table
 
 
 def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypatch):
@@ -132,12 +145,26 @@ def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypat
         calls.append(options["what"])
         return run(*args, **options)
 
+    judged, judge_all = [], protocol.judge_all
+
+    def watch(judge, drawn, draws):
+        judged.extend(draws)
+        return judge_all(judge, drawn, draws)
+
     monkeypatch.setattr(protocol, "adapt_and_draw", count)
+    monkeypatch.setattr(protocol, "judge_all", watch)
     lost = sorted(out.glob("images/*/model-*.npz"))[0]
     lost.write_bytes(lost.read_bytes()[:100])  # cut by a kill
     again = report.make(figr_jax.load(workdir), bank, out, OPTIONS)
     assert calls == ["model"]
     assert again["arms"] == result["arms"]  # and the same seed gives the same report
+    # Whatever the shots are, the same real images judge.
+    first = [draw.supports.shape[1] for draw in judged].index(2)
+    two, four = judged[first : first + 2]
+    np.testing.assert_array_equal(two.supports, four.supports[:, :2])
+    for name in ("reference", "real"):
+        for x, y in zip(getattr(two, name), getattr(four, name), strict=True):
+            np.testing.assert_array_equal(x, y)
 
 
 def test_each_joint_model_has_its_own_row(small, workdir, bank, tmp_path):
@@ -195,6 +222,8 @@ def test_what_a_report_refuses(small, workdir, bank, tmp_path):
         report.make(model, bank, tmp_path / "out", OPTIONS._replace(metrics=("fid",)))
     with pytest.raises(BadInput, match="--classes=1: at least 2"):
         report.make(model, bank, tmp_path / "out", OPTIONS._replace(classes=1))
+    with pytest.raises(BadInput, match="--curve_classes=1: at least 2"):
+        report.make(model, bank, tmp_path / "out", OPTIONS._replace(curve_classes=1))
     later = bank._replace(version="9.9.9")
     with pytest.raises(BadInput, match="9.9.9 is prepared, the checkpoint was trained"):
         report.make(model, later, tmp_path / "out", OPTIONS)
@@ -264,9 +293,11 @@ def test_answers_that_cannot_be_scored(tmp_path, text, expected):
         human.score(tmp_path / "answers.csv")
 
 
-def test_a_run_measures_itself(small, data_dir, tmp_path):
+def test_a_run_measures_itself(small, data_dir, tmp_path, capsys):
     cfg = quick(meta_steps=4, evaluate_every=2)
     training.train(cfg, tmp_path / "run", data_dir)
+    told = capsys.readouterr().out
+    assert "held-out real images, as evaluations see them: recognizability" in told
     found = curves.read(tmp_path / "run")
     for name in light.METRICS:
         assert [step for step, _ in found[name]] == [2, 4]

@@ -27,13 +27,13 @@ def test_good_images_help_and_noise_does_not(trained, monkeypatch):
     model, bank = trained
     drawn = []
 
-    def generate(model, known, shots, options):
+    def generate(model, known, options):
         """Real images that were not known: what a perfect model would draw."""
         classes = [bank.images[i] for i in _rest(bank, known)]
         drawn.append([len(images) for images in classes])
         return np.stack([images[: min(drawn[-1])] for images in classes])
 
-    def noise(model, known, shots, options):
+    def noise(model, known, options):
         shape = (len(known), 6, *known.shape[2:])
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
@@ -78,13 +78,14 @@ def test_generated_images_are_of_disjoint_supports(trained, monkeypatch):
     known = np.arange(3 * 10 * 256, dtype=np.uint32).astype(np.uint8)
     known = known.reshape(3, 10, 16, 16, 1)
     options = OPTIONS._replace(generated=7)
-    assert low_data._generate(model, known, 4, options).shape == (3, 7, 16, 16, 1)
+    assert low_data._generate(model, known, options).shape == (3, 7, 16, 16, 1)
     np.testing.assert_array_equal(np.concatenate(seen, axis=1), known[:, :8])
+    # Fewer than the model was trained with.
+    assert low_data._generate(model, known[:, :3], options).shape == (3, 7, 16, 16, 1)
+    np.testing.assert_array_equal(seen[-1], known[:, :3])
 
 
-def test_what_low_data_accuracy_refuses(trained):
+def test_low_data_accuracy_with_too_few_images(trained):
     model, bank = trained
     with pytest.raises(BadInput, match="0 held-out classes with more than 999 images"):
         low_data.measure(model, bank, OPTIONS._replace(real=(4, 999)))
-    with pytest.raises(BadInput, match="3 real images are fewer than the 4"):
-        low_data.measure(model, bank, OPTIONS._replace(real=(3,)))

@@ -7,6 +7,7 @@ import numpy as np
 
 from figr_jax import config
 from figr_jax.evaluation import embedding, protocol
+from figr_jax.runlog import say
 
 CLASSES = 10
 COUNT = 32  # images of each class
@@ -35,6 +36,13 @@ class Light:
         self._judge = protocol.Judge(*embedding.load_all(bank, split))
         self._networks = config.build_networks(cfg)
         self._inner = config.build_inner(cfg)
+        floor = self._measure(self._draw.real)
+        told = "  ".join(f"{name} {value:.3f}" for name, value in floor.items())
+        say(f"held-out real images, as evaluations see them: {told}")
+
+    def _measure(self, drawn):
+        values = self._judge(drawn, self._draw)
+        return {name: float(np.mean(values[name])) for name in METRICS}
 
     def __call__(self, slow):
         """Adapts, draws, judges: the means over classes of `METRICS`, a dict."""
@@ -47,5 +55,4 @@ class Light:
             COUNT,
             what="evaluating",
         )
-        values = self._judge(drawn[:, 0], self._draw)
-        return {name: float(np.mean(values[name])) for name in METRICS}
+        return self._measure(drawn[:, 0])

@@ -17,6 +17,7 @@ import tqdm
 from jax import lax
 from jax import numpy as jnp
 
+import figr_jax
 from figr_jax import adaptation, compilation, files
 from figr_jax.data import images, splits
 from figr_jax.errors import BadInput
@@ -230,7 +231,7 @@ class Judge:
         return np.stack([x.mean(0) for x in np.split(features, ends)])
 
     def features(self, sets):
-        """Features of sets of images, remembered: real ones come again and again.
+        """Features of sets of images.
 
         Args:
           sets: list of `[n, H, W, C]` uint8.
@@ -238,13 +239,18 @@ class Judge:
         Returns:
           For each set its prototypical and its SimCLR features, `[n, F]` each.
         """
+        ends = np.cumsum([len(x) for x in sets])[:-1]
+        pixels = np.concatenate(sets)  # the embeddings work in large batches
+        parts = [np.split(embed(pixels), ends) for embed in self._embeddings]
+        return list(zip(*parts, strict=True))
+
+    def _remembered(self, sets):
+        """`features` of real images, which come again and again."""
         keys = [hashlib.sha256(np.ascontiguousarray(x)).digest() for x in sets]
         new = {k: x for k, x in zip(keys, sets, strict=True) if k not in self._known}
-        if new:  # all at once: the embeddings work in large batches
-            ends = np.cumsum([len(x) for x in new.values()])[:-1]
-            pixels = np.concatenate(list(new.values()))
-            parts = [np.split(embed(pixels), ends) for embed in self._embeddings]
-            self._known.update(zip(new, zip(*parts, strict=True), strict=True))
+        if new:
+            found = self.features(list(new.values()))
+            self._known.update(zip(new, found, strict=True))
         return [self._known[key] for key in keys]
 
     def __call__(self, drawn, draw):
@@ -257,9 +263,9 @@ class Judge:
         Returns:
           A dict of the metrics of each class, `[classes]` floats.
         """
-        ((prototypes, _),) = self.features([draw.prototypes])
-        ours, reference = self.features(drawn), self.features(draw.reference)
-        supports = self.features(draw.supports)
+        ((prototypes, _),) = self._remembered([draw.prototypes])
+        ours, reference = self.features(drawn), self._remembered(draw.reference)
+        supports = self._remembered(draw.supports)
         names = "recognizability", "diversity", "vendi", "kid", "copying"
         found = {name: [] for name in names}
         # As many as there are real ones: these metrics depend on how many images.
@@ -323,6 +329,8 @@ class Images:
     def __init__(self, folder, model, seed, count):
         """Keeps them in `folder`, under names that tell all that they depend on."""
         what = [model.info["checksums"], model.info["config"], seed, count]
+        # Another version or device draws a little otherwise, and in another time.
+        what += [figr_jax.__version__, jax.devices()[0].device_kind]
         text = json.dumps(what, sort_keys=True)
         self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._folder.mkdir(parents=True, exist_ok=True)

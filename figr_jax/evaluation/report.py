@@ -5,83 +5,17 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from figr_jax import config, files, pictures, provenance, recipe
+from figr_jax import config, files, generation, networks, pictures, provenance, recipe
+from figr_jax.data import bank as banks
 from figr_jax.errors import BadInput
-from figr_jax.evaluation import embedding, metrics, protocol
+from figr_jax.evaluation import embedding, presentation, protocol
 from figr_jax.runlog import say
 
-# Name of a metric: its title, how it is printed, and what it says.
-METRICS = {
-    "recognizability": (
-        "recognizability",
-        "{:.1%}",
-        "{ways}-way 1-shot accuracy of a prototypical network (Boutin et al. 2022), "
-        "exact over all episodes; the prototype is a real image that was not shown "
-        "(theirs: an exemplar that was)",
-    ),
-    "diversity": (
-        "diversity",
-        "{:.3f}",
-        "standard deviation of SimCLR features within a class (Boutin et al. 2022), of "
-        "as many images as there are real ones",
-    ),
-    "vendi": (
-        "Vendi",
-        "{:.2f}",
-        "effective number of different images, of as many as there are real ones "
-        "(Friedman and Dieng 2023), SimCLR features less those of a mean image",
-    ),
-    "kid": (
-        "KID",
-        "{:.2f}",
-        "unbiased squared MMD to the reference, cubic kernel (Binkowski et al. 2018), "
-        "prototypical features; mean over classes",
-    ),
-    "precision": (
-        "precision",
-        "{:.2f}",
-        "share of generated images near a real one (Kynkaanniemi et al. 2019); this "
-        "and the next three with k = {neighbours}",
-    ),
-    "recall": ("recall", "{:.2f}", "share of real images near a generated one"),
-    "density": (
-        "density",
-        "{:.2f}",
-        "how densely real images lie about a generated one (Naeem et al. 2020)",
-    ),
-    "coverage": (
-        "coverage",
-        "{:.2f}",
-        "share of real images with a generated one in their neighbourhood",
-    ),
-    "copying": (
-        "Z_U",
-        "{:.2f}",
-        "Mann-Whitney z-score of the distance to the support, against real images, of "
-        "one class (Meehan et al. 2020), SimCLR features: far below 0 for copies",
-    ),
-    "pooled_copying": (
-        "Z_U, pooled",
-        "{:.1f}",
-        "the same over all classes: the sum of their means over the root of their "
-        "number; copies where its interval lies below that of held-out real images",
-    ),
-}
 CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50)
 CURVE_SHOTS = (1, 2, 4, 8)
 SCRATCH_STEPS = 1000
 _SHEET_CLASSES = 8
 _RANKED = 5  # best and worst classes that are shown
-_SHOWN = 16  # generated images of a class in a sheet
-
-# Boutin et al. (2022), figure 2, read off their plot: recognizability, diversity.
-ANCHORS = {
-    "humans": (0.975, 1.28),
-    "DA-GAN-UNet": (0.88, 0.32),
-    "DA-GAN-ResNet": (0.83, 0.36),
-    "VAE-NS": (0.85, 1.75),
-    "VAE-STN": (0.75, 2.05),
-}
 
 
 class Options(NamedTuple):
@@ -94,7 +28,7 @@ class Options(NamedTuple):
       curve_classes: how many of them the curves are of; 0: no curves.
       scratch: for how many of them a GAN is trained from scratch.
       seed: of every random draw.
-      metrics: names of those in the table, see `METRICS`.
+      metrics: names of those in the table, see `presentation.METRICS`.
     """
 
     draws: int = 3
@@ -103,7 +37,53 @@ class Options(NamedTuple):
     curve_classes: int = 20
     scratch: int = 2
     seed: int = 0
-    metrics: tuple[str, ...] = tuple(METRICS)
+    metrics: tuple[str, ...] = tuple(presentation.METRICS)
+
+
+class _Work(NamedTuple):
+    """What all parts of a report are made from."""
+
+    model: generation.FewShotGenerator
+    joint: generation.FewShotGenerator | None
+    random: networks.GanParams  # weights that no training has touched
+    bank: banks.Bank
+    training: np.ndarray  # class indices, as the next two
+    eligible: np.ndarray
+    classes: np.ndarray
+    judge: protocol.Judge
+    images: protocol.Images
+    options: Options
+
+    @property
+    def shots(self):
+        return self.model.config.inner.shots
+
+    @property
+    def inner(self):
+        return config.build_inner(self.model.config)
+
+    def draw_supports(self, classes, shots, seed):
+        return protocol.draw_supports(self.bank, classes, shots, seed, self.eligible)
+
+    def adapt(self, name, slow, inner, draw, seed, at=None):
+        """What `protocol.adapt_and_draw` gives, a dict, unless it was kept."""
+        is_joint = self.joint and slow is self.joint.slow
+        what = [name, inner.steps, at, seed, is_joint and self.joint.info["checksums"]]
+
+        def run():
+            drawn, seconds = protocol.adapt_and_draw(
+                *(self.model.networks, inner, slow, draw.supports, seed),
+                *(self.options.count, at),
+                what=name,
+            )
+            return {"images": drawn, "seconds": np.array(seconds)}
+
+        return self.images.get(f"{name}-{inner.steps}", what, draw.supports, run)
+
+    def summarize(self, sets, draw):
+        """The summary of one draw."""
+        values = protocol.judge_all(self.judge, [sets], [draw])
+        return protocol.summary(values, self.options.seed)
 
 
 def make(model, bank, out, options, joint=None):
@@ -124,77 +104,38 @@ def make(model, bank, out, options, joint=None):
       BadInput: if there are too few held-out classes or images, or an option or a
         model does not fit.
     """
-    if options.classes == 1:
-        raise BadInput("--classes=1: at least 2 are needed to tell one from another")
-    if unknown := [name for name in options.metrics if name not in METRICS]:
-        raise BadInput(
-            f"--metrics={unknown[0]}: no such metric; there are {', '.join(METRICS)}"
-        )
+    _check(model, joint, options)
     split = protocol.model_split(model, bank)
     training, heldout = split.indices(bank.names)
-    shots, inner = model.config.inner.shots, config.build_inner(model.config)
-    eligible = protocol.find_eligible(bank, heldout, shots)
-    classes = protocol.choose(eligible, options.classes, options.seed)
-    if joint:
-        _check_joint(model, joint)
+    eligible = protocol.find_eligible(bank, heldout, model.config.inner.shots)
     ways = min(protocol.WAYS, len(eligible))
     if ways < protocol.WAYS:
         say(f"recognizability is {ways}-way: no more held-out classes can be judged")
     out = files.make_folder(out, "--out")
     embeddings = embedding.load_all(bank, split)
-    judge = protocol.Judge(*embeddings)
-    images = protocol.Images(out / "images", model, options.seed, options.count)
+    work = _Work(
+        *(model, joint, jax.jit(model.networks.init)(jax.random.key(options.seed))),
+        *(bank, training, eligible),
+        protocol.choose(eligible, options.classes, options.seed),
+        protocol.Judge(*embeddings),
+        protocol.Images(out / "images", model, options.seed, options.count),
+        options,
+    )
     states = np.random.SeedSequence(options.seed).generate_state(options.draws)
     seeds = [int(state >> 1) for state in states]  # keys of jax have 31 bits for it
-
-    def draw_supports(classes, shots, seed):
-        return protocol.draw_supports(bank, classes, shots, seed, eligible)
-
-    draws = [draw_supports(classes, shots, seed) for seed in seeds]
-
-    def adapt(name, slow, inner, draw, seed, at=None):
-        is_joint = joint and slow is joint.slow
-        what = [name, inner.steps, at, seed, is_joint and joint.info["checksums"]]
-
-        def run():
-            drawn, seconds = protocol.adapt_and_draw(
-                model.networks,
-                inner,
-                slow,
-                draw.supports,
-                seed,
-                options.count,
-                at,
-                what=name,
-            )
-            return {"images": drawn, "seconds": np.array(seconds)}
-
-        return images.get(f"{name}-{inner.steps}", what, draw.supports, run)
-
-    random = jax.jit(model.networks.init)(jax.random.key(options.seed))
-    sources = {"model": model.slow, "random weights": random}
-    if joint:
-        sources["joint training"] = joint.slow
-    drawn, seconds = {name: [] for name in sources}, []
-    training = training[np.diff(bank.class_start)[training] > 1]  # one has no spread
-    known = protocol.embed_classes(judge, bank, training)
-    for draw, seed in zip(draws, seeds, strict=True):
-        for name, slow in sources.items():
-            made = adapt(name, slow, inner, draw, seed)
-            drawn[name].append(made["images"][:, 0])
-            if name == "model":
-                seconds.append(float(made["seconds"]))
-        made = protocol.make_controls(
-            judge, draw, bank, training, known, options.count, seed
-        )
-        for name, sets in made.items():
-            drawn.setdefault(name, []).append(sets)
+    draws = [work.draw_supports(work.classes, work.shots, seed) for seed in seeds]
+    drawn, seconds = _draw_arms(work, draws, seeds)
     arms = {}
     for name, sets in drawn.items():
         say(f"judging: {name}")
-        arms[name] = protocol.judge_all(judge, sets, draws)
-
-    names = [bank.names[c] for c in classes]
+        arms[name] = protocol.judge_all(work.judge, sets, draws)
+    names = [bank.names[c] for c in work.classes]
+    right = arms["model"]["recognizability"].mean(0)
+    shown = _choose_shown(right, options.seed)
+    jittered = arms["support jittered"]
+    beyond = {
+        metric: values - jittered[metric] for metric, values in arms["model"].items()
+    }
     result = {
         "checkpoint": {
             "snapshot": recipe.identify(model),
@@ -204,6 +145,7 @@ def make(model, bank, out, options, joint=None):
             "figr_jax": model.info["version"],
             "config": model.info["config"],
         },
+        "joint": joint and recipe.identify(joint),
         "options": options._asdict(),
         "classes": names,
         "ways": ways,
@@ -212,44 +154,37 @@ def make(model, bank, out, options, joint=None):
         "arms": {
             name: protocol.summary(arm, options.seed) for name, arm in arms.items()
         },
-        "recognizability_of_classes": dict(
-            zip(names, arms["model"]["recognizability"].mean(0), strict=True)
-        ),
-        "seconds_per_class": float(np.median(seconds)),
-        "curves": {},
+        "model_less_jittered": protocol.summary(beyond, options.seed),
+        "recognizability_of_classes": dict(zip(names, right, strict=True)),
+        "shown": {which: [names[i] for i in rows] for which, rows in shown.items()},
+        "seconds_per_class": seconds,
+        "curves": _curves(work) if options.curve_classes else {},
         "provenance": provenance.describe(),
     }
-    if options.curve_classes:
-        if min(options.curve_classes, len(classes)) < 2:
-            raise BadInput(
-                "--curve_classes=1: at least 2 are needed, or 0 for no curves"
-            )
-        counts = np.diff(bank.class_start)[classes]
-        result["curves"] = _curves(
-            *(classes, counts, shots, inner, model.slow),
-            *(draw_supports, adapt, judge, options),
-        )
     if options.scratch:
-        few = protocol.choose(classes, options.scratch, options.seed)
-        draw = draw_supports(few, shots, seeds[0])
-        scratch = inner._replace(steps=SCRATCH_STEPS)
-        made = adapt("from scratch", random, scratch, draw, seeds[0])
-        # The model beside it, on the same few: else they could not be compared.
-        alike = drawn["model"][0][np.isin(classes, few)]
-        name = f"{len(few)} classes, one draw:"
-        for what, sets in (
-            (f"{name} from scratch, {SCRATCH_STEPS} steps", made["images"][:, 0]),
-            (f"{name} model", alike),
-        ):
-            arm = protocol.judge_all(judge, [sets], [draw])
-            result["arms"][what] = protocol.summary(arm, options.seed)
-    _write_pictures(out, result, names, draws[0], drawn["model"][0], arms, judge)
+        result["arms"] |= _from_scratch(work, seeds[0], drawn["model"][0])
+    for which, rows in shown.items():
+        supports, generated = draws[0].supports[rows], drawn["model"][0][rows]
+        sheet = presentation.draw_sheet(work.judge, supports, generated)
+        pictures.save(out / f"{which}_classes.png", sheet)
+    presentation.write_plots(out, result)
     files.write_json(out / "report.json", result)
-    files.write_bytes(out / "report.md", write_table(result).encode())
+    files.write_bytes(out / "report.md", presentation.write_table(result).encode())
     return result
 
 
-def _check_joint(model, joint):
+def _check(model, joint, options):
+    if options.classes == 1:
+        raise BadInput("--classes=1: at least 2 are needed to tell one from another")
+    if options.curve_classes == 1:
+        raise BadInput("--curve_classes=1: at least 2 are needed, or 0 for no curves")
+    known = presentation.METRICS
+    if unknown := [name for name in options.metrics if name not in known]:
+        raise BadInput(
+            f"--metrics={unknown[0]}: no such metric; there are {', '.join(known)}"
+        )
+    if not joint:
+        return
     if joint.networks != model.networks or joint.info["split"] != model.info["split"]:
         raise BadInput("--joint: must have the same networks and split as --checkpoint")
     if joint.config.inner.steps != 1:
@@ -259,138 +194,106 @@ def _check_joint(model, joint):
         )
 
 
-def _curves(classes, counts, shots, inner, slow, draw_supports, adapt, judge, options):
-    """Metrics against inner steps and against shots, of one draw of some classes."""
-    seed = options.seed
-    few = protocol.choose(classes, options.curve_classes, seed)
-    draw = draw_supports(few, shots, seed)
-    steps = inner._replace(steps=CURVE_STEPS[-1])
-    made = adapt("inner steps", slow, steps, draw, seed, CURVE_STEPS)["images"]
-    curves = {"inner steps": {}, "shots": {}}
-    for i, step in enumerate(CURVE_STEPS):
-        arm = protocol.judge_all(judge, [made[:, i]], [draw])
-        curves["inner steps"][step] = protocol.summary(arm, seed)
+def _draw_arms(work, draws, seeds):
+    """The images of every arm: what is judged.
+
+    Args:
+      work: `_Work`.
+      draws: list of `protocol.Draw`.
+      seeds: of them.
+
+    Returns:
+      A dict: name of an arm to, for each draw and class, `[m, H, W, C]` uint8; and the
+      seconds that the model took a class.
+    """
+    sources = {"model": work.model.slow, "random weights": work.random}
+    if work.joint:
+        sources["joint training"] = work.joint.slow
+    drawn, seconds = {name: [] for name in sources}, []
+    # A class of one image has no spread.
+    training = work.training[np.diff(work.bank.class_start)[work.training] > 1]
+    known = protocol.embed_classes(work.judge, work.bank, training)
+    for draw, seed in zip(draws, seeds, strict=True):
+        for name, slow in sources.items():
+            made = work.adapt(name, slow, work.inner, draw, seed)
+            drawn[name].append(made["images"][:, 0])
+            if name == "model":
+                seconds.append(float(made["seconds"]))
+        made = protocol.make_controls(
+            *(work.judge, draw, work.bank, training, known, work.options.count, seed)
+        )
+        for name, sets in made.items():
+            drawn.setdefault(name, []).append(sets)
+    return drawn, float(np.median(seconds))
+
+
+def _choose_shown(right, seed):
+    """Which classes have a picture: a dict of rows; `right` tells the best."""
+    order = np.random.default_rng(seed).permutation(len(right))
+    ranked = np.argsort(-right, kind="stable")
+    return {
+        "random": order[:_SHEET_CLASSES],
+        "best": ranked[:_RANKED],
+        "worst": ranked[::-1][:_RANKED],
+    }
+
+
+def _curves(work):
+    """Metrics against inner steps and against shots, of one draw of some classes.
+
+    Args:
+      work: `_Work`.
+
+    Returns:
+      A dict: name of what varies to `model`, a dict of its summaries, and to the
+      summary of `held-out real` images, the floor.
+    """
+    seed, wanted = work.options.seed, work.options.curve_classes
+    slow = work.model.slow
+
+    def curve(found, draw):
+        return {"model": found, "held-out real": work.summarize(draw.real, draw)}
+
+    few = protocol.choose(work.classes, wanted, seed)
+    draw = work.draw_supports(few, work.shots, seed)
+    inner = work.inner._replace(steps=CURVE_STEPS[-1])
+    made = work.adapt("inner steps", slow, inner, draw, seed, CURVE_STEPS)["images"]
+    found = {n: work.summarize(made[:, i], draw) for i, n in enumerate(CURVE_STEPS)}
+    curves = {"inner steps": curve(found, draw)}
     # The same classes for every number of shots, so those that have enough for all.
-    all_shots = list(CURVE_SHOTS)
+    counts, all_shots = np.diff(work.bank.class_start)[work.classes], list(CURVE_SHOTS)
     while (counts >= all_shots[-1] + protocol.BESIDE).sum() < 2:
         say(f"no curve for {all_shots.pop()} shots: the classes have too few images")
-    enough = classes[counts >= all_shots[-1] + protocol.BESIDE]
-    few = protocol.choose(enough, options.curve_classes, seed)
+    enough = work.classes[counts >= all_shots[-1] + protocol.BESIDE]
+    few = protocol.choose(enough, wanted, seed)
+    # And the same real images to judge by, for metrics depend on how many there are.
+    draw, found = work.draw_supports(few, all_shots[-1], seed), {}
     for n in all_shots:
-        draw = draw_supports(few, n, seed)
-        made = adapt(f"{n} shots", slow, inner, draw, seed)["images"]
-        arm = protocol.judge_all(judge, [made[:, 0]], [draw])
-        curves["shots"][n] = protocol.summary(arm, seed)
-    return curves
+        fewer = draw._replace(supports=draw.supports[:, :n])
+        made = work.adapt(f"{n} shots", slow, work.inner, fewer, seed)["images"]
+        found[n] = work.summarize(made[:, 0], fewer)
+    return {**curves, "shots": curve(found, draw)}
 
 
-def _nearest(judge, support, generated):
-    """For each generated image the support image that is nearest, `[m, H, W, C]`."""
-    (_, ours), (_, theirs) = judge.features([generated, support])
-    return support[metrics.squared_distances(ours, theirs).argmin(1)]
+def _from_scratch(work, seed, generated):
+    """GANs that are trained on a support alone, for a few classes of one draw.
 
+    Args:
+      work: `_Work`.
+      seed: of the draw.
+      generated: what the model drew of all classes: it stands beside them on the same
+        few, else they could not be compared.
 
-def _write_pictures(out, result, names, draw, generated, arms, judge):
-    def sheet(chosen):
-        rows = []
-        for i in chosen:
-            support, images = draw.supports[i], generated[i][:_SHOWN]
-            near = _nearest(judge, support, images)
-            rows.append(pictures.compare(support, images, near))
-        return pictures.stack(rows)
-
-    order = np.random.default_rng(result["options"]["seed"]).permutation(len(names))
-    pictures.save(out / "random_classes.png", sheet(order[:_SHEET_CLASSES]))
-    ranked = np.argsort(-arms["model"]["recognizability"].mean(0), kind="stable")
-    count = min(_RANKED, len(names))
-    pictures.save(out / "best_classes.png", sheet(ranked[:count]))
-    pictures.save(out / "worst_classes.png", sheet(ranked[::-1][:count]))
-    means = {
-        name: {metric: value["mean"] for metric, value in arm.items()}
-        for name, arm in result["arms"].items()
+    Returns:
+      A dict: name of an arm to its summary.
+    """
+    few = protocol.choose(work.classes, work.options.scratch, work.options.seed)
+    draw = work.draw_supports(few, work.shots, seed)
+    inner = work.inner._replace(steps=SCRATCH_STEPS)
+    made = work.adapt("from scratch", work.random, inner, draw, seed)["images"][:, 0]
+    alike = generated[np.isin(work.classes, few)]
+    name = f"{len(few)} classes, one draw:"
+    return {
+        f"{name} from scratch, {SCRATCH_STEPS} steps": work.summarize(made, draw),
+        f"{name} model": work.summarize(alike, draw),
     }
-    points = {n: (m["diversity"], m["recognizability"]) for n, m in means.items()}
-    real = means["held-out real"]["diversity"]
-    anchors = {
-        f"{name} (read off their plot, rescaled)": (
-            value * real / ANCHORS["humans"][1],
-            right,
-        )
-        for name, (right, value) in ANCHORS.items()
-        if _has_anchors(result) and name != "humans"
-    }
-    pictures.save(
-        out / "plane.png",
-        pictures.plane(points, anchors, "diversity", "recognizability"),
-    )
-    for name, curve in result["curves"].items():
-        if curve:
-            path = out / f"curve_{name.replace(' ', '_')}.png"
-            lines = {
-                title: {
-                    "": [
-                        (x, v[metric]["mean"], v[metric]["low"], v[metric]["high"])
-                        for x, v in curve.items()
-                    ]
-                }
-                for metric, (title, _, _) in METRICS.items()
-            }
-            pictures.save(path, pictures.curves(lines, name))
-
-
-def _has_anchors(result):
-    """Theirs are of Omniglot."""
-    return result["checkpoint"]["dataset"] == "omniglot"
-
-
-def write_table(result):
-    """The report as Markdown."""
-    checkpoint, options = result["checkpoint"], result["options"]
-    shown = options["metrics"]
-    found = result["embeddings"]["prototypical"]["heldout_accuracy"]
-    lines = [
-        f"# {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
-        "",
-        f"Of each class {options['draws']} support(s), {options['count']} images of "
-        "each; mean and 95 % bootstrap interval over classes. "
-        f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
-        f"({result['provenance']['device']}). On real images of all held-out classes "
-        f"the prototypical network reaches {found:.1%}.",
-        "",
-        "| | " + " | ".join(METRICS[metric][0] for metric in shown) + " |",
-        "| --- " * (1 + len(shown)) + "|",
-    ]
-    for name, arm in result["arms"].items():
-        cells = []
-        for metric in shown:
-            form = METRICS[metric][1]
-            value = {key: form.format(number) for key, number in arm[metric].items()}
-            cells.append("{mean} ({low}, {high})".format_map(value))
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    told = ((METRICS[metric][0], METRICS[metric][2]) for metric in shown)
-    told = (f"- {title}: {text.format_map(result)}." for title, text in told)
-    lines += ["", *told, ""]
-    lines += [
-        "All images are compared with real ones of the same class that were not "
-        "shown. The row of held-out real images is the floor: other real images, "
-        "judged in the same way. A model that does not beat the jittered support has "
-        "shown nothing.",
-        "",
-        "![recognizability against diversity](plane.png)",
-        "",
-    ]
-    if _has_anchors(result):
-        lines += [
-            "Models of Boutin et al. (2022) are read off their plot, at their ratio of "
-            "diversity to that of human drawings: features of another network have "
-            "another scale. Their recognizability is as they give it.",
-            "",
-        ]
-    lines += [
-        "Random classes, not picked; in each, the support (red), generated images "
-        "(grey), and under each the support image that is nearest to it (blue):",
-        "",
-        "![random classes](random_classes.png)",
-        "",
-    ]
-    return "\n".join(lines)

@@ -1,0 +1,234 @@
+"""A report as people read it: its table, its words, its pictures."""
+
+from figr_jax import pictures
+from figr_jax.evaluation import metrics
+
+# Name of a metric: its title, how it is printed, and what it says.
+METRICS = {
+    "recognizability": (
+        "recognizability",
+        "{:.1%}",
+        "{ways}-way 1-shot accuracy of a prototypical network (Boutin et al. 2022), "
+        "exact over all episodes; the prototype is a real image that was not shown "
+        "(theirs: an exemplar that was)",
+    ),
+    "diversity": (
+        "diversity",
+        "{:.3f}",
+        "standard deviation of SimCLR features within a class (Boutin et al. 2022), of "
+        "as many images as there are real ones",
+    ),
+    "vendi": (
+        "Vendi",
+        "{:.2f}",
+        "effective number of different images, of as many as there are real ones "
+        "(Friedman and Dieng 2023), SimCLR features less those of a mean image",
+    ),
+    "kid": (
+        "KID",
+        "{:.2f}",
+        "unbiased squared MMD to the reference, cubic kernel (Binkowski et al. 2018), "
+        "prototypical features; mean over classes",
+    ),
+    "precision": (
+        "precision",
+        "{:.2f}",
+        "share of generated images near a real one, of any class (Kynkaanniemi et al. "
+        "2019); this and the next three with k = {neighbours}",
+    ),
+    "recall": (
+        "recall",
+        "{:.2f}",
+        "share of real images near a generated one, of any class",
+    ),
+    "density": (
+        "density",
+        "{:.2f}",
+        "how densely real images lie about a generated one (Naeem et al. 2020)",
+    ),
+    "coverage": (
+        "coverage",
+        "{:.2f}",
+        "share of real images with a generated one in their neighbourhood",
+    ),
+    "copying": (
+        "Z_U",
+        "{:.2f}",
+        "Mann-Whitney z-score of the distance to the support, against real images, of "
+        "one class (Meehan et al. 2020), SimCLR features: far below 0 for copies; far "
+        "above 0 for images so unlike real ones that it cannot tell",
+    ),
+    "pooled_copying": (
+        "Z_U, pooled",
+        "{:.1f}",
+        "the same over all classes: the sum of their means over the root of their "
+        "number; copies where its interval lies below that of held-out real images",
+    ),
+}
+PAIRED = "model less support jittered, class by class"
+_SHOWN = 16  # generated images of a class in a sheet
+
+# Boutin et al. (2022), figure 2, read off their plot: recognizability, diversity.
+ANCHORS = {
+    "humans": (0.975, 1.28),
+    "DA-GAN-UNet": (0.88, 0.32),
+    "DA-GAN-ResNet": (0.83, 0.36),
+    "VAE-NS": (0.85, 1.75),
+    "VAE-STN": (0.75, 2.05),
+}
+
+
+def draw_sheet(judge, supports, generated):
+    """Classes below each other, each with what its images are near.
+
+    Args:
+      judge: `protocol.Judge`, in whose features they are near.
+      supports: `[classes, shots, H, W, C]` uint8.
+      generated: `[classes, m, H, W, C]` uint8; the first ones are shown.
+
+    Returns:
+      `[height, width, 3]` uint8.
+    """
+    rows = []
+    for support, images in zip(supports, generated[:, :_SHOWN], strict=True):
+        (_, ours), (_, theirs) = judge.features([images, support])
+        near = support[metrics.squared_distances(ours, theirs).argmin(1)]
+        rows.append(pictures.compare(support, images, near))
+    return pictures.stack(rows)
+
+
+def write_plots(out, result):
+    """Writes the plane and the curves of `report.json` into the folder `out`."""
+    means = {
+        name: {metric: value["mean"] for metric, value in arm.items()}
+        for name, arm in result["arms"].items()
+    }
+    points = {n: (m["diversity"], m["recognizability"]) for n, m in means.items()}
+    real = means["held-out real"]["diversity"]
+    anchors = {
+        f"{name} (read off their plot, rescaled)": (
+            value * real / ANCHORS["humans"][1],
+            right,
+        )
+        for name, (right, value) in ANCHORS.items()
+        if _has_anchors(result)
+    }
+    pictures.save(
+        out / "plane.png",
+        pictures.plane(points, anchors, "diversity", "recognizability"),
+    )
+    for name, curve in result["curves"].items():
+        lines = {
+            title: _lines(curve, metric) for metric, (title, _, _) in METRICS.items()
+        }
+        pictures.save(out / _curve_file(name), pictures.curves(lines, name))
+
+
+def _curve_file(name):
+    return f"curve_{name.replace(' ', '_')}.png"
+
+
+def _lines(curve, metric):
+    """The points of a metric's curve, and of real images beside it: the floor."""
+
+    def point(x, summary):
+        return x, *(summary[metric][key] for key in ("mean", "low", "high"))
+
+    real = curve["held-out real"]
+    return {
+        "model": [point(x, summary) for x, summary in curve["model"].items()],
+        "held-out real": [point(x, real) for x in curve["model"]],
+    }
+
+
+def _has_anchors(result):
+    """Theirs are of Omniglot."""
+    return result["checkpoint"]["dataset"] == "omniglot"
+
+
+def write_table(result):
+    """The report, what is in `report.json`, as Markdown."""
+    checkpoint, options = result["checkpoint"], result["options"]
+    found = result["embeddings"]["prototypical"]["heldout_accuracy"]
+    lines = [
+        f"# {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
+        "",
+        f"Of each class {options['draws']} support(s), {options['count']} images of "
+        "each; mean and 95 % bootstrap interval over classes. "
+        f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
+        f"({result['provenance']['device']}). On real images of all held-out classes "
+        f"the prototypical network reaches {found:.1%}.",
+        "",
+        *_write_rows(
+            {**result["arms"], PAIRED: result["model_less_jittered"]},
+            options["metrics"],
+        ),
+        "",
+    ]
+    for metric in options["metrics"]:
+        title, _, text = METRICS[metric]
+        lines.append(f"- {title}: {text.format_map(result)}.")
+    return "\n".join([*lines, "", *_explain(result), *_show(result)])
+
+
+def _write_rows(arms, shown):
+    """The lines of the table."""
+    yield "| | " + " | ".join(METRICS[metric][0] for metric in shown) + " |"
+    yield "| --- " * (1 + len(shown)) + "|"
+    for name, arm in arms.items():
+        cells = []
+        for metric in shown:
+            form = METRICS[metric][1]
+            value = {key: form.format(number) for key, number in arm[metric].items()}
+            cells.append("{mean} ({low}, {high})".format_map(value))
+        yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _explain(result):
+    """How to read the table and the plane."""
+    yield (
+        "Images are compared with real ones that were not shown, of the same class but "
+        "where it says otherwise. The row of held-out real images is the floor: other "
+        "real images, judged in the same way. A model that does not beat the jittered "
+        "support has shown nothing: the last row is the mean of the differences, and "
+        "where its interval holds 0 there is none to speak of."
+    )
+    yield ""
+    if result["options"]["scratch"]:
+        yield (
+            "Rows of a few classes are to be compared with each other only: their "
+            "interval is hardly more than the range of these classes, and precision, "
+            "recall, density and coverage are among them alone."
+        )
+        yield ""
+    yield "![recognizability against diversity](plane.png)"
+    yield ""
+    if _has_anchors(result):
+        yield (
+            "Humans and models of Boutin et al. (2022) are read off their plot, at "
+            "their ratio of diversity to that of human drawings: features of another "
+            "network have another scale. Their recognizability is as they give it."
+        )
+        yield ""
+
+
+def _show(result):
+    """The sheets and the curves."""
+    yield (
+        "In each class, the support (red), images of the model (grey), and under each "
+        "the support image that is nearest to it (blue)."
+    )
+    yield ""
+    titles = {
+        "random": "Random classes, not picked",
+        "best": "The most recognizable",
+        "worst": "The least recognizable",
+    }
+    for which, title in titles.items():
+        yield f"{title}: {'; '.join(result['shown'][which])}."
+        yield ""
+        yield f"![{which} classes]({which}_classes.png)"
+        yield ""
+    for name in result["curves"]:
+        yield f"![metrics against {name}]({_curve_file(name)})"
+        yield ""
