@@ -140,6 +140,15 @@ def test_ten_rounds_of_the_judge(page, tmp_path):
     assert human.score(tmp_path / "answers.csv")["answered"] == 10
 
 
+def test_a_click_draws_a_dot_and_undo_never_fails(page):
+    page.click("#clear")
+    page.locator(".cell canvas").first.click()
+    expect(page.locator(".seen[src]")).to_have_count(1)
+    for _ in range(30):  # more than there is
+        page.keyboard.press("Control+z")
+    expect(page.locator(".seen[src]")).to_have_count(4)
+
+
 def test_a_job_can_be_cancelled(page):
     page.locator("#steps").fill("50")
     page.wait_for_selector("#cancel:enabled")

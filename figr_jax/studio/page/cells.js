@@ -57,6 +57,7 @@ class Cell {
     };
     const stroke = (event) => {
       const next = at(event);
+      if (next.every((value, i) => value === last[i])) next[0] += 0.01; // a dot is drawn too
       this.pen.lineCap = this.pen.lineJoin = "round";
       this.pen.lineWidth = this.row.brush * (this.row.erases ? 2 : 1);
       this.pen.strokeStyle = this.row.erases ? "#fff" : "#000";
