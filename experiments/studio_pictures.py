@@ -4,10 +4,12 @@ python experiments/studio_pictures.py --checkpoint=runs/quickstart
 
 Draws four shaky sketches of a boat with the mouse, presses the button, and measures in
 the page how long the first samples and the finished grid take. Writes into
-experiments/results: studio_desktop.png, studio_phone.png, studio_judge.png and
+experiments/results pictures on a desktop and a phone, light and dark, of the drawings
+and of the judge (studio_desktop.png, studio_phone_dark_judge.png and so on), and
 studio.json. Needs the extras `studio` and `test` and Chromium.
 """
 
+import itertools
 import json
 import pathlib
 import shutil
@@ -30,10 +32,12 @@ BOAT = [  # strokes of points in [0, 1]^2
     [(0.1, 0.7), (0.25, 0.9), (0.75, 0.9), (0.9, 0.7), (0.1, 0.7)],
     [(0.5, 0.7), (0.5, 0.1), (0.85, 0.58), (0.5, 0.6)],
 ]
-VIEWS = {
-    "desktop": ({"width": 1100, "height": 900}, "light"),
-    "phone": ({"width": 390, "height": 844}, "dark"),
+SIZES = {
+    "desktop": {"width": 1280, "height": 900},
+    "phone": {"width": 390, "height": 844},
 }
+SCHEMES = {"": "light", "_dark": "dark"}
+PINNED = (1, 4)
 
 
 def draw(page, rng):
@@ -62,6 +66,22 @@ def measure(page):
     return [float(found[name]) / 1000 for name in ("firstSamples", "finished")]
 
 
+def judge(page):
+    """Judges one image, so that the score is seen."""
+    page.click("#tab-judge")
+    page.click("#judge-start")
+    page.wait_for_selector("#judge-image")
+    page.keyboard.press("g")
+    page.wait_for_selector("#judge-score:not(:empty)")
+
+
+def photograph(page, name):
+    """Writes the whole page as a picture."""
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    page.screenshot(path=RESULTS / f"{name}.png", full_page=True)
+
+
 def main(argv):
     """Serves, draws, measures, photographs."""
     del argv
@@ -76,22 +96,22 @@ def main(argv):
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         times = []
-        for name, (size, scheme) in VIEWS.items():
-            page = browser.new_page(viewport=size, color_scheme=scheme)
+        for name, suffix in itertools.product(SIZES, SCHEMES):
+            view = {"viewport": SIZES[name], "color_scheme": SCHEMES[suffix]}
+            page = browser.new_page(**view)
             page.goto(f"http://127.0.0.1:{_PORT.value}")
-            page.wait_for_selector("#gallery .pin")
+            page.wait_for_selector("#gallery[data-finished]")
             draw(page, np.random.default_rng(0))
             page.wait_for_selector("#gallery:not([data-finished])")
             page.wait_for_selector("#gallery[data-finished]")  # it adapts by itself
             if not times:
                 times = [measure(page) for _ in range(_REPEATS.value)]
-            page.screenshot(path=RESULTS / f"studio_{name}.png", full_page=True)
-        page.click("#tab-judge")
-        page.click("#judge-start")
-        page.wait_for_selector("#judge-image")
-        page.keyboard.press("g")
-        page.wait_for_timeout(500)
-        page.screenshot(path=RESULTS / "studio_judge.png")
+            for number in PINNED:
+                page.locator(".shot .pin").nth(number).click()
+            photograph(page, f"studio_{name}{suffix}")
+            judge(page)
+            photograph(page, f"studio_{name}{suffix}_judge")
+            page.close()
         browser.close()
     server.send_signal(signal.SIGINT)
     server.wait()

@@ -7,6 +7,7 @@ import io
 import json
 import threading
 import time
+import tracemalloc
 import zipfile
 from xml.etree import ElementTree
 
@@ -14,7 +15,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from conftest import run_verb
+from conftest import run_verb, start_verb
 from PIL import Image, ImageDraw
 
 from figr_jax.errors import BadInput
@@ -24,7 +25,7 @@ for needed in ("fastapi", "uvicorn", "vtracer"):
     pytest.importorskip(needed, reason="the extra `studio` is not installed")
 import uvicorn  # noqa: E402
 
-from figr_jax.studio import guard, jobs, models, server  # noqa: E402
+from figr_jax.studio import guard, jobs, models, server, works  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -100,7 +101,7 @@ def test_samples_come_after_every_inner_step(adapted):
     ]
     assert all(np.isfinite(event["critic_loss"]) for event in steps)
     first, last = ([to_pixels(x) for x in steps[i]["images"]] for i in (0, -1))
-    assert len(first) == server.PREVIEW and first[0].shape == (8, 8)
+    assert len(first) == works.PREVIEW and first[0].shape == (8, 8)
     assert not np.array_equal(first, last)
 
 
@@ -197,12 +198,17 @@ def test_pictures_to_take_away(client, adapted):
         svg = export(format="svg", transparent=transparent)
         shapes = [x.tag.split("}")[1] for x in ElementTree.fromstring(svg.text)]
         assert ("rect" in shapes) is not transparent and set(shapes) <= {"rect", "path"}
+        assert ElementTree.fromstring(svg.text).get("viewBox")  # else of one size only
 
 
-def test_a_game_of_real_or_generated(client, name, tmp_path):
-    job = client.post("/api/judge", json={"model": name, "seed": 1}).json()["job"]
+@pytest.mark.parametrize("sheets", [False, True])
+def test_a_game_of_real_or_generated(client, name, tmp_path, sheets):
+    asked = {"model": name, "seed": 1, "sheets": sheets}
+    job = client.post("/api/judge", json=asked).json()["job"]
     events = follow(client, job)
     (shown,) = [event["images"] for event in events if event["type"] == "images"]
+    height, width = to_pixels(next(iter(shown.values()))).shape[:2]
+    assert (width > 2 * height) is sheets  # four against four
     right = 0
     for image in shown:
         asked = {"image": image, "answer": "real"}
@@ -225,6 +231,8 @@ def test_a_job_can_be_cancelled(client, name, example):
     client.delete(f"/api/jobs/{job}").raise_for_status()
     assert follow(client, job)[-1]["type"] == "cancelled"
     assert [event["type"] for event in follow(client, waiting)][-1] == "cancelled"
+    # Else its recipe would tell of inner steps that were never taken.
+    assert refuse(client, f"/api/jobs/{job}/images", {"latents": [[0.0] * 3]})[0] == 409
 
 
 def refuse(client, path, body, **headers):
@@ -251,6 +259,7 @@ def test_bad_requests_get_one_clear_sentence(client, name, example, adapted):
         ({"support": example * 5}, 400, "support: "),
         ({"inner_steps": 101}, 400, "inner_steps: "),
         ({"seed": -1}, 400, "seed: "),
+        ({"inner_step": 3}, 400, "inner_step: "),
     ]:
         body = {"model": name, "support": example, **change}
         found = refuse(client, "/api/adapt", body)
@@ -263,7 +272,11 @@ def test_bad_requests_get_one_clear_sentence(client, name, example, adapted):
     assert refuse(client, f"/api/jobs/{job}/answers", {"image": "x", "answer": "real"})[
         0
     ] == (409)
-    assert client.get("/api/nothing").status_code == 404
+    broken = client.post(
+        "/api/see", content=b"{", headers={"Content-Type": "application/json"}
+    )
+    assert broken.status_code == 400 and "no JSON" in broken.json()["error"]
+    assert "nothing at this address" in client.get("/api/nothing").json()["error"]
     assert client.get("/../../server.py").status_code == 404
 
 
@@ -275,6 +288,17 @@ def test_too_large_a_request_is_refused_before_it_is_read(client):
     for content in (b" " * (guard.MAX_BODY + 1), chunks()):
         response = client.post("/api/see", content=content)
         assert response.status_code == 413 and "larger than" in response.text
+
+
+def test_a_long_thin_image_takes_no_more_memory_than_others(client, name):
+    image = Image.new("L", (20_000, 100), 255)
+    image.paste(0, (2_000, 40, 18_000, 60))
+    asked = {"model": name, "images": [to_text(image)]}
+    tracemalloc.start()
+    client.post("/api/see", json=asked).raise_for_status()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**26
 
 
 def test_other_sites_and_names_are_refused(client, name):
@@ -293,7 +317,11 @@ def test_other_sites_and_names_are_refused(client, name):
 def test_a_token_is_wanted_where_others_listen(shelf):
     with serve(server.make_app(shelf, token="secret")) as address:
         assert httpx.get(f"{address}/api/models").status_code == 401
-        assert httpx.get(f"{address}/?token=wrong").status_code == 401
+        for headers, status in [({}, 401), ({"Host": "evil.example"}, 421)]:
+            refused = httpx.get(f"{address}/?token=wrong", headers=headers)
+            assert refused.status_code == status and "secret" not in str(
+                refused.headers
+            )
         bearer = {"Authorization": "Bearer secret"}
         assert httpx.get(f"{address}/api/models", headers=bearer).status_code == 200
         with httpx.Client(base_url=address) as visitor:  # the printed address
@@ -324,6 +352,39 @@ def test_too_many_waiting_jobs_are_refused():
     gate.set()
     while not all(job.is_over for job in added):
         time.sleep(0.01)
+
+
+def test_a_job_that_waits_is_cancelled_at_once():
+    gate = threading.Event()
+
+    def work(job):
+        gate.wait(60)
+        yield {"type": "started"}
+
+    queue = jobs.Queue(waiting=2)
+    first, second = queue.add(work), queue.add(work)
+    queue.cancel(second)
+    assert second.events == [{"type": "cancelled"}]
+    queue.add(work)  # in its place
+    gate.set()
+    while not first.is_over:
+        time.sleep(0.01)
+    assert first.events[-1]["type"] == "done"
+
+
+def test_old_jobs_are_forgotten_unless_they_are_in_use():
+    def work(job):
+        yield {"type": "step", "images": ["x" * 1000]}
+
+    queue, added = jobs.Queue(kept_bytes=2500), []
+    for _ in range(4):
+        added.append(queue.add(work))
+        while not added[-1].is_over:
+            time.sleep(0.01)
+        queue.get(added[0].id)
+    queue.add(work)
+    known = [queue.get(job.id) is job for job in added]
+    assert known == [True, False, False, True]
 
 
 def test_a_job_that_fails_takes_nothing_down(client, name, example, shelf, monkeypatch):
@@ -366,12 +427,32 @@ def test_a_model_that_is_missing_is_told(tmp_path, monkeypatch):
         models.find()
 
 
+def test_models_of_one_name_are_all_on_offer(workdir):
+    runs = ["a/run", "b/run", "b/run/snapshots/20"]
+    assert list(models.find(runs)) == ["run", "run (2)", "run 20"]
+
+
+def test_who_listens_to_this_machine_alone_needs_no_token():
+    hosts = ["127.0.0.1", "127.0.0.2", "::1", "localhost", "0.0.0.0", "::", "a.example"]
+    assert [guard.is_local(host) for host in hosts] == [True] * 4 + [False] * 3
+
+
+def test_a_port_in_use_is_told_before_a_minute_is_spent(client, workdir):
+    port = client.base_url.port
+    process = start_verb("studio", f"--checkpoint={workdir}", f"--port={port}")
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 2 and not out
+    assert "already in use" in error and error.count("\n") == 1
+
+
 def test_the_api_is_documented(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert "/api/adapt" in paths and "/api/jobs/{id}/export" in paths
     for methods in paths.values():
         for method in methods.values():
             assert method["description"]
+            assert method["responses"]["200" if "200" in method["responses"] else "202"]
+            assert "4XX" in method["responses"] and "422" not in method["responses"]
 
 
 def test_the_card_has_the_figures_of_the_last_report(workdir, tmp_path):

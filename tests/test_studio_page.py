@@ -1,6 +1,7 @@
 """The studio's page, in a real browser: what an artist does."""
 
 import io
+import re
 import shutil
 import zipfile
 from xml.etree import ElementTree
@@ -75,11 +76,12 @@ def download(page, selector):
 
 def test_four_sketches_become_images_to_take_away(page):
     page.click("#clear")
-    page.click("#undo")  # the last cell's example is back
-    expect(page.locator(".seen[src]")).to_have_count(1)
+    page.keyboard.press("Control+z")  # all of it
+    expect(page.locator(".seen[src]")).to_have_count(4)
     page.click("#clear")
     page.evaluate(
         """() => {
+            delete document.getElementById('gallery').dataset.finished;
             window.steps = [];
             new MutationObserver(() => {
                 const found = [...document.querySelectorAll('#gallery img')];
@@ -90,9 +92,9 @@ def test_four_sketches_become_images_to_take_away(page):
     for number in range(4):
         draw(page, number)
     # All cells are filled: it adapts by itself, and samples change from step to step.
-    page.wait_for_selector("#gallery .pin")
+    page.wait_for_selector("#gallery[data-finished]")
     steps = page.evaluate("window.steps")
-    assert len(set(steps)) == len(steps)
+    assert len(set(steps)) == len(steps) == 3  # two inner steps, and the grid
     assert "inner step 2 of 2" in page.inner_text("#status")
     assert "like drawing" in page.locator("#gallery img").first.get_attribute("alt")
 
@@ -121,6 +123,13 @@ def test_ten_rounds_of_the_judge(page, tmp_path):
     page.click("#tab-judge")
     page.click("#judge-start")
     page.wait_for_selector("#judge-image")
+    page.evaluate(  # faster than anybody sees: the second one is of no image yet
+        """() => ['r', 'g'].forEach(key =>
+            document.dispatchEvent(new KeyboardEvent('keydown', {key})))"""
+    )
+    expect(page.locator("#judge-status")).to_contain_text("2 of")
+    page.click("#judge-start")
+    expect(page.locator("#judge-status")).to_have_text(re.compile("^1 of"))
     for number in range(10):
         page.keyboard.press("r" if number % 2 else "g")
         told = f"of {number + 1} right"
@@ -131,11 +140,21 @@ def test_ten_rounds_of_the_judge(page, tmp_path):
     assert human.score(tmp_path / "answers.csv")["answered"] == 10
 
 
+def test_a_click_draws_a_dot_and_undo_never_fails(page):
+    page.click("#clear")
+    page.locator(".cell canvas").first.click()
+    expect(page.locator(".seen[src]")).to_have_count(1)
+    for _ in range(30):  # more than there is
+        page.keyboard.press("Control+z")
+    expect(page.locator(".seen[src]")).to_have_count(0)  # not even the example
+
+
 def test_a_job_can_be_cancelled(page):
     page.locator("#steps").fill("50")
     page.wait_for_selector("#cancel:enabled")
     page.click("#cancel")
     expect(page.locator("#status")).to_have_text("cancelled")
+    expect(page.locator(".shot .pin")).to_have_count(24)  # as it was before
 
 
 def test_files_of_several_kinds_and_a_broken_one(page, tmp_path):
@@ -146,13 +165,26 @@ def test_files_of_several_kinds_and_a_broken_one(page, tmp_path):
     image.save(tmp_path / "b.jpg")
     (tmp_path / "c.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">'
-        '<circle cx="5" cy="5" r="3"/></svg>'
+        '<circle cx="5" cy="5" r="3" fill="white"/></svg>'
     )
     (tmp_path / "broken.png").write_bytes(b"\x89PNG and no more")
     files = [tmp_path / name for name in ("a.webp", "b.jpg", "c.svg", "broken.png")]
     page.locator(".cell input").first.set_input_files(files)
     expect(page.locator(".seen[src]")).to_have_count(3)
-    assert "broken.png: not an image" in page.inner_text("#problem")
+    expect(page.locator("#problem")).to_contain_text("broken.png: not an image")
+    # Dropped beside the cells: into the first empty one.
+    kept = page.evaluate(
+        """async () => {
+            const canvas = document.querySelector('.cell canvas');
+            const blob = await new Promise(done => canvas.toBlob(done));
+            const data = new DataTransfer();
+            data.items.add(new File([blob], 'd.png', {type: 'image/png'}));
+            const options = {dataTransfer: data, bubbles: true, cancelable: true};
+            return !document.body.dispatchEvent(new DragEvent('drop', options));
+        }"""
+    )
+    assert kept  # on the page
+    expect(page.locator(".seen[src]")).to_have_count(4)
 
 
 def test_it_fits_a_phone_and_the_keyboard(browser, address):

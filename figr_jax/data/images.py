@@ -115,8 +115,7 @@ def fit(image, image_size):
     Returns:
       `[image_size, image_size, C]` uint8.
     """
-    if max(image.shape) > _MAX_SIDE:
-        image = _shrink(image)  # padded, a long thin one would be huge
+    image = shrink(image, _MAX_SIDE)  # padded, a long thin one would be huge
     height, width, channels = image.shape
     side = max(height, width)
     if height != width:
@@ -132,13 +131,24 @@ def fit(image, image_size):
     return image
 
 
-def _shrink(image):
-    """Makes the longer side of an image `_MAX_SIDE`, in proportion."""
-    pixels = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    scale = _MAX_SIDE / max(pixels.size)
+def shrink(image, most):
+    """Makes the longer side of an image `most` pixels, in proportion, if it has more.
+
+    Args:
+      image: `[H, W, C]` uint8.
+      most: pixels.
+
+    Returns:
+      `[h, w, C]` uint8.
+    """
+    height, width, channels = image.shape
+    scale = most / max(height, width)
+    if scale >= 1:
+        return image
+    pixels = Image.fromarray(image[..., 0] if channels == 1 else image)
     size = [max(1, round(side * scale)) for side in pixels.size]
     pixels = pixels.resize(size, Image.Resampling.BOX)
-    return np.asarray(pixels).reshape(*size[::-1], image.shape[-1])
+    return np.asarray(pixels).reshape(*size[::-1], channels)
 
 
 def find_ink(image):

@@ -5,6 +5,7 @@ python -m figr_jax.studio --checkpoint=runs/quickstart
 
 import secrets
 import signal
+import socket
 
 from absl import flags
 
@@ -40,19 +41,36 @@ def main(argv):
     from figr_jax import compilation
 
     compilation.keep_programs()
+    host, port, token = _HOST.value, _PORT.value, _TOKEN.value
+    listener = _listen(host, port)
     shelf = models.Shelf(models.find(_CHECKPOINT.value))
     print(f"compiling {shelf.names[0]} (under a minute on two CPU cores)", flush=True)
     shelf.get(shelf.names[0]).warm_up()
-    host, token, is_local = _HOST.value, _TOKEN.value, _HOST.value in guard.LOCAL
-    if not is_local and not token:
+    if not guard.is_local(host) and not token:
         token = secrets.token_urlsafe(16)
-    app = server.make_app(shelf, [*guard.LOCAL, host, *_ALLOW_HOST.value], token)
+    is_any = host in ("", "0.0.0.0", "::")
+    names = guard.own_names() if is_any else [host]
+    app = server.make_app(shelf, [*guard.LOCAL, *names, *_ALLOW_HOST.value], token)
+    name = f"[{names[0]}]" if ":" in names[0] else names[0]
     query = f"/?token={token}" if token else ""
-    print(f"open http://{host}:{_PORT.value}{query} (Ctrl-C ends it)", flush=True)
+    print(f"open http://{name}:{port}{query} (Ctrl-C ends it)", flush=True)
     # Else what it has been asked to stop by would be raised again, and end in an error.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    uvicorn.run(app, host=host, port=_PORT.value, log_level="warning")
+    # Who waits for a job would else keep the server from its end.
+    options = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+    uvicorn.Server(options).run([listener])
+
+
+def _listen(host, port):
+    """A socket that listens, before a minute is spent on what would then fail."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise errors.BadInput(
+            f"--host={host} --port={port}: {error.strerror}; give another one"
+        ) from error
 
 
 if __name__ == "__main__":

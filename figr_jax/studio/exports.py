@@ -63,6 +63,8 @@ def to_svg(image, transparent):
     svg = vtracer.convert_raw_image_to_svg(
         file.getvalue(), img_format="png", colormode="binary" if is_grey else "color"
     )
+    # Without it, it could not be scaled.
+    svg = svg.replace("<svg ", f'<svg viewBox="0 0 {_TRACED} {_TRACED}" ', 1)
     if transparent or not is_grey:
         return svg
     body = svg.index(">", svg.index("<svg")) + 1

@@ -1,21 +1,43 @@
 """Who may use the studio's server, and how much they may send."""
 
+import ipaddress
 import secrets
+import socket
 from urllib.parse import urlsplit
 
 from starlette import requests, responses
 from starlette.exceptions import HTTPException
 
 MAX_BODY = 2**23  # bytes
-LOCAL = ("localhost", "127.0.0.1", "[::1]")
+LOCAL = ("localhost", "127.0.0.1", "::1")
 _TOO_LARGE = f"the request is larger than {MAX_BODY:,} bytes"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+def is_local(host):
+    """Whether only this machine reaches a server that listens on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in LOCAL
+
+
+def own_names():
+    """What other machines call this one: its address, if it has one, and its name."""
+    names = [socket.gethostname()]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # of no machine; and nothing is sent
+        except OSError:
+            return names
+        return [probe.getsockname()[0], *names]
 
 
 def refuse(status, message):
@@ -28,7 +50,8 @@ class Guard:
 
     def __init__(self, app, hosts, token):
         """Guards an ASGI application, see `server.make_app`."""
-        self._app, self._hosts, self._token = app, hosts, token
+        self._app, self._token = app, token
+        self._hosts = {name.strip("[]").lower() for name in hosts}
 
     async def __call__(self, scope, receive, send):
         """An ASGI call."""
@@ -50,7 +73,8 @@ class Guard:
         async def with_headers(message):
             if message["type"] == "http.response.start":
                 extra = dict(_HEADERS)
-                if self._token and request.query_params.get("token"):
+                knows = self._token and refusal is None
+                if knows and request.query_params.get("token"):
                     cookie = f"token={self._token}; HttpOnly; SameSite=Strict; Path=/"
                     extra["Set-Cookie"] = cookie
                 names = {name.lower().encode() for name in extra}
@@ -68,7 +92,7 @@ class Guard:
             name = host.hostname or ""
         except ValueError:
             return refuse(400, "the Host header cannot be read")
-        if name not in [allowed.strip("[]") for allowed in self._hosts]:
+        if name not in self._hosts:
             return refuse(421, f"this server is not {name!r}; see --allow_host")
         origin = request.headers.get("origin")
         if origin and origin.partition("://")[2] != host.netloc:

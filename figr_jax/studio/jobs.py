@@ -1,6 +1,7 @@
 """Jobs: work that takes seconds, one after another, and what is told about it."""
 
 import collections
+import json
 import secrets
 import threading
 import time
@@ -21,7 +22,7 @@ class Job:
       id: not to be guessed: who knows it may see the job.
       events: dicts with a `type`; the last one is `done`, `failed` or `cancelled`.
       result: what the work left for later, or None.
-      size: of the result, bytes.
+      size: of the result, and of what was told, bytes.
     """
 
     def __init__(self, work, size):
@@ -47,6 +48,7 @@ class Job:
         try:
             if not self._cancelled.is_set():
                 for event in self._work(self):
+                    self.size += len(json.dumps(event))
                     self.events.append(event)
                     if self._cancelled.is_set():
                         break
@@ -108,8 +110,21 @@ class Queue:
             del self._jobs[old.id]
 
     def get(self, id):
-        """The `Job` of that id, or None."""
-        return self._jobs.get(id)
+        """The `Job` of that id, or None; who is asked for is remembered longer."""
+        with self._changed:
+            if id in self._jobs:
+                self._jobs.move_to_end(id)
+            return self._jobs.get(id)
+
+    def cancel(self, job):
+        """Stops a job: at its next event, or at once if it waits."""
+        job.cancel()
+        with self._changed:
+            waits = job in self._line and job is not self._line[0]
+            if waits:
+                self._line.remove(job)
+        if waits:
+            job.run(self._seconds)  # which is over at once, and says so
 
     def ahead(self, job):
         """How many jobs will run before this one."""

@@ -1,6 +1,7 @@
 """The models that the studio offers, by name."""
 
 import copy
+import itertools
 import json
 import pathlib
 import threading
@@ -36,7 +37,20 @@ def find(paths=()):
             "there is no trained model: give one as --checkpoint, or train one in ten "
             "minutes: python -m figr_jax.main --config=configs/quickstart.py"
         )
-    return {pathlib.Path(path).resolve().name: str(path) for path in paths}
+    found = {}
+    for path in map(str, paths):
+        name = _name(pathlib.Path(path).resolve())
+        numbered = (f"{name} ({number})" for number in itertools.count(2))
+        names = itertools.chain([name], numbered)
+        name = next(n for n in names if found.get(n, path) == path)
+        found[name] = path
+    return found
+
+
+def _name(path):
+    """The name of a run, and of one of its snapshots if the path is that one's."""
+    is_snapshot = path.parent.name == "snapshots"
+    return f"{path.parent.parent.name} {path.name}" if is_snapshot else path.name
 
 
 class Model:
@@ -92,6 +106,7 @@ class Model:
         info, config = self.generator.info, self.generator.config
         return {
             "name": self.name,
+            "snapshot": recipe.identify(self.generator),
             "dataset": config.dataset.name,
             "image_size": config.dataset.image_size,
             "channels": config.dataset.channels,

@@ -1,18 +1,15 @@
 """The studio's web server: a JSON API, and the page that uses it."""
 
 import asyncio
-import copy
 import io
 import json
 import pathlib
 import zipfile
-from typing import Annotated, Literal
 
 import fastapi
 import jax
 import numpy as np
 from fastapi import exceptions, responses, staticfiles
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 import figr_jax
@@ -20,84 +17,33 @@ from figr_jax import recipe
 from figr_jax.data import images
 from figr_jax.errors import BadInput, FailedWork
 from figr_jax.evaluation import human
-from figr_jax.studio import exports, guard, jobs, likeness
+from figr_jax.studio import exports, guard, jobs, likeness, schema, works
 
 MAX_PIXELS = 2**22  # of an image
-MAX_SUPPORT = 16
-MAX_STEPS = 100
-MAX_IMAGES = 64  # in one answer
-MAX_LATENT = 100.0  # in size, of each number
-PREVIEW = 16  # images after each inner step
-JUDGED_CLASSES = 10
-_EACH = 2  # real images of a judged class, and generated ones
+_MAX_SIDE = 2**10  # pixels: what a larger image is made smaller to at once
 _PAGE = pathlib.Path(__file__).parent / "page"
 _POLL = 0.02  # seconds between looks at a job's events
-File = Annotated[
-    str, Field(max_length=guard.MAX_BODY, description="An image, in base64.")
-]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+_FILES = {
+    "png": ("image/png", "image.png"),
+    "svg": ("image/svg+xml", "image.svg"),
+    "sheet": ("image/png", "sheet.png"),
+    "zip": ("application/zip", "figr.zip"),
+}
+_PLAIN = {  # what the framework says, said to somebody
+    "Not Found": "there is nothing at this address; see /openapi.json",
+    "Method Not Allowed": "this address wants another method; see /openapi.json",
+}
+_ABOUT = """Few images of a class in, new images of it out.
 
+1. `POST /api/see` shows images of any size as a model sees them.
+2. `POST /api/adapt` takes them as a support and gives a job.
+3. `GET /api/jobs/{id}/events` tells how it goes, with samples after each inner step.
+4. `POST /api/jobs/{id}/images` draws an image for each latent: a row of as many
+   standard normal numbers as `latent` of `GET /api/models/{name}` says.
+5. `POST /api/jobs/{id}/export` makes files of them.
 
-class Drawings(BaseModel):
-    """Images of any size, to be seen as a model sees them."""
-
-    model: str
-    images: Annotated[list[File], Field(min_length=1, max_length=MAX_SUPPORT)]
-
-
-class Adaptation(BaseModel):
-    """What to adapt to. An image of the model's own size is taken as it is."""
-
-    model: str
-    support: Annotated[list[File], Field(min_length=1, max_length=MAX_SUPPORT)]
-    seed: Seed = 0
-    inner_steps: Annotated[int | None, Field(ge=0, le=MAX_STEPS)] = None
-
-
-class Latents(BaseModel):
-    """Images to draw, by their latents: rows of as many numbers as the model takes."""
-
-    latents: Annotated[
-        list[list[Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT)]]],
-        Field(min_length=1, max_length=MAX_IMAGES),
-    ]
-
-
-class Export(Latents):
-    """Images to take away."""
-
-    format: Literal["png", "svg", "sheet", "zip"]
-    size: Literal[exports.SIZES] = 512
-    transparent: bool = False
-
-
-class Judging(BaseModel):
-    """A game of real or generated."""
-
-    model: str
-    seed: Seed = 0
-
-
-class Answer(BaseModel):
-    """What a judge says of one image."""
-
-    image: str
-    answer: Literal[human.ANSWERS]
-
-
-class _Adapted:
-    """What an adaptation leaves: a model with its own fast parameters."""
-
-    def __init__(self, model, support, seed, inner_steps):
-        self.generator = copy.copy(model.generator)
-        self.support, self.seed, self.inner_steps = support, seed, inner_steps
-
-
-class _Judged:
-    """What a game leaves: the images, what they are, and the answers so far."""
-
-    def __init__(self, shown, key):
-        self.shown, self.key, self.answers = shown, key, {}
+Every failure is a JSON object with one sentence as `error`.
+"""
 
 
 def _bad(status, message):
@@ -115,7 +61,7 @@ def _decode(texts, channels):
                 f"image {number} cannot be read ({error}): wanted is a PNG, JPEG, WebP "
                 f"or GIF of at most {MAX_PIXELS:,} pixels",
             ) from error
-        found.append(image)
+        found.append(images.shrink(image, _MAX_SIDE))
     return found
 
 
@@ -127,61 +73,6 @@ def _find(shelf, name):
         raise _bad(404, f"no model {name!r}; there are {known}") from error
     except (BadInput, FailedWork) as error:
         raise _bad(503, str(error)) from error
-
-
-def _adapt(adapted):
-    """The work of an adaptation, told step by step."""
-    generator, steps = adapted.generator, adapted.inner_steps
-    latents = generator.latents(PREVIEW, adapted.seed)
-
-    def work(job):
-        yield {"type": "started"}
-        traces = generator.adapt_by_step(adapted.support, adapted.seed, steps)
-        for step, trace in enumerate(traces, 1):
-            job.result = adapted
-            yield {
-                "type": "step",
-                "step": step,
-                "steps": steps,
-                "critic_loss": float(trace.critic_loss),
-                "generator_loss": float(trace.generator_loss),
-                "images": [recipe.encode(image) for image in generator.draw(latents)],
-            }
-        job.result = adapted
-
-    return work
-
-
-def _judge(model, seed):
-    """The work of a game: adapts to each class, draws, shuffles."""
-
-    def work(job):
-        yield {"type": "started"}
-        generator, shots = (
-            copy.copy(model.generator),
-            model.generator.config.inner.shots,
-        )
-        least = shots + _EACH
-        names = [name for name, x in model.examples.items() if len(x) >= least]
-        if not names:
-            raise FailedWork("this model carries no real images to judge beside")
-        draw = np.random.default_rng(seed)
-        names = sorted(draw.permutation(names)[:JUDGED_CLASSES])
-        real, generated = [], []
-        for number, name in enumerate(names, 1):
-            drawn = draw.permutation(model.examples[name])
-            generator.adapt(drawn[:shots], seed)
-            generated.append(generator.generate(_EACH, seed))
-            real.append(drawn[shots:least])
-            yield {"type": "step", "step": number, "steps": len(names)}
-        shown, key = human.shuffle(real, generated, names, seed)
-        job.result = _Judged(shown, key)
-        yield {
-            "type": "images",
-            "images": {name: recipe.encode(image) for name, image in shown.items()},
-        }
-
-    return work
 
 
 def make_app(shelf, hosts=guard.LOCAL, token=None):
@@ -196,14 +87,19 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
       A `fastapi.FastAPI`.
     """
     app = fastapi.FastAPI(
-        title="figr studio", version=figr_jax.__version__, docs_url=None, redoc_url=None
+        title="figr studio",
+        version=figr_jax.__version__,
+        description=_ABOUT,
+        docs_url=None,  # these pages would need another host
+        redoc_url=None,
+        responses={"4XX": {"model": schema.Refusal}, "503": {"model": schema.Refusal}},
     )
     queue = jobs.Queue()
 
     def find_job(id, kind):
         job = queue.get(id)
         if job is None:
-            raise _bad(404, "no such job: it is too old, or never was")
+            raise _bad(404, "no such job: it is too old, or never was; adapt again")
         if kind and not isinstance(job.result, kind):
             raise _bad(409, "this job has nothing like that, or not yet")
         return job
@@ -228,12 +124,12 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         return shelf.names
 
     @app.get("/api/models/{name}")
-    def describe_model(name: str) -> dict:
+    def describe_model(name: str) -> schema.Card:
         """A model's card: data set, licence, size, figures of its last report."""
         return _find(shelf, name).card()
 
     @app.get("/api/models/{name}/examples/{number}")
-    def show_example(name: str, number: int) -> dict:
+    def show_example(name: str, number: int) -> schema.Example:
         """A support of a held-out class; the number may be any and wraps around."""
         model = _find(shelf, name)
         if not model.examples:
@@ -244,7 +140,7 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         return {"class": label, "images": [recipe.encode(image) for image in shown]}
 
     @app.post("/api/see")
-    def see(asked: Drawings) -> dict:
+    def see(asked: schema.Drawings) -> schema.Seen:
         """What the model sees of drawings: centred, scaled, of its polarity."""
         model = _find(shelf, asked.model)
         drawings = _decode(asked.images, model.generator.networks.channels)
@@ -255,7 +151,7 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         }
 
     @app.post("/api/adapt", status_code=202)
-    def adapt(asked: Adaptation) -> dict:
+    def adapt(asked: schema.Adaptation) -> schema.Queued:
         """Lines up an adaptation; its events carry samples after every inner step."""
         model = _find(shelf, asked.model)
         networks = model.generator.networks
@@ -266,18 +162,32 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         ]
         steps = asked.inner_steps
         steps = model.generator.config.inner.steps if steps is None else steps
-        adapted = _Adapted(model, np.stack(support), asked.seed, steps)
-        size = sum(x.nbytes for x in jax.tree.leaves(adapted.generator.slow.generator))
-        return line_up(_adapt(adapted), size)
+        size = sum(x.nbytes for x in jax.tree.leaves(model.generator.slow.generator))
+        adapted = works.Adapted(model, np.stack(support), asked.seed, steps)
+        return line_up(works.adapt(adapted), size)
 
     @app.post("/api/judge", status_code=202)
-    def judge(asked: Judging) -> dict:
-        """Lines up a game of real or generated; its last events carry the images."""
-        return line_up(_judge(_find(shelf, asked.model), asked.seed))
+    def judge(asked: schema.Judging) -> schema.Queued:
+        """Lines up a game of real or generated; an event carries its images, by name.
 
-    @app.get("/api/jobs/{id}/events")
-    async def tell(id: str) -> responses.StreamingResponse:
-        """Server-sent events of a job: waiting, started, step ..., done."""
+        That is the last one but `done`, of type `images`.
+        """
+        model = _find(shelf, asked.model)
+        return line_up(works.judge(model, asked.seed, asked.sheets))
+
+    @app.get(
+        "/api/jobs/{id}/events",
+        response_class=responses.StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
+    async def tell(id: str):
+        """Server-sent events of a job, from its first one on.
+
+        Each is a JSON object with a `type`: `waiting` (`ahead`: jobs that run before),
+        `started`, `step` (`step` of `steps`; in an adaptation also `critic_loss`,
+        `generator_loss` and `images`, PNG files in base64), and as the last one `done`,
+        `failed` (`error`: a sentence) or `cancelled`.
+        """
         job = find_job(id, None)
 
         async def stream():
@@ -296,15 +206,15 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         return responses.StreamingResponse(stream(), media_type="text/event-stream")
 
     @app.delete("/api/jobs/{id}")
-    def cancel(id: str) -> dict:
-        """Stops a job at its next step."""
-        find_job(id, None).cancel()
+    def cancel(id: str) -> schema.Cancelled:
+        """Stops a job: at its next step, or at once if it waits."""
+        queue.cancel(find_job(id, None))
         return {"cancelled": True}
 
     @app.post("/api/jobs/{id}/images")
-    def draw_images(id: str, asked: Latents) -> dict:
+    def draw_images(id: str, asked: schema.Latents) -> schema.Drawn:
         """Draws the images of latents, and says how near each is to which drawing."""
-        job = find_job(id, _Adapted)
+        job = find_job(id, works.Adapted)
         drawn = draw(job, asked.latents)
         near = likeness.likeness(drawn, job.result.support)
         return {
@@ -319,10 +229,18 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
             ]
         }
 
-    @app.post("/api/jobs/{id}/export")
-    def export(id: str, asked: Export) -> responses.Response:
-        """The images of latents as a file: PNG and SVG of the first one alone."""
-        job = find_job(id, _Adapted)
+    @app.post(
+        "/api/jobs/{id}/export",
+        response_class=responses.Response,
+        responses={200: {"content": {kind: {} for kind, _ in _FILES.values()}}},
+    )
+    def export(id: str, asked: schema.Export):
+        """The images of latents as a file: PNG and SVG of the first one alone.
+
+        The zip has each as PNG and SVG, the sheet, and a `recipe.json` that
+        `figr_jax.sample --recipe` draws the same images from.
+        """
+        job = find_job(id, works.Adapted)
         drawn = draw(job, asked.latents)
         if asked.format == "png":
             data = exports.to_png(drawn[0], asked.size, asked.transparent)
@@ -344,19 +262,23 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         return _attach(data, kind, name)
 
     @app.post("/api/jobs/{id}/answers")
-    def take_answer(id: str, asked: Answer) -> dict:
+    def take_answer(id: str, asked: schema.Answer) -> schema.Told:
         """Takes one answer of a judge, once, and says how they stand."""
-        game = find_job(id, _Judged).result
+        game = find_job(id, works.Judged).result
         if asked.image not in game.key:
             raise _bad(404, f"no image {asked.image!r} in this game")
         game.answers.setdefault(asked.image, asked.answer)
         truth = game.key[asked.image]
-        return {"truth": truth, "score": human.tally(game.key, game.answers)}
+        return {"truth": truth, "score": human.tally(game.key, dict(game.answers))}
 
-    @app.get("/api/jobs/{id}/answers.zip")
-    def hand_answers(id: str) -> responses.Response:
+    @app.get(
+        "/api/jobs/{id}/answers.zip",
+        response_class=responses.Response,
+        responses={200: {"content": {"application/zip": {}}}},
+    )
+    def hand_answers(id: str):
         """The answers and the key, for `figr_jax.evaluate --judge_answers`."""
-        game = find_job(id, _Judged).result
+        game = find_job(id, works.Judged).result
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
             form = human.write_form(game.key, game.answers)
@@ -366,24 +288,19 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
 
     @app.exception_handler(HTTPException)
     async def tell_refusal(_, error):
-        return guard.refuse(error.status_code, error.detail)
+        message = _PLAIN.get(error.detail, error.detail)
+        return guard.refuse(error.status_code, message)
 
     @app.exception_handler(exceptions.RequestValidationError)
     async def tell_invalid(_, error):
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return guard.refuse(400, "the request is no JSON that can be read")
         where = ".".join(str(part) for part in first["loc"][1:4])
         return guard.refuse(400, f"{where or 'the request'}: {first['msg']}")
 
     app.mount("/", staticfiles.StaticFiles(directory=_PAGE, html=True))
     return guard.Guard(app, hosts, token)
-
-
-_FILES = {
-    "png": ("image/png", "image.png"),
-    "svg": ("image/svg+xml", "image.svg"),
-    "sheet": ("image/png", "sheet.png"),
-    "zip": ("application/zip", "figr.zip"),
-}
 
 
 def _attach(data, kind, name):

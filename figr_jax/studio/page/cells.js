@@ -4,14 +4,13 @@ import { post } from "./api.js";
 
 const SIDE = 256; // pixels of a canvas
 const SMALLEST = 4, LARGEST = 8;
-const REMEMBERED = 20; // strokes that can be undone
+const REMEMBERED = 20; // actions that can be undone
 const PAUSE = 150; // milliseconds after a stroke until the model's view is asked for
 
 class Cell {
   constructor(row, number) {
     this.row = row;
     this.seen = null; // what the model sees, a PNG in base64
-    this.past = [];
     this.element = document.createElement("div");
     this.element.className = "cell";
     this.canvas = document.createElement("canvas");
@@ -21,6 +20,9 @@ class Cell {
     this.view = document.createElement("img");
     this.view.className = "seen";
     this.view.alt = `What the model sees of drawing ${number}`;
+    const label = document.createElement("span");
+    label.className = "number";
+    label.textContent = number;
     const file = document.createElement("label");
     file.className = "file";
     file.textContent = "File";
@@ -29,22 +31,25 @@ class Cell {
     input.accept = "image/*";
     input.multiple = true;
     input.setAttribute("aria-label", `File for drawing ${number}`);
-    input.onchange = () => { row.take(input.files, this); input.value = ""; };
+    input.onchange = () => {
+      if (input.files.length) row.take(input.files, this);
+      input.value = "";
+    };
     file.append(input);
     const clear = document.createElement("button");
     clear.textContent = "Clear";
     clear.setAttribute("aria-label", `Clear drawing ${number}`);
-    clear.onclick = () => { this.remember(); this.blank(); };
+    clear.onclick = () => { row.remember([this]); this.blank(); };
     const under = document.createElement("div");
     under.className = "under";
     under.append(this.view, file, clear);
-    this.element.append(this.canvas, under);
+    this.element.append(this.canvas, label, under);
     this.listen();
     this.blank();
   }
 
   listen() {
-    let last = null;
+    let last = null, pointer = null; // one at a time: a palm is no pen
     const at = (event) => {
       const box = this.canvas.getBoundingClientRect();
       const zoom = SIDE / box.width;
@@ -52,6 +57,7 @@ class Cell {
     };
     const stroke = (event) => {
       const next = at(event);
+      if (next.every((value, i) => value === last[i])) next[0] += 0.01; // a dot is drawn too
       this.pen.lineCap = this.pen.lineJoin = "round";
       this.pen.lineWidth = this.row.brush * (this.row.erases ? 2 : 1);
       this.pen.strokeStyle = this.row.erases ? "#fff" : "#000";
@@ -62,18 +68,22 @@ class Cell {
       last = next;
     };
     this.canvas.onpointerdown = (event) => {
-      if (event.button) return;
-      this.canvas.setPointerCapture(event.pointerId);
-      this.remember();
+      if (event.button || last) return;
+      pointer = event.pointerId;
+      this.canvas.setPointerCapture(pointer);
+      this.row.remember([this]);
       this.row.active = this;
+      this.forget();
       last = at(event);
       stroke(event);
     };
     this.canvas.onpointermove = (event) => {
-      if (last) for (const part of event.getCoalescedEvents?.() ?? [event]) stroke(part);
+      if (!last || event.pointerId !== pointer) return;
+      const parts = event.getCoalescedEvents?.() ?? [];
+      for (const part of parts.length ? parts : [event]) stroke(part);
     };
-    this.canvas.onpointerup = this.canvas.onpointercancel = () => {
-      if (last) { last = null; this.change(); }
+    this.canvas.onpointerup = this.canvas.onpointercancel = (event) => {
+      if (last && event.pointerId === pointer) { last = null; this.change(); }
     };
     this.element.ondragover = (event) => {
       event.preventDefault();
@@ -82,22 +92,19 @@ class Cell {
     this.element.ondragleave = () => this.element.classList.remove("over");
     this.element.ondrop = (event) => {
       event.preventDefault();
+      event.stopPropagation();
       this.element.classList.remove("over");
       this.row.take(event.dataTransfer.files, this);
     };
   }
 
-  remember() {
-    const pixels = this.pen.getImageData(0, 0, SIDE, SIDE);
-    this.past.push({ pixels, seen: this.seen });
-    this.past.splice(0, this.past.length - REMEMBERED);
-    this.row.history.push(this);
+  get state() {
+    return { cell: this, pixels: this.pen.getImageData(0, 0, SIDE, SIDE), seen: this.seen };
   }
 
-  undo() {
-    const { pixels, seen } = this.past.pop();
+  restore({ pixels, seen }) {
     this.pen.putImageData(pixels, 0, 0);
-    this.show(seen);
+    if (seen) this.show(seen); else this.change();
   }
 
   blank() {
@@ -108,13 +115,17 @@ class Cell {
 
   // Fits a picture into the cell; `exact` is what the model is to see of it, if known.
   place(picture, exact = null) {
-    this.pen.fillStyle = "#fff";
-    this.pen.fillRect(0, 0, SIDE, SIDE);
     const width = picture.naturalWidth || SIDE, height = picture.naturalHeight || SIDE;
     const zoom = SIDE / Math.max(width, height);
     const size = [width * zoom, height * zoom];
     const corner = size.map((length) => (SIDE - length) / 2);
-    this.pen.drawImage(picture, ...corner, ...size);
+    this.pen.imageSmoothingQuality = "high"; // else thin lines of large pictures go
+    for (const ground of ["#fff", "#000"]) { // on which even white ink is seen
+      this.pen.fillStyle = ground;
+      this.pen.fillRect(0, 0, SIDE, SIDE);
+      this.pen.drawImage(picture, ...corner, ...size);
+      if (!this.isBlank) break;
+    }
     if (exact) this.show(exact); else this.change();
   }
 
@@ -123,10 +134,15 @@ class Cell {
     return pixels.every((pixel) => pixel === pixels[0]);
   }
 
+  // What the model saw, or is being asked for, is of no use any more.
+  forget() {
+    clearTimeout(this.timer);
+    this.seen = this.version = null;
+  }
+
   // The drawing is another one: asks what the model sees of it, once it rests.
   change() {
-    this.seen = null;
-    clearTimeout(this.timer);
+    this.forget();
     this.timer = setTimeout(async () => {
       if (this.isBlank) return this.show(null);
       const version = this.version = Symbol();
@@ -141,8 +157,7 @@ class Cell {
   }
 
   show(seen) {
-    clearTimeout(this.timer);
-    this.version = null;
+    this.forget();
     this.seen = seen;
     if (seen) this.view.src = `data:image/png;base64,${seen}`;
     else this.view.removeAttribute("src");
@@ -157,6 +172,18 @@ const load = (source) => new Promise((resolve, reject) => {
   picture.src = source;
 });
 
+// A file as a picture; null if it is none.
+async function read(file) {
+  const address = URL.createObjectURL(file);
+  try {
+    return await load(address);
+  } catch {
+    return null;
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
+
 export class Cells {
   // `changed` is called with the support, or null while a cell is empty.
   constructor(element, changed, complain) {
@@ -164,15 +191,23 @@ export class Cells {
     this.tell = changed;
     this.complain = complain;
     this.cells = [];
-    this.history = [];
+    this.history = []; // actions: the states of cells before each
+    this.touched = false; // since an example was filled in
     this.brush = 14;
     this.erases = false;
     this.model = null;
     document.addEventListener("paste", (event) => {
-      if (!this.element.checkVisibility()) return;
-      const files = [...event.clipboardData.files];
-      const empty = this.cells.find((cell) => cell.isBlank);
-      if (files.length) this.take(files, empty ?? this.active ?? this.cells[0]);
+      if (event.clipboardData.files.length) this.receive(event.clipboardData.files);
+    });
+    // Beside a cell too: else the browser would leave the page for the file.
+    document.addEventListener("dragover", (event) => event.preventDefault());
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      this.receive(event.dataTransfer.files);
+    });
+    document.addEventListener("keydown", (event) => {
+      const asks = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key === "z";
+      if (asks && this.element.checkVisibility()) { event.preventDefault(); this.undo(); }
     });
   }
 
@@ -197,7 +232,8 @@ export class Cells {
       while (this.cells.length > count) {
         const gone = this.cells.pop();
         gone.element.remove();
-        this.history = this.history.filter((cell) => cell !== gone);
+        this.history = this.history.map((action) => action.filter(({ cell }) => cell !== gone))
+          .filter((action) => action.length);
       }
       while (this.cells.length < count) {
         const cell = new Cell(this, this.cells.length + 1);
@@ -207,10 +243,29 @@ export class Cells {
     });
   }
 
-  undo() { this.history.pop()?.undo(); }
+  get areOwn() { return this.touched && this.cells.some((cell) => !cell.isBlank); }
+
+  // For another model, which may see all of them otherwise.
+  use(model) {
+    this.model = model;
+    this.history = [];
+    this.cells.forEach((cell) => cell.change());
+  }
+
+  remember(cells) {
+    this.touched = true;
+    this.history.push(cells.map((cell) => cell.state));
+    this.history.splice(0, this.history.length - REMEMBERED);
+  }
+
+  undo() {
+    const action = this.history.pop() ?? [];
+    this.together(() => action.forEach((state) => state.cell.restore(state)));
+  }
 
   clear() {
-    this.together(() => this.cells.forEach((cell) => { cell.remember(); cell.blank(); }));
+    this.remember(this.cells);
+    this.together(() => this.cells.forEach((cell) => cell.blank()));
   }
 
   // Pictures as the model sees them: base64.
@@ -219,11 +274,20 @@ export class Cells {
       images.map((image) => load(`data:image/png;base64,${image}`)));
     this.together(() => {
       this.resize(images.length);
+      this.remember(this.cells);
       this.cells.forEach((cell, i) => {
-        cell.remember();
         if (pictures[i]) cell.place(pictures[i], images[i]); else cell.blank();
       });
+      this.touched = false;
     });
+  }
+
+  // Files that were meant for no certain cell.
+  receive(files) {
+    if (!this.element.checkVisibility()) return;
+    const empty = this.cells.find((cell) => cell.isBlank);
+    const active = this.cells.find((cell) => cell === this.active);
+    this.take(files, empty ?? active ?? this.cells[0]);
   }
 
   // Files into a cell and those after it.
@@ -231,17 +295,20 @@ export class Cells {
     const start = this.cells.indexOf(cell);
     const chosen = [...files].slice(0, LARGEST - start);
     if (start + chosen.length > this.cells.length) this.resize(start + chosen.length);
-    for (const [i, file] of chosen.entries()) {
-      const address = URL.createObjectURL(file);
-      try {
-        const picture = await load(address);
-        this.cells[start + i].remember();
-        this.cells[start + i].place(picture);
-      } catch {
-        this.complain(new Error(`${file.name}: not an image that this browser can read`));
-      } finally {
-        URL.revokeObjectURL(address);
+    const cells = this.cells.slice(start, start + chosen.length);
+    const problems = [];
+    if (!chosen.length) problems.push("that was no image file");
+    if (chosen.length < files.length) problems.push(`there are no more than ${LARGEST} cells`);
+    const pictures = await Promise.all(chosen.map(read));
+    this.remember(cells);
+    this.together(() => cells.forEach((one, i) => {
+      if (pictures[i]) one.place(pictures[i]);
+      else problems.push(`${chosen[i].name}: not an image that this browser can read`);
+      if (pictures[i] && one.isBlank) {
+        one.blank();
+        problems.push(`${chosen[i].name}: there is nothing on it`);
       }
-    }
+    }));
+    if (problems.length) this.complain(new Error(problems.join("; ")));
   }
 }

@@ -24,9 +24,7 @@ export class Gallery {
   forget() { this.items = []; this.job = null; this.element.replaceChildren(); }
 
   replace(make) {
-    let i = 0;
-    const rest = this.items.length - this.pins.length;
-    for (const item of this.items) if (!item.pinned) item.latent = make(i++, rest);
+    this.items.filter((item) => !item.pinned).forEach((item, i) => { item.latent = make(i); });
     return this.refresh();
   }
 
@@ -38,9 +36,11 @@ export class Gallery {
   }
 
   interpolate() {
-    const [first, second] = this.pins;
-    if (!second) throw new Error("pin two images first");
-    return this.replace((i, rest) => between(first.latent, second.latent, (i + 1) / (rest + 1)));
+    const [first, second, third] = this.pins;
+    if (!second || third) throw new Error("pin two images first, and no more");
+    const rest = this.items.filter((item) => !item.pinned);
+    this.items = [first, ...rest, second]; // so that the way is seen as one
+    return this.replace((i) => between(first.latent, second.latent, (i + 1) / (rest.length + 1)));
   }
 
   scaled(items) { return items.map((item) => scale(item.latent, this.variation)); }
@@ -59,12 +59,15 @@ export class Gallery {
   }
 
   async refresh() {
-    if (!this.job) return;
+    if (!this.job) return this.element.replaceChildren();
     const asked = this.asked = Symbol();
     const body = { latents: this.scaled(this.items) };
     const { images } = await post(`api/jobs/${this.job}/images`, body);
     if (asked !== this.asked) return; // a later one is under way
+    const buttons = () => [...this.element.querySelectorAll("button")];
+    const focused = buttons().indexOf(document.activeElement);
     this.element.replaceChildren(...images.map((found, i) => this.show(found, i)));
+    buttons()[focused]?.focus({ preventScroll: true }); // a keyboard goes on from there
   }
 
   show(found, i) {

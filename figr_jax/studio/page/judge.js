@@ -7,42 +7,55 @@ const $ = (id) => document.getElementById(id);
 export class Judge {
   constructor(complain) {
     this.complain = complain;
-    this.left = [];
+    this.left = []; // rounds: name and image
     $("judge-real").onclick = () => this.answer("real");
     $("judge-generated").onclick = () => this.answer("generated");
     document.addEventListener("keydown", (event) => {
-      if ($("judge-round").checkVisibility() && !event.ctrlKey && !event.metaKey) {
-        if (event.key === "r") this.answer("real");
-        if (event.key === "g") this.answer("generated");
-      }
+      const other = event.ctrlKey || event.metaKey || event.altKey || event.repeat;
+      if (other || !$("judge-round").checkVisibility()) return;
+      if (event.key.toLowerCase() === "r") this.answer("real");
+      if (event.key.toLowerCase() === "g") this.answer("generated");
     });
   }
 
   async start(model) {
+    this.stop();
     $("judge-start").disabled = true;
-    $("judge-truth").textContent = $("judge-score").textContent = "";
+    const mine = this.turn;
+    const sheets = $("judge-kind").value === "sheets";
     try {
       const seed = Math.floor(Math.random() * 2 ** 32);
-      const { job } = await post("api/judge", { model, seed });
+      const { job } = await post("api/judge", { model, seed, sheets });
+      let rounds = [];
       const last = await follow(job, (event) => {
-        if (event.type === "waiting") $("judge-status").textContent = `${event.ahead} before you`;
+        if (mine !== this.turn) return;
+        if (event.type === "waiting") $("judge-status").textContent = `waiting: ${event.ahead} before you`;
+        if (event.type === "started") $("judge-status").textContent = "preparing";
         if (event.type === "step") $("judge-status").textContent = `preparing ${event.step} of ${event.steps}`;
-        if (event.type === "images") this.left = Object.entries(event.images);
+        if (event.type === "images") rounds = Object.entries(event.images);
       });
-      if (last.type === "failed") throw new Error(last.error);
+      if (mine !== this.turn) return;
+      if (last.type !== "done") throw new Error(last.error ?? last.type);
       this.job = job;
-      this.count = this.left.length;
+      this.left = rounds;
+      this.count = rounds.length;
+      this.what = sheets ? "left ones were" : "last one was";
+      $("judge-question").hidden = !sheets;
       $("judge-file").href = `api/jobs/${job}/answers.zip`;
       this.next();
     } catch (error) {
+      if (mine !== this.turn) return;
       $("judge-status").textContent = "";
       this.complain(error);
+    } finally {
+      if (mine === this.turn) $("judge-start").disabled = false;
     }
-    $("judge-start").disabled = false;
   }
 
   stop() {
+    this.turn = Symbol();
     this.left = [];
+    $("judge-start").disabled = false;
     $("judge-round").hidden = $("judge-file").hidden = true;
     $("judge-status").textContent = $("judge-truth").textContent = $("judge-score").textContent = "";
   }
@@ -55,21 +68,26 @@ export class Judge {
   }
 
   async answer(answer) {
-    const round = this.left.shift();
-    if (!round) return;
+    const [round] = this.left;
+    if (!round || this.waits) return; // one answer an image, however fast
+    this.waits = true;
     try {
       const told = await post(`api/jobs/${this.job}/answers`, { image: round[0], answer });
+      if (round !== this.left[0]) return; // another game was begun
       const right = told.truth.answer === answer ? "Right" : "No";
-      $("judge-truth").textContent = `${right}: it was ${told.truth.answer}, ${told.truth.class}.`;
+      $("judge-truth").textContent =
+        `${right}: the ${this.what} ${told.truth.answer} (${told.truth.class}).`;
       const { right: count, accuracy, low, high } = told.score.all;
       const percent = (share) => `${Math.round(100 * share)} %`;
       $("judge-score").textContent = `${count} of ${told.score.answered} right: ` +
         `${percent(accuracy)} (95 % interval ${percent(low)} to ${percent(high)}; 50 % is guessing)`;
       $("judge-file").hidden = false;
+      this.left.shift();
       this.next();
     } catch (error) {
-      this.left.unshift(round);
       this.complain(error);
+    } finally {
+      this.waits = false;
     }
   }
 }

@@ -13,13 +13,15 @@ function complain(error) {
   $("problem").hidden = false;
 }
 
-let card, timer, turn = 0, running = null, example = 0, adapted = null;
+let card, wanted, timer, turn = 0, running = null, example = 0, adapted = null;
 const gallery = new Gallery($("gallery"), complain);
 const judge = new Judge(complain);
 const cells = new Cells($("cells"), (support) => {
   clearTimeout(timer);
   $("adapt").disabled = !support;
   if (support && JSON.stringify(support) !== adapted) timer = setTimeout(adapt, PAUSE);
+  if (!support && !running) tell("draw in every cell first");
+  if (cells.touched) $("example-name").textContent = "";
 }, complain);
 
 const run = (work) => async (event) => {
@@ -27,43 +29,60 @@ const run = (work) => async (event) => {
   try { await work(event); } catch (error) { complain(error); }
 };
 
+const tell = (status) => { $("status").textContent = status; };
+
+// Ends what runs; whatever it still tells is no longer heard.
+async function stop() {
+  ++turn;
+  clearTimeout(timer);
+  const job = running;
+  running = null;
+  $("cancel").disabled = true;
+  $("progress").value = 0;
+  if (job) await cancel(job);
+}
+
 async function adapt() {
   clearTimeout(timer);
   const support = cells.support;
   if (!support) return;
   $("problem").hidden = true;
-  if (running) cancel(running).catch(() => {});
-  running = null;
+  stop().catch(() => {}); // it may be over by now
   adapted = JSON.stringify(support);
   const begin = performance.now(), mine = ++turn, { dataset } = gallery.element;
   delete dataset.firstSamples, delete dataset.finished;
   try {
     const body = { model: card.name, support, inner_steps: Number($("steps").value) };
     const { job } = await post("api/adapt", body);
-    if (mine !== turn) return cancel(job);
+    if (mine !== turn) return void cancel(job).catch(() => {});
     running = job;
     $("cancel").disabled = false;
     const last = await follow(job, (event) => {
       if (mine !== turn) return;
-      if (event.type === "waiting") $("status").textContent = `waiting: ${event.ahead} before you`;
-      if (event.type === "started") $("status").textContent = "adapting (it may have to compile)";
+      if (event.type === "waiting") tell(`waiting: ${event.ahead} before you`);
+      if (event.type === "started") {
+        tell("adapting (the first time with so many drawings takes up to a minute)");
+        $("progress").removeAttribute("value");
+      }
       if (event.type !== "step") return;
       if (event.step === 1) dataset.firstSamples = performance.now() - begin;
       $("progress").max = event.steps;
       $("progress").value = event.step;
-      $("status").textContent = `inner step ${event.step} of ${event.steps}, critic ` +
-        `${event.critic_loss.toFixed(2)}, generator ${event.generator_loss.toFixed(2)}`;
+      tell(`inner step ${event.step} of ${event.steps}, critic loss ` +
+        `${event.critic_loss.toFixed(2)}, generator loss ${event.generator_loss.toFixed(2)}`);
       gallery.preview(event.images);
     });
     if (mine !== turn) return;
-    if (last.type === "failed") throw new Error(last.error);
-    if (last.type === "cancelled") { $("status").textContent = "cancelled"; return; }
+    if (last.type !== "done") throw new Error(last.error ?? last.type);
     gallery.job = job;
     gallery.resize(Number($("count").value));
     await gallery.refresh();
     dataset.finished = performance.now() - begin; // milliseconds, for who measures
   } catch (error) {
+    if (mine !== turn) return;
     complain(error);
+    tell("");
+    gallery.refresh().catch(() => {}); // what there was before, if it can be had
   } finally {
     if (mine === turn) {
       running = null;
@@ -73,31 +92,37 @@ async function adapt() {
 }
 
 async function choose(name) {
-  card = await get(`api/models/${encodeURIComponent(name)}`);
-  cells.model = card.name;
+  wanted = name;
+  const found = await get(`api/models/${encodeURIComponent(name)}`);
+  if (name !== wanted) return;
+  stop().catch(() => {});
+  card = found;
   gallery.size = card.latent;
   gallery.forget();
   judge.stop();
   $("steps").value = card.inner_steps;
-  $("steps-shown").value = card.inner_steps;
+  $("steps-shown").value = $("steps").value;
   describe();
   adapted = null;
   example = 0;
-  cells.resize(card.shots);
-  cells.clear();
+  const keeps = cells.areOwn;
+  if (!keeps) { cells.resize(card.shots); cells.clear(); }
+  cells.use(card.name);
   $("example").disabled = !card.examples;
-  if (card.examples) await show(0);
+  if (card.examples && !keeps) await show(0);
 }
 
 async function show(number) {
+  const of = card;
   const found = await get(`api/models/${encodeURIComponent(card.name)}/examples/${number}`);
+  if (of !== card || number !== example) return; // another one is wanted by now
   $("example-name").textContent = `Example: ${found.class}, which the model has never seen.`;
   await cells.fill(found.images);
 }
 
 function describe() {
   const shown = {
-    "Name": card.name,
+    "Snapshot": `${card.name} (${card.snapshot})`,
     "Trained on": `${card.dataset}, ${card.image_size}x${card.image_size}`,
     "Meta-steps": card.meta_steps ?? "unknown",
     "Networks": card.networks,
@@ -128,7 +153,7 @@ function describe() {
   const form = ({ mean, low, high }) => [mean, low, high].map((x) => x.toFixed(2)).join(" / ");
   $("figures").replaceChildren(
     row("th", ["mean / low / high", ...metrics.map((metric) => metric.replace("_", " "))]),
-    ...arms.map(([name, arm]) => row("td", [name, ...metrics.map((metric) => form(arm[metric]))])));
+    ...arms.map(([name, arm]) => row("td", [name, ...metrics.map((metric) => arm[metric] ? form(arm[metric]) : "")])));
 }
 
 $("brush").oninput = () => { cells.brush = Number($("brush").value); };
@@ -137,12 +162,16 @@ $("eraser").onclick = () => {
   $("eraser").setAttribute("aria-pressed", cells.erases);
 };
 $("undo").onclick = () => cells.undo();
-$("clear").onclick = () => { cells.clear(); $("example-name").textContent = ""; };
+$("clear").onclick = () => cells.clear();
 $("example").onclick = run(() => show(++example));
 $("more-cells").onclick = () => cells.resize(cells.cells.length + 1);
 $("fewer-cells").onclick = () => cells.resize(cells.cells.length - 1);
 $("adapt").onclick = adapt;
-$("cancel").onclick = run(async () => { if (running) await cancel(running); });
+$("cancel").onclick = run(async () => {
+  await stop();
+  tell("cancelled");
+  await gallery.refresh();
+});
 $("count").onchange = run(() => { gallery.resize(Number($("count").value)); return gallery.refresh(); });
 $("reroll").onclick = run(() => gallery.reroll());
 $("interpolate").onclick = run(() => gallery.interpolate());
@@ -158,18 +187,30 @@ for (const button of document.querySelectorAll("[data-format]")) {
     button.dataset.format, Number($("size").value), $("transparent").checked));
 }
 $("judge-start").onclick = run(() => judge.start(card.name));
-$("model").onchange = run(() => choose($("model").value));
+$("model").onchange = run(async () => {
+  try { await choose($("model").value); } finally { $("model").value = card.name; }
+});
 const tabs = [...document.querySelectorAll("[role=tab]")];
-for (const tab of tabs) {
-  tab.onclick = () => {
-    for (const other of tabs) {
-      other.setAttribute("aria-selected", other === tab);
-      $(other.getAttribute("aria-controls")).hidden = other !== tab;
-    }
+const open = (tab) => {
+  for (const other of tabs) {
+    other.setAttribute("aria-selected", other === tab);
+    other.tabIndex = other === tab ? 0 : -1;
+    $(other.getAttribute("aria-controls")).hidden = other !== tab;
+  }
+};
+for (const [i, tab] of tabs.entries()) {
+  tab.onclick = () => open(tab);
+  tab.onkeydown = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = tabs[(i + step + tabs.length) % tabs.length];
+    open(next);
+    next.focus();
   };
 }
 
 run(async () => {
+  if (location.search) history.replaceState(null, "", location.pathname); // the token
   const names = await get("api/models");
   $("model").replaceChildren(...names.map((name) => new Option(name)));
   await choose(names[0]);

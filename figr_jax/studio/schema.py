@@ -1,0 +1,153 @@
+"""What the studio's API takes and gives."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from figr_jax.evaluation import human
+from figr_jax.studio import exports, guard
+
+MAX_SUPPORT = 16
+MAX_STEPS = 100
+MAX_IMAGES = 64  # in one answer
+MAX_LATENT = 100.0  # in size, of each number
+
+File = Annotated[
+    str, Field(max_length=guard.MAX_BODY, description="An image, in base64.")
+]
+Png = Annotated[str, Field(description="A PNG file, in base64.")]
+Name = Annotated[str, Field(max_length=255, description="One of /api/models.")]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Asked(BaseModel, extra="forbid"):
+    """A request; a field that is not known may be a misspelt one, and is refused."""
+
+
+class Card(BaseModel):
+    """What there is to know about a model."""
+
+    name: str
+    snapshot: Annotated[int, Field(description="As in the recipe.json of a zip.")]
+    dataset: str
+    licence: Annotated[str, Field(description="Of the images of the data set.")]
+    image_size: Annotated[int, Field(description="Height and width, pixels.")]
+    channels: int
+    background: Annotated[float, Field(description="Grey level, from 0 to 255.")]
+    networks: str
+    latent: Annotated[int, Field(description="Numbers in a row of latents.")]
+    shots: int
+    inner_steps: int
+    meta_steps: int | None
+    heldout_classes: int
+    examples: Annotated[int, Field(description="Held-out classes it has images of.")]
+    report: Annotated[dict | None, Field(description="Figures of the last one.")]
+
+
+class Drawings(Asked):
+    """Images of any size, to be seen as a model sees them."""
+
+    model: Name
+    images: Annotated[list[File], Field(min_length=1, max_length=MAX_SUPPORT)]
+
+
+class Seen(BaseModel):
+    """What a model sees, and where dark and light were swapped."""
+
+    images: list[Png]
+    swapped: list[bool]
+
+
+class Example(BaseModel):
+    """A support of a held-out class."""
+
+    label: Annotated[str, Field(alias="class")]
+    images: list[Png]
+
+
+class Adaptation(Asked):
+    """What to adapt to. An image of the model's own size is taken as it is."""
+
+    model: Name
+    support: Annotated[list[File], Field(min_length=1, max_length=MAX_SUPPORT)]
+    seed: Seed = 0
+    inner_steps: Annotated[int | None, Field(ge=0, le=MAX_STEPS)] = None
+
+
+class Judging(Asked):
+    """A game of real or generated: image by image, or four against four."""
+
+    model: Name
+    seed: Seed = 0
+    sheets: Annotated[
+        bool,
+        Field(
+            description="Four real images beside four generated ones of the same "
+            "class; the answer is of the four on the left."
+        ),
+    ] = False
+
+
+class Queued(BaseModel):
+    """A job, whose id is a secret of who asked for it, and how many run before it."""
+
+    job: str
+    ahead: int
+
+
+class Cancelled(BaseModel):
+    """A job will stop."""
+
+    cancelled: bool
+
+
+class Latents(Asked):
+    """Images to draw, by their latents: rows of as many numbers as the model takes."""
+
+    latents: Annotated[
+        list[list[Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT)]]],
+        Field(min_length=1, max_length=MAX_IMAGES),
+    ]
+
+
+class Picture(BaseModel):
+    """An image, its nearest drawing (from 0), and whether it is a copy of it."""
+
+    image: Png
+    nearest: int
+    likeness: float
+    is_copy: Annotated[bool, Field(alias="copy")]
+
+
+class Drawn(BaseModel):
+    """An image for each row of latents."""
+
+    images: list[Picture]
+
+
+class Export(Latents):
+    """Images to take away."""
+
+    format: Literal["png", "svg", "sheet", "zip"]
+    size: Literal[exports.SIZES] = 512
+    transparent: bool = False
+
+
+class Answer(Asked):
+    """What a judge says of one image."""
+
+    image: Annotated[str, Field(max_length=255)]
+    answer: Literal[human.ANSWERS]
+
+
+class Told(BaseModel):
+    """What the image was, and how the judge stands."""
+
+    truth: dict[str, str]
+    score: dict
+
+
+class Refusal(BaseModel):
+    """Why not, in one sentence."""
+
+    error: str
