@@ -29,8 +29,10 @@ from figr_jax.data.builders import base, sources  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-# A run of seconds: the quickstart with its networks shrunk.
+# A run of seconds: the quickstart with its networks shrunk. Without the decay of the
+# outer rate, by which a meta-step knows how long the whole run is.
 SHRINK = [
+    "--config.outer.decay=0",
     "--config.dataset.image_size=8",
     "--config.networks.width=2",
     "--config.networks.stages=1",
@@ -53,6 +55,7 @@ def shrink(cfg, **run):
     cfg.dataset.image_size = 8
     cfg.networks.update(width=2, stages=1, latent=3)
     cfg.inner.steps = 2
+    cfg.outer.decay = 0.0
     cfg.run.update(meta_steps=6, log_every=2, sample_every=100, save_every=2)
     cfg.run.update(run)
     return cfg

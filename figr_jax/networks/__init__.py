@@ -50,8 +50,9 @@ class Networks(NamedTuple):
         return self._apply(self.critic, params, images)
 
     def _apply(self, module, params, x):
+        given = x.dtype
         params, x = jax.tree.map(lambda leaf: leaf.astype(self.dtype), (params, x))
-        return module.apply({"params": params}, x).astype(jnp.float32)
+        return module.apply({"params": params}, x).astype(given)
 
     def init(self, key):
         """Initial parameters, by PyTorch's default (see `layers.uniform_fan_in`)."""

@@ -118,7 +118,8 @@ class LayerNorm(nn.Module):
         """Maps `[N, ...]` to the same shape."""
         scale = self.param("scale", nn.initializers.ones, x.shape[1:])
         bias = self.param("bias", nn.initializers.zeros, x.shape[1:])
-        normal, _ = _standardize(x.astype(jnp.float32))  # sums of many small values
+        exact = jnp.promote_types(x.dtype, jnp.float32)  # for sums of many small values
+        normal, _ = _standardize(x.astype(exact))
         return normal.astype(x.dtype) * scale + bias
 
 
