@@ -16,7 +16,7 @@ from absl import app
 
 HERE = pathlib.Path(__file__).parent
 LOG = HERE / "results" / "recipe.jsonl"
-MINUTES = 10  # of training, of one core, each arm
+MINUTES = 5  # of training, of one core, each arm
 METRICS = {
     "recognizability": "recognizability",
     "diversity": "diversity",
@@ -56,9 +56,25 @@ CLAIMS = {
             ("published_rates", [*_SGD, "--config.outer.learning_rate=1e-4"]),
         ],
     ),
+    "layer_norm": (
+        "layer norm against none",
+        [_BASE, ("no_norm", ["--config.networks.layer_norm=False"])],
+    ),
     "networks": (
-        "DCGAN against ResNet",
-        [_BASE, ("resnet", ["--config.networks.family=resnet"])],
+        "the subpixel networks against the paper's ResNet and DCGAN",
+        [
+            _BASE,
+            ("resnet", ["--config.networks.family=resnet"]),
+            ("dcgan", ["--config.networks.family=dcgan"]),
+        ],
+    ),
+    "meta_steps": (
+        "how many meta-steps are needed",
+        [
+            ("steps100", ["--config.run.meta_steps=100"]),
+            ("steps300", ["--config.run.meta_steps=300"]),
+            _BASE,
+        ],
     ),
     "tasks": (
         "one task a meta-step against four",
@@ -68,7 +84,7 @@ CLAIMS = {
         "a constant outer rate against one that falls to nothing in the second half",
         [
             _BASE,
-            ("decay", ["--config.run.meta_steps=1000", "--config.outer.decay=0.5"]),
+            ("decay", ["--config.run.meta_steps=900", "--config.outer.decay=0.5"]),
         ],
     ),
 }

@@ -122,6 +122,7 @@ SCHEMA = {
         "convolution": _one_of(
             convolution.LOWERINGS, "auto", "lowering of the convolutions"
         ),
+        "layer_norm": _one_of((True, False), True, "whether layers are normalised"),
         "dtype": _one_of(
             networks.DTYPES, "float32", "of the arithmetic; parameters stay float32"
         ),
@@ -178,7 +179,10 @@ SCHEMA = {
 # What a resumed run may not change: the meaning of its weights and of its episodes.
 FIXED = (
     *(f"dataset.{name}" for name in SCHEMA["dataset"]),
-    *(f"networks.{name}" for name in ("family", "width", "stages", "latent")),
+    *(
+        f"networks.{name}"
+        for name in ("family", "width", "stages", "latent", "layer_norm")
+    ),
     "outer.optimizer",
     "outer.optimizer_args",
     "run.seed",

@@ -44,6 +44,17 @@ def test_shapes_for_any_size(family, image_size, channels, stages):
     assert values.shape == (5,)
 
 
+@pytest.mark.parametrize("family", networks.FAMILIES)
+def test_without_layer_norm_there_is_none(family):
+    def norms(**options):
+        made = networks.build(family, image_size=8, width=2, stages=1, **options)
+        params = jax.eval_shape(made.init, jax.random.key(0))
+        paths = jax.tree_util.tree_flatten_with_path(params)[0]
+        return sum("LayerNorm" in jax.tree_util.keystr(path) for path, _ in paths)
+
+    assert norms() > 0 == norms(layer_norm=False)
+
+
 def test_shuffling_makes_a_block_of_pixels_of_channels_and_is_undone():
     x = jnp.arange(2 * 3 * 2 * 8.0).reshape(2, 3, 2, 8)
     shuffled = subpixel.shuffle(x)

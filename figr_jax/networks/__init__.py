@@ -74,6 +74,7 @@ def build(
     stages=4,
     latent=100,
     convolution="auto",
+    layer_norm=True,
     dtype="float32",
 ):
     """The networks of the paper, for any size.
@@ -86,6 +87,7 @@ def build(
       stages: number of up- and downsamplings (4 in the paper).
       latent: size of a latent (100 in the paper).
       convolution: one of `convolution.LOWERINGS`.
+      layer_norm: False leaves the layer norms of the paper out.
       dtype: of the arithmetic, one of `DTYPES`.
 
     Returns:
@@ -93,8 +95,8 @@ def build(
     """
     module = FAMILIES[family]
     return Networks(
-        module.Generator(image_size, channels, width, stages, convolution),
-        module.Critic(width, stages, convolution),
+        module.Generator(image_size, channels, width, stages, convolution, layer_norm),
+        module.Critic(width, stages, convolution, layer_norm),
         latent,
         image_size,
         channels,

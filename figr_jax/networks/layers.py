@@ -111,11 +111,19 @@ _standardize.defvjp(_standardize_forward, _standardize_backward)
 
 
 class LayerNorm(nn.Module):
-    """Normalisation over all values of one example, an affine pair for each value."""
+    """Normalisation over all values of one example, an affine pair for each value.
+
+    Attributes:
+      on: False leaves the values as they are.
+    """
+
+    on: bool = True
 
     @nn.compact
     def __call__(self, x):
         """Maps `[N, ...]` to the same shape."""
+        if not self.on:
+            return x
         scale = self.param("scale", nn.initializers.ones, x.shape[1:])
         bias = self.param("bias", nn.initializers.zeros, x.shape[1:])
         exact = jnp.promote_types(x.dtype, jnp.float32)  # for sums of many small values
@@ -128,9 +136,11 @@ class ResidualBlock(nn.Module):
 
     Attributes:
       lowering: one of `convolution.LOWERINGS`.
+      layer_norm: False leaves the norms out.
     """
 
     lowering: str = "auto"
+    layer_norm: bool = True
 
     @nn.compact
     def __call__(self, x):
@@ -138,7 +148,7 @@ class ResidualBlock(nn.Module):
         y = x
         for _ in range(2):
             y = Convolution(x.shape[-1], 3, self.lowering)(y)
-            y = LayerNorm()(PReLU()(y))
+            y = LayerNorm(self.layer_norm)(PReLU()(y))
         return x + y
 
 
@@ -153,7 +163,7 @@ def downsample(x):
     return x.reshape(n, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
-def start(latents, image_size, width, stages):
+def start(latents, image_size, width, stages, layer_norm):
     """The generators' common start, to be called inside a linen `compact` method.
 
     Args:
@@ -161,11 +171,12 @@ def start(latents, image_size, width, stages):
       image_size: height and width of the final image, pixels.
       width: channels after the last stage.
       stages: number of upsamplings.
+      layer_norm: whether the start is normalised.
 
     Returns:
       `[N, image_size / 2**stages, image_size / 2**stages, width * 2**stages]`.
     """
     side, channels = image_size >> stages, width << stages
     x = Dense(side * side * channels)(latents)
-    x = LayerNorm()(PReLU()(x))
+    x = LayerNorm(layer_norm)(PReLU()(x))
     return x.reshape(-1, side, side, channels)

@@ -15,6 +15,7 @@ class Generator(nn.Module):
       width: channels after the last stage; each stage halves them.
       stages: number of upsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
+      layer_norm: whether layers are normalised.
     """
 
     image_size: int
@@ -22,16 +23,19 @@ class Generator(nn.Module):
     width: int
     stages: int
     convolution: str = "auto"
+    layer_norm: bool = True
 
     @nn.compact
     def __call__(self, latents):
         """Maps `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1]."""
-        x = layers.start(latents, self.image_size, self.width, self.stages)
+        x = layers.start(
+            latents, self.image_size, self.width, self.stages, self.layer_norm
+        )
         for _ in range(self.stages):
-            x = layers.ResidualBlock(self.convolution)(x)
-            x = layers.ResidualBlock(self.convolution)(x)
+            x = layers.ResidualBlock(self.convolution, self.layer_norm)(x)
+            x = layers.ResidualBlock(self.convolution, self.layer_norm)(x)
             x = layers.Convolution(x.shape[-1] // 2, 3, self.convolution)(x)
-            x = layers.LayerNorm()(layers.PReLU()(x))
+            x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
             x = layers.upsample(x)
         return jnp.tanh(layers.Convolution(self.channels, 5, self.convolution)(x))
 
@@ -43,21 +47,23 @@ class Critic(nn.Module):
       width: channels after the first convolution; each stage doubles them.
       stages: number of 2x2 average poolings.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
+      layer_norm: whether layers are normalised.
     """
 
     width: int
     stages: int
     convolution: str = "auto"
+    layer_norm: bool = True
 
     @nn.compact
     def __call__(self, images):
         """Maps `[N, H, W, C]` to `[N]`."""
         x = layers.Convolution(self.width, 7, self.convolution)(images)
-        x = layers.LayerNorm()(layers.PReLU()(x))
+        x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
         for _ in range(self.stages):
-            x = layers.ResidualBlock(self.convolution)(x)
-            x = layers.ResidualBlock(self.convolution)(x)
+            x = layers.ResidualBlock(self.convolution, self.layer_norm)(x)
+            x = layers.ResidualBlock(self.convolution, self.layer_norm)(x)
             x = layers.Convolution(x.shape[-1] * 2, 3, self.convolution)(x)
-            x = layers.LayerNorm()(layers.PReLU()(x))
+            x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
             x = layers.downsample(x)
         return layers.Dense(1)(x.mean((1, 2)))[:, 0]

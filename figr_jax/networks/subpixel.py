@@ -36,6 +36,7 @@ class Generator(nn.Module):
       width: channels after the last stage; each stage halves them.
       stages: number of upsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
+      layer_norm: whether layers are normalised.
     """
 
     image_size: int
@@ -43,16 +44,19 @@ class Generator(nn.Module):
     width: int
     stages: int
     convolution: str = "auto"
+    layer_norm: bool = True
 
     @nn.compact
     def __call__(self, latents):
         """Maps `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1]."""
-        x = layers.start(latents, self.image_size, self.width, self.stages)
+        x = layers.start(
+            latents, self.image_size, self.width, self.stages, self.layer_norm
+        )
         for _ in range(self.stages):
             x = layers.Convolution(x.shape[-1] * 2, 3, self.convolution)(x)
-            x = layers.LayerNorm()(layers.PReLU()(shuffle(x)))
+            x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(shuffle(x)))
         x = layers.Convolution(self.width, 3, self.convolution)(x)
-        x = layers.LayerNorm()(layers.PReLU()(x))
+        x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
         return jnp.tanh(layers.Convolution(self.channels, 5, self.convolution)(x))
 
 
@@ -63,19 +67,21 @@ class Critic(nn.Module):
       width: channels after the first convolution; each stage doubles them.
       stages: number of downsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
+      layer_norm: whether layers are normalised.
     """
 
     width: int
     stages: int
     convolution: str = "auto"
+    layer_norm: bool = True
 
     @nn.compact
     def __call__(self, images):
         """Maps `[N, H, W, C]` to `[N]`."""
         x = layers.Convolution(self.width, 5, self.convolution)(images)
-        x = layers.PReLU()(layers.LayerNorm()(x))
+        x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
         for _ in range(self.stages):
             features = x.shape[-1] * 2
             x = layers.Convolution(features, 3, self.convolution)(unshuffle(x))
-            x = layers.PReLU()(layers.LayerNorm()(x))
+            x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
         return layers.Dense(1)(x.reshape(x.shape[0], -1))[:, 0]
