@@ -1,6 +1,7 @@
 """Makes shipped weights of a run: float16, with a model card.
 
-python experiments/ship.py --checkpoint=runs/omniglot --name=omniglot-32
+python experiments/ship.py --checkpoint=runs/omniglot --name=omniglot-32 \
+    --trained_at=COMMIT
 
 The run must have a report (figr_jax.evaluate); its figures go into the card, beside
 those that show what half precision changes. Where each image has an author of its own
@@ -8,6 +9,9 @@ those that show what half precision changes. Where each image has an author of i
 """
 
 import csv
+import json
+import pathlib
+import runpy
 
 from absl import flags
 
@@ -19,9 +23,11 @@ from figr_jax.studio import models
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's folder.", required=True)
 _NAME = flags.DEFINE_string("name", None, "Name of the weights.", required=True)
+_COMMIT = flags.DEFINE_string("trained_at", None, "Commit of the run.", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
 
 MOST = 8 * 10**6  # bytes
+QUICKSTART = pathlib.Path(__file__).parent.parent / "configs" / "quickstart.py"
 
 
 def main(argv):
@@ -62,6 +68,31 @@ def find_licence(model):
     return f"{', '.join(licences)}; whose they are is in {copy.name}"
 
 
+def training_command(config):
+    """The command that trains with a config, as changes of the quickstart's."""
+    base = runpy.run_path(str(QUICKSTART))["get_config"]()
+    changes = [
+        f"--config.{section}.{name}={value}"
+        for section, fields in config.items()
+        for name, value in fields.items()
+        if value != base[section][name]
+    ]
+    return " ".join(
+        ["python -m figr_jax.main --config=configs/quickstart.py", *changes]
+    )
+
+
+def count_hours(workdir):
+    """Hours that the meta-steps of a run took, by its metrics."""
+    records = (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()
+    hours, last = 0.0, 0
+    for record in map(json.loads, records):
+        if "meta_steps_per_second" in record:
+            hours += (record["step"] - last) / record["meta_steps_per_second"] / 3600
+            last = record["step"]
+    return hours
+
+
 def compare(*both):
     """The light form of the protocol for each of two models: two dicts."""
     dataset = both[0].config.dataset
@@ -87,6 +118,9 @@ def describe(model, report, measured):
         f"at {inner.learning_rate:g}; outer {config.outer.optimizer} at "
         f"{config.outer.learning_rate:g}.",
         f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}.",
+        f"- Trained at commit {_COMMIT.value} by `{training_command(config)}`, in "
+        f"{count_hours(_CHECKPOINT.value):.1f} hours of meta-steps on one core of "
+        f"{made['device']} {made['platform']} shared with other work.",
         f"- Made {made['date']} at commit {made['commit']} by `{made['command']}`.",
         "",
         f"Measured on {report['classes']} held-out classes, {report['date']}; mean and "
