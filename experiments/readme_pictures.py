@@ -10,19 +10,15 @@ data) and four shaky sketches each of a house and a fish, drawn here, redrawn as
 
 import json
 import pathlib
-import platform
-import shutil
-import subprocess
 import tempfile
 
-import jax
 import matplotlib
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 import figr_jax
-from figr_jax import files, pictures
+from figr_jax import errors, files, pictures, provenance
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's folder.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latents.")
@@ -73,13 +69,12 @@ def redraw(model, drawings, seed):
 
 def main(argv):
     """Writes the pictures."""
-    del argv
+    if argv:
+        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     run = pathlib.Path(_CHECKPOINT.value)
-    grids = sorted(run.glob("samples/*.png"), key=lambda p: int(p.stem))
-    RESULTS.mkdir(exist_ok=True)
-    shutil.copy(grids[-1], RESULTS / "quickstart.png")
-
     model, rng = figr_jax.load(run), np.random.default_rng(_SEED.value)
+    grid = run / "samples" / f"{model.info['step']}.png"
+    files.write_bytes(RESULTS / "quickstart.png", grid.read_bytes())
     own = [
         [letter("R", face) for face in ("cmr10", "cmb10", "cmss10", "cmmi10")],
         [sketch(HOUSE, rng) for _ in range(4)],
@@ -88,24 +83,10 @@ def main(argv):
     panels = [redraw(model, drawings, _SEED.value) for drawings in own]
     pictures.save(RESULTS / "own_images.png", pictures.side_by_side(panels))
 
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    )
-    files.write_json(
-        RESULTS / "pictures.json",
-        {
-            "commands": [
-                "python -m figr_jax.main --config=configs/quickstart.py",
-                "python experiments/readme_pictures.py",
-            ],
-            "commit": commit.stdout.strip(),
-            "seed": _SEED.value,
-            "machine": f"{jax.devices()[0].device_kind}, {platform.machine()}",
-            "jax": jax.__version__,
-            "config": json.loads((run / "config.json").read_text()),
-        },
-    )
+    config = json.loads((run / "config.json").read_text())
+    made = {"seed": _SEED.value, "meta_steps": model.info["step"], "config": config}
+    files.write_json(RESULTS / "pictures.json", made | provenance.describe())
 
 
 if __name__ == "__main__":
-    app.run(main)
+    errors.run(main)

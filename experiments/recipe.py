@@ -8,8 +8,7 @@ outer rate, with the given overrides, for that many minutes of one core of this 
 (compiling left out; less if the overrides set run.meta_steps and these are done), and
 adds one line to experiments/results/recipe.jsonl: the overrides, meta-steps, and
 recognizability, diversity, KID and Z_U of 50 held-out classes with 95 % intervals,
-beside the jittered support. Every trial is kept there, also one that failed. The same
-name goes on from where its last trial ended, and adds a line of its own.
+beside the jittered support. Every trial is kept there, also one that failed.
 """
 
 import json
@@ -22,6 +21,7 @@ import jax
 import psutil
 from absl import flags
 
+import figr_jax
 from figr_jax import compilation, config, errors, generation, provenance
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, embedding, protocol
@@ -33,7 +33,8 @@ _MINUTES = flags.DEFINE_float(
 _CLASSES = flags.DEFINE_integer("classes", 50, "To measure on.", lower_bound=2)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
 
-ROOT = pathlib.Path(__file__).parent.parent
+# Of the code that is imported, so that this one is trained with and named in the log.
+ROOT = pathlib.Path(figr_jax.__file__).parent.parent
 LOG = ROOT / "experiments" / "results" / "recipe.jsonl"
 METRICS = ("recognizability", "diversity", "kid", "copying", "pooled_copying")
 COUNT = 64  # images of a class
@@ -41,7 +42,7 @@ STEPS = 10  # inner steps to measure with, at least: joint training knows one
 
 
 def train(workdir, overrides):
-    """Trains until the time is over; returns the exit code and the minutes taken."""
+    """Trains until the time is over; the exit code and the minutes taken, or None."""
     command = [sys.executable, "-m", "figr_jax.main"]
     command += [f"--config={ROOT}/configs/quickstart.py", f"--workdir={workdir}"]
     command += ["--config.dataset.name=omniglot", "--config.dataset.split=weak"]
@@ -49,7 +50,7 @@ def train(workdir, overrides):
     # A trial that ends by the clock has no last half for the outer rate to fall in.
     command += ["--config.run.sample_every=1000", "--config.outer.decay=0", *overrides]
     command += [f"--data_dir={_DATA_DIR.value}"] if _DATA_DIR.value else []
-    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     begin = taken = None
     for line in process.stdout:
         print(line, end="", flush=True)
@@ -100,7 +101,11 @@ def measure(workdir):
 def main(argv):
     """Trains, measures, adds a line."""
     compilation.keep_programs()
-    workdir = pathlib.Path("runs/recipe") / _NAME.value
+    workdir = ROOT / "runs" / "recipe" / _NAME.value
+    if workdir.exists():  # trained before, for how long is not known
+        raise errors.BadInput(
+            f"--name={_NAME.value}: {workdir} exists: must be a new name, or remove it"
+        )
     made = provenance.describe()
     code, taken = train(workdir, argv)
     line = {"trial": _NAME.value, "overrides": argv, "minutes": _MINUTES.value}

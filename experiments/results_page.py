@@ -11,20 +11,12 @@ import json
 import pathlib
 
 import claims
-from absl import app
 
-from figr_jax import files, shipped
+from figr_jax import errors, files, shipped
+from figr_jax.evaluation import presentation
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-INTERVAL = "{mean:.2f} ({low:.2f}, {high:.2f})"
-PERCENT = "{mean:.1%} ({low:.1%}, {high:.1%})"
-METRICS = {  # of a report's arm: title, how it is printed
-    "recognizability": ("recognizability", PERCENT),
-    "diversity": ("diversity", INTERVAL),
-    "kid": ("KID", INTERVAL),
-    "recall": ("recall", INTERVAL),
-    "pooled_copying": ("Z_U, pooled", INTERVAL),
-}
+METRICS = ("recognizability", "diversity", "kid", "recall", "pooled_copying")
 # What the paper's figures show: in each the first row is the support, three rows below
 # it are generated after 10 inner steps.
 FIGURES = {
@@ -60,11 +52,6 @@ def reports():
         report = json.loads(path.read_text())
         checkpoint = report["checkpoint"]
         networks = checkpoint["config"]["networks"]
-        rows = [
-            [arm, *(form.format_map(found[m]) for m, (_, form) in METRICS.items())]
-            for arm, found in report["arms"].items()
-        ]
-        titles = [title for title, _ in METRICS.values()]
         lines += [
             f"### {checkpoint['dataset']}, {len(report['classes'])} held-out classes",
             "",
@@ -72,7 +59,7 @@ def reports():
             f"stages; {checkpoint['meta_steps'] or 'unknown number of'} meta-steps. "
             f"{source(report['provenance'], f'{name}/report.md')}",
             "",
-            *table(["", *titles], rows),
+            *presentation.write_rows(report["arms"], METRICS),
             "",
             f"![plane]({name}/plane.png)",
             "",
@@ -90,7 +77,7 @@ def weights():
             info["report"]["arms"][arm] for arm in ("model", "support jittered")
         )
         cells = [
-            METRICS[m][1].format_map(arm[m])
+            presentation.cell(arm, m)
             for arm in (model, jitter)
             for m in ("recognizability", "diversity")
         ]
@@ -130,7 +117,8 @@ def trials():
     page = ["## Claims", ""]
     for name, (question, arms) in claims.CLAIMS.items():
         rows = [claims.row(line) for arm, _ in arms if (line := claims.find(arm))]
-        page += [f"**{question[0].upper()}{question[1:]}** (`--claim={name}`)", ""]
+        question = question[0].upper() + question[1:]
+        page += [f"**{question}** (`python experiments/claims.py {name}`)", ""]
         done = len(rows) == len(arms)
         page += table(claims.HEAD, rows) if done else ["Not measured yet."]
         page += [""]
@@ -172,11 +160,11 @@ def speed():
 
 def others():
     """The results that have no table of their own."""
-    known = ("report_", "figure_", "speed_", "pictures")
     rows = []
     for path in sorted(RESULTS.glob("*.json")):
-        if not path.name.startswith(known):
-            made = json.loads(path.read_text())
+        made = json.loads(path.read_text())
+        shown = path.name.startswith("figure_") or "times_faster_than_torch" in made
+        if not shown:
             command = f"`{made['command']}`" if "command" in made else "-"
             cells = [f"[{path.name}]({path.name})", command, made.get("commit", "-")]
             rows.append(cells)
@@ -185,7 +173,8 @@ def others():
 
 def main(argv):
     """Writes the page."""
-    del argv
+    if argv:
+        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     head = [
         "# Results",
         "",
@@ -201,4 +190,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    errors.run(main)

@@ -18,10 +18,10 @@ import subprocess
 import sys
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from playwright import sync_api
 
-from figr_jax import provenance
+from figr_jax import errors, files, provenance
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's folder.")
 _PORT = flags.DEFINE_integer("port", 8765, "Port for the server.")
@@ -79,18 +79,37 @@ def photograph(page, name):
     """Writes the whole page as a picture."""
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
-    page.screenshot(path=RESULTS / f"{name}.png", full_page=True)
+    files.write_bytes(RESULTS / f"{name}.png", page.screenshot(full_page=True))
 
 
 def main(argv):
     """Serves, draws, measures, photographs."""
-    del argv
+    if argv:
+        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     command = [sys.executable, "-m", "figr_jax.studio", f"--port={_PORT.value}"]
     command.append(f"--checkpoint={_CHECKPOINT.value}")
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while "open http" not in server.stdout.readline():
         if server.poll() is not None:
-            sys.exit("the studio did not start")
+            raise errors.FailedWork("the studio did not start")
+    try:
+        times = photograph_all()
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait()
+    first, finished = np.array(times).T
+    result = {
+        "first_samples_seconds": {"median": np.median(first), "most": first.max()},
+        "finished_seconds": {"median": np.median(finished), "most": finished.max()},
+        "clicks": len(times),
+        **provenance.describe(),
+    }
+    print(json.dumps(result))
+    files.write_json(RESULTS / "studio.json", result)
+
+
+def photograph_all():
+    """All pictures; the times of each click that was measured."""
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -113,18 +132,8 @@ def main(argv):
             photograph(page, f"studio_{name}{suffix}_judge")
             page.close()
         browser.close()
-    server.send_signal(signal.SIGINT)
-    server.wait()
-    first, finished = np.array(times).T
-    result = {
-        "first_samples_seconds": {"median": np.median(first), "most": first.max()},
-        "finished_seconds": {"median": np.median(finished), "most": finished.max()},
-        "clicks": len(times),
-        **provenance.describe(),
-    }
-    print(json.dumps(result))
-    (RESULTS / "studio.json").write_text(json.dumps(result) + "\n")
+    return times
 
 
 if __name__ == "__main__":
-    app.run(main)
+    errors.run(main)

@@ -14,7 +14,9 @@ from absl import flags
 from figr_jax import errors
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "A run's folder (its newest good snapshot) or one snapshot."
+    "checkpoint",
+    None,
+    "A run's folder (its newest good snapshot), one snapshot, or shipped weights.",
 )
 _OUT = flags.DEFINE_string(
     "out",
@@ -96,7 +98,9 @@ def main(argv):
         print(json.dumps(human.score(_JUDGE_ANSWERS.value), indent=2))
         return
     if _CHECKPOINT.value is None:
-        raise errors.BadInput("--checkpoint is missing: give a run's folder")
+        raise errors.BadInput(
+            "--checkpoint is missing: give a run's folder or the name of weights"
+        )
     from figr_jax import compilation, generation
     from figr_jax.data import bank as banks
     from figr_jax.evaluation import human

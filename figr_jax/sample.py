@@ -8,7 +8,9 @@ from absl import flags
 from figr_jax import errors
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "A run's folder (its newest snapshot) or one snapshot."
+    "checkpoint",
+    None,
+    "A run's folder (its newest snapshot), one snapshot, or shipped weights.",
 )
 _SUPPORT = flags.DEFINE_multi_string(
     "support", [], "Folder of images, or an image; more paths may follow."
@@ -68,7 +70,9 @@ def _support(model, paths):
 def main(argv):
     """Reads the support, adapts, draws, writes."""
     if _CHECKPOINT.value is None:
-        raise errors.BadInput("--checkpoint is missing: give a run's folder")
+        raise errors.BadInput(
+            "--checkpoint is missing: give a run's folder or the name of weights"
+        )
     # Slow to import, so after the flags are checked.
     from figr_jax import compilation, files, generation, pictures
 

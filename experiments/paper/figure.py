@@ -10,7 +10,8 @@ Figures 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 7
 of that experiment as it stands; `small` is for two CPU cores within hours: the same
 config with the quickstart's networks and rates, and 5,000 meta-steps; `shipped` trains
 nothing and takes the weights that ship. The same command goes on with a run that was
-stopped. Writes figure_<figure>_<size>.png and .json into
+stopped. Figures 5, 8 and 9 are 4 and 7 after longer training, so there is only `paper`
+of them. Writes figure_<figure>_<size>.png and .json into
 experiments/results: the first four held-out classes of the drawn split (of figure 3:
 the one), not picked; each with its support in red.
 """
@@ -75,7 +76,6 @@ def make_config(name, size, steps):
         config.networks.stages += config.dataset.image_size // 64  # also down to 4x4
         config.inner.update(small.inner, shots=config.inner.shots)
         config.outer.update(small.outer)
-        config.run.log_every = 50
     return config
 
 
@@ -129,8 +129,14 @@ def draw_shipped(name):
 
 def main(argv):
     """Makes the picture, writes what made it."""
-    del argv
     compilation.keep_programs()
+    if argv:
+        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
+    if _FIGURE.value in ("5", "8", "9") and _SIZE.value != "paper":
+        raise errors.BadInput(
+            f"--figure={_FIGURE.value} --size={_SIZE.value}: must be --size=paper; the "
+            f"others of figure {'4' if _FIGURE.value == '5' else '7'} show the same run"
+        )
     name, paper_steps = FIGURES[_FIGURE.value]
     found = draw_shipped(name) if _SIZE.value == "shipped" else train(name, paper_steps)
     if not found:

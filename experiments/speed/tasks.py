@@ -56,8 +56,7 @@ def main(argv):
     del argv
     given = "network", "width", "stages", "image_size", "shots", "tasks", "inner_steps"
     result = {name: FLAGS[name].value for name in given}
-    result |= {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
-    result["commit"] = provenance.read_commit()
+    result |= provenance.describe()
     for lowering in convolution.LOWERINGS:
         runs = [make(lowering, batched) for batched in (False, True)]
         seconds = np.zeros((FLAGS.pairs + 1, 2))

@@ -159,7 +159,7 @@ def write_table(result):
         f"({result['provenance']['device']}). On real images of all held-out classes "
         f"the prototypical network reaches {found:.1%}.",
         "",
-        *_write_rows(
+        *write_rows(
             {**result["arms"], PAIRED: result["model_less_jittered"]},
             options["metrics"],
         ),
@@ -171,17 +171,24 @@ def write_table(result):
     return "\n".join([*lines, "", *_explain(result), *_show(result)])
 
 
-def _write_rows(arms, shown):
-    """The lines of the table."""
+def cell(arm, metric):
+    """A mean and its interval, as a table has it."""
+    form = METRICS[metric][1]
+    value = {key: form.format(number) for key, number in arm[metric].items()}
+    return "{mean} ({low}, {high})".format_map(value)
+
+
+def write_rows(arms, shown):
+    """The lines of a Markdown table.
+
+    Args:
+      arms: dict: name to dict: metric to `mean`, `low` and `high`.
+      shown: the metrics to show, keys of `METRICS`.
+    """
     yield "| | " + " | ".join(METRICS[metric][0] for metric in shown) + " |"
     yield "| --- " * (1 + len(shown)) + "|"
     for name, arm in arms.items():
-        cells = []
-        for metric in shown:
-            form = METRICS[metric][1]
-            value = {key: form.format(number) for key, number in arm[metric].items()}
-            cells.append("{mean} ({low}, {high})".format_map(value))
-        yield f"| {name} | " + " | ".join(cells) + " |"
+        yield f"| {name} | " + " | ".join(cell(arm, m) for m in shown) + " |"
 
 
 def _explain(result):

@@ -77,7 +77,7 @@ def build(
     layer_norm=True,
     dtype="float32",
 ):
-    """The networks of the paper, for any size.
+    """A generator and its critic, for any size.
 
     Args:
       family: a key of `FAMILIES`.

@@ -41,7 +41,7 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """Images to one value each: 5x5 convolutions with pooling, flatten, dense.
 
-    Here the norm stands before the PReLU, unlike everywhere else, as published.
+    Here the norm stands before the PReLU, unlike in the ResNet, as published.
 
     Attributes:
       width: channels after the first convolution; each stage doubles them.

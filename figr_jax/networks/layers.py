@@ -1,4 +1,4 @@
-"""The layers that both families share: convolution, PReLU, normalisation, resizing.
+"""The layers that the families share: convolution, PReLU, normalisation, resizing.
 
 Everything is channels-last (`[batch, height, width, channels]`), stride 1 and zero
 padded, as in the paper's networks.

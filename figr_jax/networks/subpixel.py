@@ -63,6 +63,8 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """Images to one value each: unshuffles and 3x3 convolutions, flatten, dense.
 
+    The norm stands before the PReLU, as in the DCGAN's critic.
+
     Attributes:
       width: channels after the first convolution; each stage doubles them.
       stages: number of downsamplings by 2.

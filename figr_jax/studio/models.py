@@ -127,16 +127,17 @@ def read_report(path):
     """The figures of a run's last report, JSON-able; None if there are none."""
     try:
         report = json.loads(pathlib.Path(path, "report", "report.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return {
-        "classes": len(report["classes"]),
-        "date": report["provenance"]["date"],
-        "arms": {
-            name: {metric: arm[metric] for metric in METRICS if metric in arm}
-            for name, arm in report["arms"].items()
-        },
-    }
+        return {
+            "snapshot": report["checkpoint"]["snapshot"],
+            "classes": len(report["classes"]),
+            "date": report["provenance"]["date"],
+            "arms": {
+                name: {metric: arm[metric] for metric in METRICS if metric in arm}
+                for name, arm in report["arms"].items()
+            },
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None  # none, or one of another version
 
 
 class Shelf:

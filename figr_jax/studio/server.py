@@ -66,11 +66,10 @@ def _decode(texts, channels):
 
 
 def _find(shelf, name):
+    if name not in shelf.names:
+        raise _bad(404, f"no model {name!r}; there are {', '.join(shelf.names)}")
     try:
         return shelf.get(name)
-    except KeyError as error:
-        known = ", ".join(shelf.names)
-        raise _bad(404, f"no model {name!r}; there are {known}") from error
     except (BadInput, FailedWork) as error:
         raise _bad(503, str(error)) from error
 
