@@ -463,7 +463,10 @@ def test_the_card_has_the_figures_of_the_last_report(workdir, tmp_path):
     assert models.Model("run", folder).card()["report"] is None
     (folder / "report").mkdir()
     arm = {"recognizability": {"mean": 0.5, "low": 0.4, "high": 0.6}}
-    report = {"arms": {"model": arm}, "classes": ["a"], "provenance": {"date": "today"}}
+    report = {"arms": {"model": arm}, "classes": ["a"], "checkpoint": {"snapshot": 1}}
+    (folder / "report/report.json").write_text(json.dumps(report))  # as none writes it
+    assert models.Model("run", folder).card()["report"] is None
+    report["provenance"] = {"date": "today"}
     (folder / "report/report.json").write_text(json.dumps(report))
     card = models.Model("run", folder).card()
     assert card["report"]["arms"]["model"] == arm
