@@ -1,11 +1,11 @@
-"""Makes the README's pictures from a run of the quickstart.
+"""Makes the README's pictures from a run of the quickstart and from shipped weights.
 
 python experiments/readme_pictures.py --checkpoint=runs/quickstart
 
 Writes into experiments/results: quickstart.png, the run's last sample grid;
-own_images.png, a letter in matplotlib's Computer Modern faces (which are not in the
-data) and four shaky sketches each of a house and a fish, drawn here, redrawn as
-`figr_jax.sample` does it; and pictures.json, which says how.
+own_images.png, four shaky sketches each of a house and a fish and a letter in four of
+matplotlib's faces, drawn here, redrawn by shipped weights as `figr_jax.sample` does it;
+and pictures.json, which says how.
 """
 
 import json
@@ -24,6 +24,7 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's fo
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latents.")
 
 RESULTS = pathlib.Path(__file__).parent / "results"
+SHIPPED = "omniglot-32"
 SIDE = 128  # pixels of a sketch
 HOUSE = [
     [(0.2, 0.9), (0.2, 0.45), (0.8, 0.45), (0.8, 0.9), (0.2, 0.9)],
@@ -72,19 +73,21 @@ def main(argv):
     if argv:
         raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     run = pathlib.Path(_CHECKPOINT.value)
-    model, rng = figr_jax.load(run), np.random.default_rng(_SEED.value)
-    grid = run / "samples" / f"{model.info['step']}.png"
+    step = figr_jax.load(run).info["step"]
+    grid = run / "samples" / f"{step}.png"
     files.write_bytes(RESULTS / "quickstart.png", grid.read_bytes())
+    model, rng = figr_jax.load(SHIPPED), np.random.default_rng(_SEED.value)
     own = [
-        [letter("R", face) for face in ("cmr10", "cmb10", "cmss10", "cmmi10")],
         [sketch(HOUSE, rng) for _ in range(4)],
         [sketch(FISH, rng) for _ in range(4)],
+        [letter("R", face) for face in ("cmr10", "cmb10", "cmss10", "cmmi10")],
     ]
     panels = [redraw(model, drawings, _SEED.value) for drawings in own]
     pictures.save(RESULTS / "own_images.png", pictures.side_by_side(panels))
 
     config = json.loads((run / "config.json").read_text())
-    made = {"seed": _SEED.value, "meta_steps": model.info["step"], "config": config}
+    made = {"seed": _SEED.value, "meta_steps": step, "own_images": SHIPPED}
+    made["config"] = config
     files.write_json(RESULTS / "pictures.json", made | provenance.describe())
 
 
