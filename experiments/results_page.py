@@ -85,7 +85,17 @@ def weights():
         rows.append([card, f"{info['step']:,}", f"{size / 1e6:.1f} MB", *cells])
     head = ["", "meta-steps", "size", "recognizability", "diversity"]
     head += ["jitter: recognizability", "jitter: diversity"]
-    return ["## Weights that ship", "", *table(head, rows), ""] if rows else []
+    lines = ["## Weights that ship", "", *table(head, rows), ""]
+    for path in sorted(RESULTS.glob("curves_*.png")):
+        name = path.stem.removeprefix("curves_")
+        lines += [
+            f"Losses, and metrics of ten held-out classes, while {name} trained "
+            f"(`python -m figr_jax.evaluate --curves=runs/{name}`):",
+            "",
+            f"![curves]({path.name})",
+            "",
+        ]
+    return lines
 
 
 def figures():
