@@ -275,8 +275,9 @@ class FewShotGenerator:
             near = difflib.get_close_matches(name.casefold(), heldout, 1)
             hint = f" (did you mean {heldout[near[0]]!r}?)" if near else ""
             raise BadInput(
-                f"{name!r} is no held-out class of this checkpoint{hint}; all "
-                f"{len(heldout)} are in its split.json"
+                f"{name!r} is no held-out class of this checkpoint{hint}; "
+                f"{len(heldout)} are, such as {next(iter(heldout.values()))!r} (the "
+                "run's split.json has all)"
             )
         dataset, shots = self.config.dataset, self.config.inner.shots
         bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
