@@ -77,7 +77,7 @@ def folders(tmp_path):
         (["--support={}/broken"], "a.png: not a readable image"),
         ([], "either --support or --heldout"),
         (["--heldout=latin capital ligature i"], "did you mean"),
-        (["--heldout=zzz"], "all 50 are in its split.json"),
+        (["--heldout=zzz"], "50 are, such as '"),
         (["--support="], "(empty): no such file or folder"),
         (["--support={}/broken", "--count=0"], "--count=0"),
     ],
