@@ -117,9 +117,9 @@ def main(argv):
         question, arms = CLAIMS[claim]
         for name, overrides in arms:
             if not find(name):
-                command = [sys.executable, HERE / "recipe.py", f"--name={name}"]
+                command = [sys.executable, "experiments/recipe.py", f"--name={name}"]
                 command += [f"--minutes={MINUTES}", "--", *overrides]
-                if subprocess.run(command).returncode:  # it said why
+                if subprocess.run(command, cwd=HERE.parent).returncode:  # it said why
                     raise errors.FailedWork(f"the trial {name} failed")
         print(question, " | ".join(HEAD), sep="\n")
         for name, _ in arms:
