@@ -129,8 +129,8 @@ def test_many_devices_equal_one(runs, name):
     many, one = metrics(runs[name]), metrics(runs["one"])
     assert len(many) == len(one) == 2
     for a, b in zip(many, one, strict=True):
-        # Sums of floats in another order.
-        np.testing.assert_allclose(a, b, rtol=1e-5)
+        # Sums of float32 in another order, amplified by the inner steps.
+        np.testing.assert_allclose(a, b, rtol=1e-4)
 
 
 def test_tasks_that_processes_cannot_share(data_dir, tmp_path):

@@ -18,6 +18,7 @@ import pytest
 from conftest import run_verb, start_verb
 from PIL import Image, ImageDraw
 
+from figr_jax import shipped
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import human
 
@@ -421,8 +422,10 @@ def test_memory_stays_flat_over_500_jobs(client, name, example):
     assert sizes[1] < 1.05 * sizes[0]
 
 
-def test_a_model_that_is_missing_is_told(tmp_path, monkeypatch):
+def test_without_runs_what_ships_is_on_offer(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    assert "omniglot-32" in models.find()
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     with pytest.raises(BadInput, match="train one"):
         models.find()
 
