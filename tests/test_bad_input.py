@@ -77,7 +77,10 @@ def folders(tmp_path):
         (["--support={}/broken"], "a.png: not a readable image"),
         ([], "either --support or --heldout"),
         (["--heldout=latin capital ligature i"], "did you mean"),
-        (["--heldout=zzz"], "50 are, such as '"),
+        (
+            ["--heldout=zzz"],
+            "50 are, such as 'LATIN CAPITAL LIGATURE IJ' (the run's split.json has",
+        ),
         (["--support="], "(empty): no such file or folder"),
         (["--support={}/broken", "--count=0"], "--count=0"),
     ],

@@ -46,6 +46,9 @@ def run_args(data_dir, workdir, place, meta_steps):
     config = f"--config={ROOT / 'configs/quickstart.py'}"
     flags = (f"--data_dir={data_dir}", f"--workdir={workdir}")
     fields = {"outer.tasks": 8, "run.bank": place, "run.meta_steps": meta_steps}
+    # Not Adam: its first step is the sign of the gradient, whatever small it is, and so
+    # makes of another order of sums another sign.
+    fields |= {"inner.optimizer": "sgd", "inner.optimizer_args": ""}
     changed = [f"--config.{name}={value}" for name, value in fields.items()]
     return [config, *SHRINK, *flags, *changed]
 
@@ -129,8 +132,8 @@ def test_many_devices_equal_one(runs, name):
     many, one = metrics(runs[name]), metrics(runs["one"])
     assert len(many) == len(one) == 2
     for a, b in zip(many, one, strict=True):
-        # Sums of float32 in another order, amplified by the inner steps.
-        np.testing.assert_allclose(a, b, rtol=1e-4)
+        # Sums of floats in another order.
+        np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
 def test_tasks_that_processes_cannot_share(data_dir, tmp_path):
