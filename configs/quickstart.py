@@ -2,8 +2,8 @@
 
 python -m figr_jax.main --config=configs/quickstart.py
 
-No download. The recipe is the best that experiments/recipe.py found for a given time
-on a CPU: experiments/results/README.md has its trials.
+No download. The rates are leads from short runs; of the networks, experiments/recipe.py
+measures what they do in a given time, and experiments/results/README.md has its trials.
 """
 
 from figr_jax import config as schema

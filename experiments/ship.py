@@ -56,7 +56,7 @@ def main(argv):
             f"python -m figr_jax.evaluate --checkpoint={_CHECKPOINT.value} writes one"
         )
     authors = find_authors(model)
-    licence = write_licence(authors) if authors else model.info["licence"]
+    licence = sum_licences(authors) if authors else model.info["licence"]
     info = dict(model.info, report=found, licence=licence)
     card = describe(model, info, compare(model)).encode()
     with tempfile.TemporaryDirectory() as folder:
@@ -86,8 +86,8 @@ def find_authors(model):
     return path.read_bytes() if path.exists() else None
 
 
-def write_licence(authors):
-    """The licence of images by many, in a sentence."""
+def sum_licences(authors):
+    """The licences of images by many, in a sentence."""
     rows = csv.DictReader(authors.decode().splitlines(), delimiter="\t")
     licences = sorted({row["spdx"] for row in rows})
     return f"{', '.join(licences)}; whose they are is in {authors_file()}"
@@ -95,11 +95,12 @@ def write_licence(authors):
 
 def training_command(config):
     """The command that trains with a config, at the commit of the training."""
-    base = subprocess.check_output(
-        ["git", "show", f"{_COMMIT.value}:{QUICKSTART}"], text=True
-    )
+    place = f"{_COMMIT.value}:{QUICKSTART}"
+    shown = subprocess.run(["git", "show", place], capture_output=True, text=True)
+    if shown.returncode:
+        raise errors.BadInput(f"--trained_at={_COMMIT.value}: git has no {place}")
     names = {}
-    exec(base, names)
+    exec(shown.stdout, names)
     base = names["get_config"]()
     changes = [
         f"--config.{section}.{name}={value}"

@@ -9,11 +9,11 @@ Figures 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 7
 `python -m figr_jax.prepare --dataset=open_icons --report=FOLDER`. `paper` is the config
 of that experiment as it stands; `small` is for two CPU cores within hours: the same
 config with the quickstart's networks and rates, and 5,000 meta-steps; `shipped` trains
-nothing and takes the weights that ship. The same command goes on with a run that was
-stopped. Figures 5, 8 and 9 are 4 and 7 after longer training, so there is only `paper`
-of them. Writes figure_<figure>_<size>.png and .json into
-experiments/results: the first four held-out classes of the drawn split (of figure 3:
-the one), not picked; each with its support in red.
+nothing and takes the weights that ship. Figures 5, 8 and 9 are 4 and 7 after longer
+training, so there is only `paper` of them. The same command goes on with a run that was
+stopped. Writes figure_<figure>_<size>.png and .json into experiments/results: the first
+four held-out classes of the drawn split (of figure 3: the one), not picked; each with
+its support in red.
 """
 
 import json
@@ -129,7 +129,6 @@ def draw_shipped(name):
 
 def main(argv):
     """Makes the picture, writes what made it."""
-    compilation.keep_programs()
     if argv:
         raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     if _FIGURE.value in ("5", "8", "9") and _SIZE.value != "paper":
@@ -137,6 +136,7 @@ def main(argv):
             f"--figure={_FIGURE.value} --size={_SIZE.value}: must be --size=paper; the "
             f"others of figure {'4' if _FIGURE.value == '5' else '7'} show the same run"
         )
+    compilation.keep_programs()
     name, paper_steps = FIGURES[_FIGURE.value]
     found = draw_shipped(name) if _SIZE.value == "shipped" else train(name, paper_steps)
     if not found:
