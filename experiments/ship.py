@@ -1,7 +1,6 @@
 """Makes shipped weights of a run: float16, with a model card.
 
-python experiments/ship.py --checkpoint=runs/omniglot --name=omniglot-32 \
-    --trained_at=COMMIT --machine='one core of ...'
+python experiments/ship.py --checkpoint=runs/omniglot --name=omniglot-32
 
 The run must have a report (figr_jax.evaluate); its figures go into the card, beside
 those that show what half precision changes. Where each image has an author of its own
@@ -11,8 +10,6 @@ those that show what half precision changes. Where each image has an author of i
 import csv
 import json
 import pathlib
-import shlex
-import subprocess
 import tempfile
 
 import jax
@@ -35,12 +32,9 @@ from figr_jax.studio import models
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's folder.", required=True)
 _NAME = flags.DEFINE_string("name", None, "Name of the weights.", required=True)
-_COMMIT = flags.DEFINE_string("trained_at", None, "Commit of the run.", required=True)
-_MACHINE = flags.DEFINE_string("machine", None, "It was trained on.", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
 
 MOST = 8 * 10**6  # bytes
-QUICKSTART = "configs/quickstart.py"  # what the runs were trained with, changed
 
 
 def main(argv):
@@ -54,6 +48,11 @@ def main(argv):
         raise errors.BadInput(
             f"--checkpoint={_CHECKPOINT.value}: has no report of its newest snapshot; "
             f"python -m figr_jax.evaluate --checkpoint={_CHECKPOINT.value} writes one"
+        )
+    if "sessions" not in model.info:
+        raise errors.BadInput(
+            f"--checkpoint={_CHECKPOINT.value}: was trained before runs recorded their "
+            "command; train it anew"
         )
     authors = find_authors(model)
     licence = sum_licences(authors) if authors else model.info["licence"]
@@ -93,25 +92,6 @@ def sum_licences(authors):
     return f"{', '.join(licences)}; whose they are is in {authors_file()}"
 
 
-def training_command(config):
-    """The command that trains with a config, at the commit of the training."""
-    place = f"{_COMMIT.value}:{QUICKSTART}"
-    shown = subprocess.run(["git", "show", place], capture_output=True, text=True)
-    if shown.returncode:
-        raise errors.BadInput(f"--trained_at={_COMMIT.value}: git has no {place}")
-    names = {}
-    exec(shown.stdout, names)
-    base = names["get_config"]()
-    changes = [
-        f"--config.{section}.{name}={value}"
-        for section, fields in config.items()
-        for name, value in fields.items()
-        if value != base[section][name]
-    ]
-    command = ["python", "-m", "figr_jax.main", f"--config={QUICKSTART}"]
-    return shlex.join(command + changes)
-
-
 def count_hours(workdir):
     """Hours that the meta-steps of a run took, by its metrics."""
     records = (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()
@@ -148,10 +128,14 @@ def describe(model, info, measured):
         f"stages; {inner.shots} shots, {inner.steps} inner steps of {inner.optimizer} "
         f"at {inner.learning_rate:g}; outer {config.outer.optimizer} at "
         f"{config.outer.learning_rate:g}.",
-        f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}.",
-        f"- Trained at commit {_COMMIT.value} by `{training_command(config)}`, "
-        f"in {count_hours(_CHECKPOINT.value):.1f} hours of meta-steps on "
-        f"{_MACHINE.value}.",
+        f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}, in "
+        f"{count_hours(_CHECKPOINT.value):.1f} hours.",
+        *(
+            f"- Trained from meta-step {x['from_step']:,} on at commit {x['commit']} "
+            f"by `{x['command']}` ({x['device']}, {x['platform']}, jax {x['jax']}, "
+            f"{x['date']})."
+            for x in model.info["sessions"]
+        ),
         f"- Made {made['date']} at commit {made['commit']} by `{made['command']}`.",
         "",
         f"Measured on {report['classes']} held-out classes, {report['date']}; mean and "

@@ -4,7 +4,8 @@ A run's folder has `checkpoints/<step>` (`state`, all that training resumes from
 `snapshots/<step>` (`slow`, the slow parameters, for sampling). With each travels an
 info record: config, split, background, the format and the version that wrote it, a
 checksum of every leaf, and one of the record itself; also the licence of the images and
-some of held-out classes, so that a snapshot can be tried without its data set.
+some of held-out classes, so that a snapshot can be tried without its data set, and the
+sessions of its run: command, commit and device of each.
 """
 
 import contextlib

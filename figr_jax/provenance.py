@@ -13,16 +13,26 @@ import figr_jax
 
 
 def read_commit():
-    """The commit of this code, `-dirty` if changed; None if it is no checkout."""
+    """The commit of this code, `-dirty` if changed; None if it is no checkout.
+
+    Results that lie beside the code do not count: several made in turn are of one
+    commit.
+    """
     root = pathlib.Path(__file__).parent.parent
     if not (root / ".git").exists():  # installed, perhaps inside another's checkout
         return None
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, cwd=root)
+        commit = _git(root, "describe", "--always", "--exclude=*")
+        code = ".", ":!experiments/results"
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", *code)
     except OSError:  # no git
         return None
-    return found.stdout.strip() or None
+    return f"{commit}-dirty" if commit and changed else commit or None
+
+
+def _git(root, *command):
+    found = subprocess.run(["git", *command], capture_output=True, text=True, cwd=root)
+    return found.stdout.strip()
 
 
 def describe():

@@ -22,6 +22,7 @@ from figr_jax import (
     files,
     generation,
     pictures,
+    provenance,
     recipe,
     reptile,
     runlog,
@@ -197,6 +198,7 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
         "background": _background(bank),
         "examples": _examples(bank, heldout, cfg.inner.shots),
         "licence": bank.licence,
+        "sessions": _sessions(start),
     }
     with contextlib.closing(checkpoints.Store(workdir, step)) as store:
         wanted = log and cfg.run.evaluate_every
@@ -216,6 +218,12 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
             return start.state
         _describe(cfg, bank, heldout, start.state, mesh)
         return _run_blocks(run, start)
+
+
+def _sessions(start):
+    """Where each stretch of a run is from: a run may go on elsewhere, changed."""
+    before = start.info.get("sessions", []) if start.info else []
+    return [*before, {"from_step": int(start.state.step), **provenance.describe()}]
 
 
 def _draw_split(cfg, bank):
