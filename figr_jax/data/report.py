@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from figr_jax import files, pictures
+from figr_jax import files, pictures, provenance
 
 _CLASSES, _COLUMNS = 120, 12  # of figure 1, as in the paper
 
@@ -60,5 +60,6 @@ def write(bank, metadata, folder):
             "figure1_classes": [bank.names[i] for i in shown],
             "figure1_largest": bank.names[largest],
             "counts": dict(zip(bank.names, counts.tolist(), strict=True)),
+            **provenance.describe(),
         },
     )
