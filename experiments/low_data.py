@@ -42,10 +42,8 @@ _SEED = flags.DEFINE_integer(
 )
 
 
-def main(argv):
+def main():
     """Measures, prints."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     compilation.keep_programs()
     model = generation.load(_CHECKPOINT.value)
     dataset = model.config.dataset

@@ -68,10 +68,8 @@ def redraw(model, drawings, seed):
     return pictures.panel(support, model.generate(12, seed), columns=len(support))
 
 
-def main(argv):
+def main():
     """Writes the pictures."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     run = pathlib.Path(_CHECKPOINT.value)
     step = figr_jax.load(run).info["step"]
     grid = run / "samples" / f"{step}.png"

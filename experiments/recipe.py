@@ -120,4 +120,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run(main, takes_arguments=True)

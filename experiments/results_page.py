@@ -227,10 +227,8 @@ def others():
     return ["## Other results", "", *table(["file", "command", "commit"], rows), ""]
 
 
-def main(argv):
+def main():
     """Writes the page."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     head = [
         "# Results",
         "",

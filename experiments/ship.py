@@ -37,10 +37,8 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live
 MOST = 8 * 10**6  # bytes
 
 
-def main(argv):
+def main():
     """Reads the run and its report, writes weights and card."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     compilation.keep_programs()
     model = generation.load(_CHECKPOINT.value)
     found = models.read_report(_CHECKPOINT.value)

@@ -82,10 +82,8 @@ def photograph(page, name):
     files.write_bytes(RESULTS / f"{name}.png", page.screenshot(full_page=True))
 
 
-def main(argv):
+def main():
     """Serves, draws, measures, photographs."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     command = [sys.executable, "-m", "figr_jax.studio", f"--port={_PORT.value}"]
     command.append(f"--checkpoint={_CHECKPOINT.value}")
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -102,12 +102,14 @@ def _tell_unraisable(unraisable):
         sys.__unraisablehook__(unraisable)
 
 
-def run(verb):
+def run(verb, takes_arguments=False):
     """Runs a verb of the command line.
 
     Args:
-      verb: function of the positional arguments, a list of strings. `BadInput` and
-        `FailedWork` that it raises end the process with one line and their exit code.
+      verb: function of nothing. `BadInput` and `FailedWork` that it raises end the
+        process with one line and their exit code.
+      takes_arguments: whether it is one of the positional arguments, a list of
+        strings; else there must be none.
     """
 
     def main(argv):
@@ -115,7 +117,12 @@ def run(verb):
         logging.set_verbosity(logging.FATAL)
         standard_logging.getLogger("asyncio").setLevel(standard_logging.CRITICAL)
         try:
-            verb(argv[1:])
+            if takes_arguments:
+                verb(argv[1:])
+            elif len(argv) > 1:
+                raise BadInput(f"unexpected argument {argv[1]!r}")
+            else:
+                verb()
         except (BadInput, FailedWork) as error:
             _stop(error, error.exit_code)
         except OSError as error:  # a full disk, a folder that was removed

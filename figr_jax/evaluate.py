@@ -80,10 +80,8 @@ def _folder(path):
     return _OUT.value or (f"{path}/report" if is_run else "report")
 
 
-def main(argv):
+def main():
     """Does what the flags ask for."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     if bool(_CURVES.value) + bool(_JUDGE_ANSWERS.value) + bool(_CHECKPOINT.value) > 1:
         raise errors.BadInput("give one of --checkpoint, --curves and --judge_answers")
     # Slow to import, so after the flags are checked.

@@ -54,10 +54,10 @@ def _read(path):
         ) from error
 
 
-def main(argv):
+def main():
     """Reads the file, writes the snapshot."""
-    if argv or _CHECKPOINT.value is None or _OUT.value is None:
-        raise errors.BadInput("give --checkpoint=FILE and --out=DIR, and no more")
+    if _CHECKPOINT.value is None or _OUT.value is None:
+        raise errors.BadInput("give --checkpoint=FILE and --out=DIR")
     from figr_jax import checkpoints, config, files  # slow to import: after the flags
     from figr_jax.data import splits
     from figr_jax.networks import published

@@ -41,10 +41,8 @@ def _join():
         sys.stdout = open(os.devnull, "w")
 
 
-def main(argv):
+def main():
     """Checks the flags, then trains."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     if _CONFIG.value is None:
         raise errors.BadInput("--config is missing: give a file, as configs/*.py")
     name = config_flags.get_config_filename(flags.FLAGS["config"])

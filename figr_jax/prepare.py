@@ -22,10 +22,8 @@ _REPORT = flags.DEFINE_string(
 )
 
 
-def main(argv):
+def main():
     """Checks the flags, then prepares."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     from figr_jax import files
     from figr_jax.data import bank as banks
     from figr_jax.data import datasets, images

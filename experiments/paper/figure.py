@@ -127,10 +127,8 @@ def draw_shipped(name):
     }
 
 
-def main(argv):
+def main():
     """Makes the picture, writes what made it."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     if _FIGURE.value in ("5", "8", "9") and _SIZE.value != "paper":
         raise errors.BadInput(
             f"--figure={_FIGURE.value} --size={_SIZE.value}: must be --size=paper; the "

@@ -25,9 +25,8 @@ ROWS = {
 }
 
 
-def main(argv):
+def main():
     """Prints the table as Markdown."""
-    del argv
     paths = {name: str(CONFIGS / f"{name}.py") for name in NAMES}
     configs = {
         name: runpy.run_path(path)["get_config"]() for name, path in paths.items()

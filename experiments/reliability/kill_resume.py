@@ -149,9 +149,8 @@ def interrupt(workdir, settings, kills, draw):
         print(f"{settings}: {counts}, meta-step {lost_from}", file=sys.stderr)
 
 
-def main(argv):
+def main():
     """Runs, kills, compares, prints."""
-    del argv
     draw = random.Random(_SEED.value)
     runs = RUNS[: _RUNS.value]
     shares = np.diff(np.linspace(0, _KILLS.value, len(runs) + 1).astype(int))

@@ -72,9 +72,8 @@ def look(process, workdir):
     }
 
 
-def main(argv):
+def main():
     """Runs, looks, prints."""
-    del argv
     with tempfile.TemporaryDirectory() as folder:
         workdir = pathlib.Path(folder, "run")
         process = start(workdir)

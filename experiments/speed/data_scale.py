@@ -21,10 +21,10 @@ import zipfile
 
 import jax
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 from PIL import Image, ImageDraw
 
-from figr_jax import reptile
+from figr_jax import errors, reptile
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes, parallel
 
@@ -194,10 +194,8 @@ def episodes_per_second(bank):
     return rates
 
 
-def main(argv):
+def main():
     """Writes, prepares, trains, prints."""
-    del argv
-    logging.set_verbosity(logging.ERROR)  # TFDS tells every step
     folder = pathlib.Path(_FOLDER.value)
     folder.mkdir(parents=True, exist_ok=True)
     damaged, folders = write_archive(folder / "Data.zip")
@@ -253,4 +251,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    errors.run(main)

@@ -199,9 +199,8 @@ def make_product():
     return lambda: product(a).block_until_ready()
 
 
-def main(argv):
+def main():
     """Times, prints."""
-    del argv
     if _VS_TORCH.value and not importlib.util.find_spec("torch"):
         raise errors.BadInput("--vs_torch: needs `pip install -e '.[torch]'`")
     if _VS_TORCH.value and _NETWORK.value not in PEERS:

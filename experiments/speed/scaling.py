@@ -173,9 +173,8 @@ def draw(path, result):
     files.write_bytes(path, buffer.getvalue())
 
 
-def main(argv):
+def main():
     """Measures or takes the time of a task, predicts, checks, writes."""
-    del argv
     given = _TASK_SECONDS.value
     if flags.FLAGS.tasks != 1 or (given and not _SOURCE.value):
         raise errors.BadInput("--tasks must be 1, and --task_seconds needs --source")

@@ -51,9 +51,8 @@ def make(lowering, batched):
     return lambda: jax.block_until_ready(compiled(slow, supports, keys))
 
 
-def main(argv):
+def main():
     """Times, prints."""
-    del argv
     given = "network", "width", "stages", "image_size", "shots", "tasks", "inner_steps"
     result = {name: FLAGS[name].value for name in given}
     result |= provenance.describe()

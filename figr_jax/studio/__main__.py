@@ -26,10 +26,8 @@ _ALLOW_HOST = flags.DEFINE_list(
 )
 
 
-def main(argv):
+def main():
     """Finds models, prepares the first one, serves."""
-    if argv:
-        raise errors.BadInput(f"unexpected argument {argv[0]!r}")
     try:
         import uvicorn
 
