@@ -79,6 +79,14 @@ CLAIMS = {
         "one task a meta-step against four",
         [_BASE, ("tasks4", ["--config.outer.tasks=4"])],
     ),
+    "inner_decay": (
+        "a constant inner rate against one that falls from each update to the next",
+        [
+            _BASE,
+            ("inner_decay8", ["--config.inner.decay_rate=0.8"]),
+            ("inner_decay6", ["--config.inner.decay_rate=0.6"]),
+        ],
+    ),
     "decay": (
         "a constant outer rate against one that falls to nothing in the second half",
         [

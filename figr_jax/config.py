@@ -139,6 +139,12 @@ SCHEMA = {
         ),
         "critic_steps": _between(1, 1000, 1, "critic updates in an inner step"),
         **_optimizer_fields("sgd", 1e-4),
+        "decay_rate": Field(
+            1.0,
+            "factor of its learning rate from one update to the next",
+            "above 0 and at most 1",
+            lambda x: 0 < x <= 1,
+        ),
     },
     "outer": {
         "tasks": _between(1, 65_536, 1, "tasks in a meta-step"),
@@ -293,7 +299,7 @@ def build_inner(config):
     inner = config.inner
     return adaptation.Inner(
         _loss(inner.loss, inner.penalty_weight),
-        _section_optimizer(config, "inner"),
+        _decayed(_section_optimizer(config, "inner"), inner.decay_rate),
         inner.steps,
         inner.critic_steps,
     )
@@ -309,6 +315,14 @@ def build_outer(config):
 @functools.cache
 def _loss(name, penalty_weight):
     return losses.LOSSES[name](penalty_weight)
+
+
+@functools.cache
+def _decayed(optimizer, rate):
+    if rate == 1:
+        return optimizer
+    schedule = optax.exponential_decay(1.0, 1, rate)
+    return optax.chain(optimizer, optax.scale_by_schedule(schedule))
 
 
 @functools.cache

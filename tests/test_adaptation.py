@@ -46,11 +46,12 @@ def quadratic_task():
     return nets, loss
 
 
-def closed_form(g, d, target, critic_steps=1):
+def closed_form(g, d, target, critic_steps=1, decay_rate=1.0):
     """After STEPS inner steps of gradient descent, critic before generator."""
-    for _ in range(STEPS):
-        d = target + (1 - RATE) ** critic_steps * (d - target)
-        g = g - RATE * (g - d)
+    for step in range(STEPS):
+        rate = RATE * decay_rate**step
+        d = target + (1 - rate) ** critic_steps * (d - target)
+        g = g - rate * (g - d)
     return g, d
 
 
@@ -65,6 +66,19 @@ def test_quadratic_task_has_its_closed_form(critic_steps):
     got = [float(p["value"]) for p in fast]
     np.testing.assert_allclose(got, expected, rtol=1e-5)
     assert trace.critic_loss.shape == (STEPS,)
+
+
+def test_the_inner_rate_falls_from_one_update_to_the_next():
+    nets, loss = quadratic_task()
+    slow = nets.init(jax.random.key(0))
+    cfg = config.default()
+    cfg.inner.update(optimizer="sgd", learning_rate=RATE, decay_rate=0.7, steps=STEPS)
+    inner = config.build_inner(cfg)._replace(loss=loss)
+    support = jnp.full((4, 1, 1, 1), 0.5)
+    fast, _ = adaptation.adapt(nets, slow, support, jax.random.key(1), inner)
+    expected = closed_form(2.0, -3.0, 0.5, decay_rate=0.7)
+    got = [float(p["value"]) for p in fast]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_reptile_on_quadratic_tasks_has_its_closed_form():
