@@ -4,10 +4,10 @@ python experiments/recipe.py --name=base --minutes=20
 python experiments/recipe.py --name=wide --minutes=20 -- --config.networks.width=32
 
 Trains on Omniglot, split `weak`, from the quickstart's config, less the decay of the
-inner and the outer rate, with the given overrides, for that many minutes of one core of this machine
-(compiling left out; less if the overrides set run.meta_steps and these are done), and
-adds one line to experiments/results/recipe.jsonl: the overrides, meta-steps, and
-recognizability, diversity, KID and Z_U of 50 held-out classes with 95 % intervals,
+inner and the outer rate, with the given overrides, for that many minutes of one core of
+this machine (compiling left out; less if the overrides set run.meta_steps and these are
+done), and adds one line to experiments/results/recipe.jsonl: the overrides, meta-steps,
+and recognizability, diversity, KID and Z_U of 50 held-out classes with 95 % intervals,
 beside the jittered support. Every trial is kept there, also one that failed.
 """
 
