@@ -24,6 +24,8 @@ HEAD = ["trial", "what differs", "core minutes", "meta-steps"]
 HEAD += [*(presentation.METRICS[metric][0] for metric in METRICS), "commit"]
 
 _SGD = ["--config.inner.optimizer=sgd", "--config.inner.optimizer_args="]
+_FALLING = ["--config.sampling.decay_rate=0.8"]
+_SAMPLING = [*_FALLING, "--config.sampling.critic_steps=3"]
 _BASE = ("base", [])
 _STEPS = ("steps600", ["--config.run.meta_steps=600"])  # what fits into the minutes
 
@@ -79,13 +81,10 @@ CLAIMS = {
         "one task a meta-step against four",
         [_BASE, ("tasks4", ["--config.outer.tasks=4"])],
     ),
-    "inner_decay": (
-        "a constant inner rate against one that falls from each update to the next",
-        [
-            _BASE,
-            ("inner_decay8", ["--config.inner.decay_rate=0.8"]),
-            ("inner_decay6", ["--config.inner.decay_rate=0.6"]),
-        ],
+    "sampling": (
+        "a trained model that adapts as in training against one whose inner rate falls "
+        "from each update to the next, and whose critic makes more of them",
+        [_BASE, ("rate_falls", _FALLING), ("rate_falls_critic3", _SAMPLING)],
     ),
     "decay": (
         "a constant outer rate against one that falls to nothing in the second half",

@@ -4,11 +4,12 @@ python experiments/recipe.py --name=base --minutes=20
 python experiments/recipe.py --name=wide --minutes=20 -- --config.networks.width=32
 
 Trains on Omniglot, split `weak`, from the quickstart's config, less the decay of the
-inner and the outer rate, with the given overrides, for that many minutes of one core of
-this machine (compiling left out; less if the overrides set run.meta_steps and these are
-done), and adds one line to experiments/results/recipe.jsonl: the overrides, meta-steps,
-and recognizability, diversity, KID and Z_U of 50 held-out classes with 95 % intervals,
-beside the jittered support. Every trial is kept there, also one that failed.
+outer rate and what it says of sampling, with the given overrides, for that many minutes
+of one core of this machine (compiling left out; less if the overrides set
+run.meta_steps and these are done), and adds one line to
+experiments/results/recipe.jsonl: the overrides, meta-steps, and recognizability,
+diversity, KID and Z_U of 50 held-out classes with 95 % intervals, beside the jittered
+support. Every trial is kept there, also one that failed.
 """
 
 import json
@@ -49,7 +50,9 @@ def train(workdir, overrides):
     command += ["--config.run.meta_steps=1000000", "--config.run.save_every=500"]
     # A trial that ends by the clock has no last half for the outer rate to fall in.
     command += ["--config.run.sample_every=1000", "--config.outer.decay=0"]
-    command += ["--config.inner.decay_rate=1.0", *overrides]
+    # And the claims are about the paper's algorithm, which samples as it trains.
+    command += ["--config.sampling.critic_steps=1", "--config.sampling.decay_rate=1.0"]
+    command += overrides
     command += [f"--data_dir={_DATA_DIR.value}"] if _DATA_DIR.value else []
     process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     begin = taken = None
@@ -81,7 +84,7 @@ def measure(workdir):
     eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
     classes = protocol.choose(eligible, _CLASSES.value, 0)
     draw = protocol.draw_supports(bank, classes, shots, 0, eligible)
-    inner = config.build_inner(model.config)
+    inner = config.build_sampling(model.config)
     inner = inner._replace(steps=max(STEPS, inner.steps))
     drawn, seconds = protocol.adapt_and_draw(
         model.networks, inner, model.slow, draw.supports, 0, COUNT

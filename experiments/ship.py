@@ -114,7 +114,7 @@ def compare(model):
 def describe(model, info, measured):
     """The model card."""
     config, report, made = model.config, info["report"], provenance.describe()
-    networks, inner = config.networks, config.inner
+    networks, inner, sampling = config.networks, config.inner, config.sampling
     lines = [
         f"# {_NAME.value}",
         "",
@@ -126,6 +126,8 @@ def describe(model, info, measured):
         f"stages; {inner.shots} shots, {inner.steps} inner steps of {inner.optimizer} "
         f"at {inner.learning_rate:g}; outer {config.outer.optimizer} at "
         f"{config.outer.learning_rate:g}.",
+        f"- Sampling: {sampling.critic_steps} critic updates an inner step, the rate "
+        f"times {sampling.decay_rate:g} from one update to the next.",
         f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}, in "
         f"{count_hours(_CHECKPOINT.value):.1f} hours.",
         *(

@@ -139,9 +139,13 @@ SCHEMA = {
         ),
         "critic_steps": _between(1, 1000, 1, "critic updates in an inner step"),
         **_optimizer_fields("sgd", 1e-4),
+    },
+    # How a trained model adapts, where that is not as in meta-training.
+    "sampling": {
+        "critic_steps": _between(1, 1000, 1, "critic updates in an inner step"),
         "decay_rate": Field(
             1.0,
-            "factor of its learning rate from one update to the next",
+            "factor of the inner learning rate from one update to the next",
             "above 0 and at most 1",
             lambda x: 0 < x <= 1,
         ),
@@ -295,13 +299,22 @@ def build_networks(config):
 
 
 def build_inner(config):
-    """The `adaptation.Inner` that a config names."""
+    """The `adaptation.Inner` of meta-training that a config names."""
     inner = config.inner
     return adaptation.Inner(
         _loss(inner.loss, inner.penalty_weight),
-        _decayed(_section_optimizer(config, "inner"), inner.decay_rate),
+        _section_optimizer(config, "inner"),
         inner.steps,
         inner.critic_steps,
+    )
+
+
+def build_sampling(config):
+    """The `adaptation.Inner` by which a trained model adapts that a config names."""
+    inner, sampling = build_inner(config), config.sampling
+    return inner._replace(
+        optimizer=_decayed(inner.optimizer, sampling.decay_rate),
+        critic_steps=sampling.critic_steps,
     )
 
 

@@ -139,7 +139,7 @@ class FewShotGenerator:
           ValueError: see `adapt`.
         """
         support = self._check(np.asarray(support))
-        inner = config.build_inner(self.config)
+        inner = config.build_sampling(self.config)
         if inner_steps is not None:
             inner = inner._replace(steps=_whole("inner_steps", inner_steps))
         what = self.networks, inner, len(support)

@@ -49,9 +49,9 @@ def quadratic_task():
 def closed_form(g, d, target, critic_steps=1, decay_rate=1.0):
     """After STEPS inner steps of gradient descent, critic before generator."""
     for step in range(STEPS):
-        rate = RATE * decay_rate**step
-        d = target + (1 - rate) ** critic_steps * (d - target)
-        g = g - rate * (g - d)
+        for update in range(step * critic_steps, (step + 1) * critic_steps):
+            d = d - RATE * decay_rate**update * (d - target)
+        g = g - RATE * decay_rate**step * (g - d)
     return g, d
 
 
@@ -68,15 +68,16 @@ def test_quadratic_task_has_its_closed_form(critic_steps):
     assert trace.critic_loss.shape == (STEPS,)
 
 
-def test_the_inner_rate_falls_from_one_update_to_the_next():
+def test_a_trained_model_may_adapt_at_a_falling_rate_and_with_more_critic_steps():
     nets, loss = quadratic_task()
     slow = nets.init(jax.random.key(0))
     cfg = config.default()
-    cfg.inner.update(optimizer="sgd", learning_rate=RATE, decay_rate=0.7, steps=STEPS)
-    inner = config.build_inner(cfg)._replace(loss=loss)
+    cfg.inner.update(optimizer="sgd", learning_rate=RATE, steps=STEPS)
+    cfg.sampling.update(critic_steps=3, decay_rate=0.7)
+    inner = config.build_sampling(cfg)._replace(loss=loss)
     support = jnp.full((4, 1, 1, 1), 0.5)
     fast, _ = adaptation.adapt(nets, slow, support, jax.random.key(1), inner)
-    expected = closed_form(2.0, -3.0, 0.5, decay_rate=0.7)
+    expected = closed_form(2.0, -3.0, 0.5, critic_steps=3, decay_rate=0.7)
     got = [float(p["value"]) for p in fast]
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 

@@ -52,7 +52,7 @@ def make_sheet(model, bank, out, classes, seed):
     draw = protocol.draw_supports(bank, chosen, shots, seed)
     generated, _ = protocol.adapt_and_draw(
         model.networks,
-        config.build_inner(model.config),
+        config.build_sampling(model.config),
         model.slow,
         draw.supports,
         seed,

@@ -35,7 +35,7 @@ class Light:
         self._draw = protocol.draw_supports(bank, classes, shots, self._seed, eligible)
         self._judge = protocol.Judge(*embedding.load_all(bank, split))
         self._networks = config.build_networks(cfg)
-        self._inner = config.build_inner(cfg)
+        self._inner = config.build_sampling(cfg)
         floor = self._measure(self._draw.real)
         told = "  ".join(f"{name} {value:.3f}" for name, value in floor.items())
         say(f"held-out real images, as evaluations see them: {told}")

@@ -118,7 +118,7 @@ def _generate(model, known, options):
     drawn = [
         protocol.adapt_and_draw(
             model.networks,
-            config.build_inner(model.config),
+            config.build_sampling(model.config),
             model.slow,
             known[:, i * shots : (i + 1) * shots],
             options.seed + i,

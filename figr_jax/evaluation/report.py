@@ -60,7 +60,7 @@ class _Work(NamedTuple):
 
     @property
     def inner(self):
-        return config.build_inner(self.model.config)
+        return config.build_sampling(self.model.config)
 
     def draw_supports(self, classes, shots, seed):
         return protocol.draw_supports(self.bank, classes, shots, seed, self.eligible)
@@ -289,7 +289,8 @@ def _from_scratch(work, seed, generated):
     """
     few = protocol.choose(work.classes, work.options.scratch, work.options.seed)
     draw = work.draw_supports(few, work.shots, seed)
-    inner = work.inner._replace(steps=SCRATCH_STEPS)
+    # At the rate of meta-training: one that falls would be over long before.
+    inner = config.build_inner(work.model.config)._replace(steps=SCRATCH_STEPS)
     made = work.adapt("from scratch", work.random, inner, draw, seed)["images"][:, 0]
     alike = generated[np.isin(work.classes, few)]
     name = f"{len(few)} classes, one draw:"
