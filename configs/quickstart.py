@@ -2,8 +2,9 @@
 
 python -m figr_jax.main --config=configs/quickstart.py
 
-No download. The rates are leads from short runs; of the networks, experiments/recipe.py
-measures what they do in a given time, and experiments/results/README.md has its trials.
+No download. The rates are leads from short runs; of the networks and of how a trained
+model adapts, experiments/recipe.py measures what they do in a given time, and
+experiments/results/README.md has its trials.
 """
 
 from figr_jax import config as schema
@@ -16,6 +17,7 @@ def get_config():
     config.inner.update(
         shots=4, optimizer="adam", learning_rate=1e-3, optimizer_args="b1=0.0"
     )
+    config.sampling.update(critic_steps=2, decay_rate=0.8)
     config.outer.update(learning_rate=5e-4, decay=0.5)
     config.run.update(meta_steps=1500, log_every=10, sample_every=250, save_every=250)
     return config

@@ -75,6 +75,7 @@ def make_config(name, size, steps):
         config.networks.update(small.networks)
         config.networks.stages += config.dataset.image_size // 64  # also down to 4x4
         config.inner.update(small.inner, shots=config.inner.shots)
+        config.sampling.update(small.sampling)
         config.outer.update(small.outer)
     return config
 
