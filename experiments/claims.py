@@ -24,8 +24,6 @@ HEAD = ["trial", "what differs", "core minutes", "meta-steps"]
 HEAD += [*(presentation.METRICS[metric][0] for metric in METRICS), "commit"]
 
 _SGD = ["--config.inner.optimizer=sgd", "--config.inner.optimizer_args="]
-_FALLING = ["--config.sampling.decay_rate=0.8"]
-_SAMPLING = [*_FALLING, "--config.sampling.critic_steps=2"]
 _BASE = ("base", [])
 _STEPS = ("steps600", ["--config.run.meta_steps=600"])  # what fits into the minutes
 
@@ -80,11 +78,6 @@ CLAIMS = {
     "tasks": (
         "one task a meta-step against four",
         [_BASE, ("tasks4", ["--config.outer.tasks=4"])],
-    ),
-    "sampling": (
-        "a trained model that adapts as in training against one whose inner rate falls "
-        "from each update to the next, and whose critic makes more of them",
-        [_BASE, ("rate_falls", _FALLING), ("rate_falls_critic2", _SAMPLING)],
     ),
     "decay": (
         "a constant outer rate against one that falls to nothing in the second half",

@@ -98,6 +98,27 @@ def weights():
     return lines
 
 
+def sampling():
+    """How a trained model should adapt."""
+    path = RESULTS / "sampling.json"
+    if not path.exists():
+        return []
+    made = json.loads(path.read_text())
+    return [
+        "## How a trained model adapts",
+        "",
+        f"The same weights after {made['meta_steps']:,} meta-steps, 10 inner steps, by "
+        "the factor of the inner rate from one update to the next and the critic's "
+        f"updates a step; {made['classes']} held-out classes that are in no report. "
+        f"{source(made, path.name)}",
+        "",
+        *presentation.write_rows(made["arms"], METRICS),
+        "",
+        "![plane](sampling.png)",
+        "",
+    ]
+
+
 def low_data():
     """Accuracy of classifiers of few real images."""
     path = RESULTS / "low_data.json"
@@ -219,7 +240,7 @@ def others():
     rows = []
     for path in sorted(RESULTS.glob("*.json")):
         made = json.loads(path.read_text())
-        shown = path.name.startswith("figure_") or path.name == "low_data.json"
+        shown = path.name.startswith(("figure_", "low_data", "sampling"))
         if not shown and "times_faster_than_torch" not in made:
             command = f"`{made['command']}`" if "command" in made else "-"
             cells = [f"[{path.name}]({path.name})", command, made.get("commit", "-")]
@@ -237,7 +258,7 @@ def main():
         "means over classes with 95 % bootstrap intervals.",
         "",
     ]
-    parts = (weights, reports, low_data, figures, trials, speed, others)
+    parts = (weights, reports, sampling, low_data, figures, trials, speed, others)
     text = "\n".join(head + [line for part in parts for line in part()])
     files.write_bytes(RESULTS / "README.md", text.encode())
     print(f"wrote {RESULTS / 'README.md'}")

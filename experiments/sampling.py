@@ -1,0 +1,102 @@
+"""How should a trained model adapt? The same weights, by several `sampling` settings.
+
+python experiments/sampling.py --checkpoint=omniglot-32
+
+Nothing is trained: the model adapts at a rate that falls from one update to the next,
+more or less, with more or fewer critic updates an inner step. Measured on held-out
+classes that are in no report, so that a setting may be chosen by them. Writes
+experiments/results/sampling.json and .png: each setting in the plane of diversity and
+recognizability, beside the jittered support and real images.
+"""
+
+import itertools
+import pathlib
+
+import jax
+import numpy as np
+from absl import flags
+
+from figr_jax import (
+    compilation,
+    config,
+    errors,
+    files,
+    generation,
+    pictures,
+    provenance,
+)
+from figr_jax.data import bank as banks
+from figr_jax.evaluation import controls, embedding, protocol
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "A run's folder, or the name of shipped weights.", required=True
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
+
+OUT = pathlib.Path(__file__).parent / "results" / "sampling"
+METRICS = ("recognizability", "diversity", "kid", "recall", "pooled_copying")
+REPORTED = 50  # classes of the reports, by the same seed
+CLASSES = 50  # others, to measure on
+COUNT = 64  # images of a class
+DECAY_RATES = (1.0, 0.8, 0.7)
+CRITIC_STEPS = (1, 2, 3)
+
+
+def find_points(arms):
+    """Where each lies in the plane, by its name."""
+    return {
+        name: tuple(
+            found[metric]["mean"] for metric in ("diversity", "recognizability")
+        )
+        for name, found in arms.items()
+    }
+
+
+def main():
+    """Measures, draws, writes."""
+    compilation.keep_programs()
+    model = generation.load(_CHECKPOINT.value)
+    dataset, shots = model.config.dataset, model.config.inner.shots
+    size = dataset.image_size, dataset.channels
+    bank = banks.load(dataset.name, *size, _DATA_DIR.value)
+    split = protocol.model_split(model, bank)
+    eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
+    others = np.setdiff1d(eligible, protocol.choose(eligible, REPORTED, 0))
+    if len(others) < 2:
+        raise errors.BadInput(
+            f"--checkpoint={_CHECKPOINT.value}: {len(others)} held-out classes are in "
+            "no report; 2 are needed"
+        )
+    classes = protocol.choose(others, CLASSES, 0)
+    draw = protocol.draw_supports(bank, classes, shots, 0, eligible)
+    judge = protocol.Judge(*embedding.load_all(bank, split))
+
+    def measure(sets):
+        found = protocol.summary(protocol.judge_all(judge, [sets], [draw]), 0)
+        return {metric: found[metric] for metric in METRICS}
+
+    keys = jax.random.split(jax.random.key(0), len(classes))
+    jittered = [
+        controls.jitter(support, COUNT, key)
+        for support, key in zip(draw.supports, keys, strict=True)
+    ]
+    arms = {"held-out real": measure(draw.real), "jittered": measure(jittered)}
+    for rate, critic_steps in itertools.product(DECAY_RATES, CRITIC_STEPS):
+        model.config.sampling.update(decay_rate=rate, critic_steps=critic_steps)
+        inner = config.build_sampling(model.config)
+        name = f"rate x {rate:g}, {critic_steps} critic step(s)"
+        drawn, seconds = protocol.adapt_and_draw(
+            *(model.networks, inner, model.slow, draw.supports, 0, COUNT), what=name
+        )
+        arms[name] = measure(drawn[:, 0]) | {"seconds_per_class": seconds}
+        told = (f"{metric} {arms[name][metric]['mean']:.3f}" for metric in METRICS)
+        print(f"{name}: {', '.join(told)}", flush=True)
+    plane = pictures.plane(find_points(arms), {}, "diversity", "recognizability")
+    pictures.save(OUT.with_suffix(".png"), plane)
+    made = {"meta_steps": model.info["step"], "classes": len(classes), "arms": arms}
+    files.write_json(OUT.with_suffix(".json"), made | provenance.describe())
+    print(f"wrote {OUT}.json and {OUT}.png")
+
+
+if __name__ == "__main__":
+    errors.run(main)
