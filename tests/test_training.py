@@ -40,6 +40,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(
     jax.tree.map(np.testing.assert_array_equal, state, whole[1])
     assert [r["step"] for r in metrics(tmp_path)] == [2, 3, 4, 6]
     assert metrics(tmp_path)[-1] == metrics(whole[0])[-1]
+    sessions = figr_jax.load(tmp_path).info["sessions"]
+    assert [session["from_step"] for session in sessions] == [0, 3]
+    assert all(session["jax"] == jax.__version__ for session in sessions)
 
 
 def test_the_numbers_do_not_depend_on_the_block_size(whole, tmp_path, data_dir):
