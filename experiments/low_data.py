@@ -1,6 +1,6 @@
 """Low-data accuracy of a checkpoint: do its images help a classifier of few real ones?
 
-python experiments/low_data.py --checkpoint=runs/omniglot
+python experiments/low_data.py --checkpoint=omniglot-32
 
 See figr_jax/evaluation/low_data.py for the protocol and where it departs from the
 published one. A model of as many unseen classes as there is trained with
@@ -31,7 +31,9 @@ PUBLISHED = {
     },
 }
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's folder.", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "A run's folder, or the name of shipped weights.", required=True
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
 _GENERATED = flags.DEFINE_integer(
     "generated", 512, "Images to draw of each class.", lower_bound=16
