@@ -2,9 +2,9 @@
 
 python -m figr_jax.main --config=configs/quickstart.py
 
-No download. The rates are leads from short runs; of the networks and of how a trained
-model adapts, experiments/recipe.py measures what they do in a given time, and
-experiments/results/README.md has its trials.
+No download. The rates are leads from short runs; experiments/recipe.py measures what
+the networks do in a given time, experiments/sampling.py how a trained model had best
+adapt, and experiments/results/README.md has both.
 """
 
 from figr_jax import config as schema

@@ -51,7 +51,7 @@ def train(workdir, overrides):
     # A trial that ends by the clock has no last half for the outer rate to fall in.
     command += ["--config.run.sample_every=1000", "--config.outer.decay=0"]
     # And the claims are about the paper's algorithm, which samples as it trains.
-    command += ["--config.sampling.critic_steps=1", "--config.sampling.decay_rate=1.0"]
+    command += ["--config.sampling.critic_steps=0", "--config.sampling.decay_rate=1.0"]
     command += overrides
     command += [f"--data_dir={_DATA_DIR.value}"] if _DATA_DIR.value else []
     process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -131,7 +131,7 @@ def low_data():
         found = [made["accuracy"][count][arm] for count in counts]
         cells = [f"{x['mean']:.1%} ({x['low']:.1%}, {x['high']:.1%})" for x in found]
         rows.append([arm, *cells])
-    for arm, found in made["published"].items():
+    for arm, found in (made["published"] or {}).items():
         rows.append([f"published: {arm}", *(f"{x:.1%}" for x in found)])
     head = ["", *(f"{count} real images" for count in counts)]
     return [

@@ -42,16 +42,6 @@ DECAY_RATES = (1.0, 0.8, 0.7)
 CRITIC_STEPS = (1, 2, 3)
 
 
-def find_points(arms):
-    """Where each lies in the plane, by its name."""
-    return {
-        name: tuple(
-            found[metric]["mean"] for metric in ("diversity", "recognizability")
-        )
-        for name, found in arms.items()
-    }
-
-
 def main():
     """Measures, draws, writes."""
     compilation.keep_programs()
@@ -91,7 +81,11 @@ def main():
         arms[name] = measure(drawn[:, 0]) | {"seconds_per_class": seconds}
         told = (f"{metric} {arms[name][metric]['mean']:.3f}" for metric in METRICS)
         print(f"{name}: {', '.join(told)}", flush=True)
-    plane = pictures.plane(find_points(arms), {}, "diversity", "recognizability")
+    points = {
+        name: (found["diversity"]["mean"], found["recognizability"]["mean"])
+        for name, found in arms.items()
+    }
+    plane = pictures.plane(points, {}, "diversity", "recognizability")
     pictures.save(OUT.with_suffix(".png"), plane)
     made = {"meta_steps": model.info["step"], "classes": len(classes), "arms": arms}
     files.write_json(OUT.with_suffix(".json"), made | provenance.describe())

@@ -115,6 +115,7 @@ def describe(model, info, measured):
     """The model card."""
     config, report, made = model.config, info["report"], provenance.describe()
     networks, inner, sampling = config.networks, config.inner, config.sampling
+    critic_steps = sampling.critic_steps or inner.critic_steps
     lines = [
         f"# {_NAME.value}",
         "",
@@ -126,7 +127,7 @@ def describe(model, info, measured):
         f"stages; {inner.shots} shots, {inner.steps} inner steps of {inner.optimizer} "
         f"at {inner.learning_rate:g}; outer {config.outer.optimizer} at "
         f"{config.outer.learning_rate:g}.",
-        f"- Sampling: {sampling.critic_steps} critic updates an inner step, the rate "
+        f"- Sampling: {critic_steps} critic updates an inner step, the rate "
         f"times {sampling.decay_rate:g} from one update to the next.",
         f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}, in "
         f"{count_hours(_CHECKPOINT.value):.1f} hours.",

@@ -142,7 +142,9 @@ SCHEMA = {
     },
     # How a trained model adapts, where that is not as in meta-training.
     "sampling": {
-        "critic_steps": _between(1, 1000, 1, "critic updates in an inner step"),
+        "critic_steps": _between(
+            0, 1000, 0, "critic updates in an inner step; 0: as in meta-training"
+        ),
         "decay_rate": Field(
             1.0,
             "factor of the inner learning rate from one update to the next",
@@ -314,7 +316,7 @@ def build_sampling(config):
     inner, sampling = build_inner(config), config.sampling
     return inner._replace(
         optimizer=_decayed(inner.optimizer, sampling.decay_rate),
-        critic_steps=sampling.critic_steps,
+        critic_steps=sampling.critic_steps or inner.critic_steps,
     )
 
 

@@ -82,6 +82,12 @@ def test_a_trained_model_may_adapt_at_a_falling_rate_and_with_more_critic_steps(
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+def test_a_trained_model_adapts_as_in_training_unless_told():
+    cfg = config.default()
+    cfg.inner.update(critic_steps=3, optimizer="adam", learning_rate=1e-3)
+    assert config.build_sampling(cfg) == config.build_inner(cfg)
+
+
 def test_reptile_on_quadratic_tasks_has_its_closed_form():
     nets, loss = quadratic_task()
     inner = adaptation.Inner(loss, optax.sgd(RATE), STEPS)

@@ -191,14 +191,14 @@ def _compile(classes, arm, options):
         return losses.mean(), changed["batch_stats"]
 
     def step(state, known, drawn, key, i):
-        variables, state = state
+        variables, optimizer_state = state
         images, labels = batch(jax.random.fold_in(key, i), known, drawn)
         gradient, statistics = jax.grad(loss, has_aux=True)(
             variables["params"], variables["batch_stats"], images, labels
         )
-        updates, state = optimizer.update(gradient, state)
+        updates, optimizer_state = optimizer.update(gradient, optimizer_state)
         params = optax.apply_updates(variables["params"], updates)
-        return {"params": params, "batch_stats": statistics}, state
+        return {"params": params, "batch_stats": statistics}, optimizer_state
 
     def predict(variables, images):
         return classifier.apply(variables, _float(images), train=False).argmax(1)
