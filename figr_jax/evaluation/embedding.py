@@ -26,7 +26,7 @@ from figr_jax.runlog import say
 
 SIZE = 50  # height and width that the network sees, pixels
 FEATURES = 256
-STEPS = {"prototypical": 1500, "simclr": 500}
+STEPS = {"prototypical": 3000, "simclr": 500}
 
 _WAYS = 40  # classes in an episode
 _DISTANCE = 16  # squared, of features: what the softmax takes as 1
