@@ -1,10 +1,12 @@
 """Makes shipped weights of a run: float16, with a model card.
 
 python experiments/ship.py --checkpoint=runs/omniglot --name=omniglot-32
+python experiments/ship.py --report=report --name=omniglot-32
 
 The run must have a report (figr_jax.evaluate); its figures go into the card, beside
 those that show what half precision changes. Where each image has an author of its own
-(open_icons), the list of them ships too.
+(open_icons), the list of them ships too. The second form makes nothing but takes over
+the figures of a newer report of the weights themselves, as they ship.
 """
 
 import csv
@@ -30,23 +32,24 @@ from figr_jax.data import datasets
 from figr_jax.evaluation import light, presentation, protocol
 from figr_jax.studio import models
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's folder.", required=True)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's folder.")
+_REPORT = flags.DEFINE_string("report", None, "A report's folder, of what ships.")
 _NAME = flags.DEFINE_string("name", None, "Name of the weights.", required=True)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
 
 MOST = 8 * 10**6  # bytes
+MEASURED, STORED = "Measured on ", "Stored in half precision. "  # paragraphs of a card
 
 
 def main():
-    """Reads the run and its report, writes weights and card."""
+    """Reads a run and its report, or a report alone; writes weights and card."""
+    if (_CHECKPOINT.value is None) == (_REPORT.value is None):
+        raise errors.BadInput("--checkpoint or --report: must be one of them")
+    if _REPORT.value:
+        return renew(_REPORT.value)
     compilation.keep_programs()
     model = generation.load(_CHECKPOINT.value)
-    found = models.read_report(_CHECKPOINT.value)
-    if not found or found["snapshot"] != recipe.identify(model):
-        raise errors.BadInput(
-            f"--checkpoint={_CHECKPOINT.value}: has no report of its newest snapshot; "
-            f"python -m figr_jax.evaluate --checkpoint={_CHECKPOINT.value} writes one"
-        )
+    found = read_report(f"{_CHECKPOINT.value}/report", model, _CHECKPOINT.value)
     if "sessions" not in model.info:
         raise errors.BadInput(
             f"--checkpoint={_CHECKPOINT.value}: was trained before runs recorded their "
@@ -55,10 +58,40 @@ def main():
     authors = find_authors(model)
     licence = sum_licences(authors) if authors else model.info["licence"]
     info = dict(model.info, report=found, licence=licence)
-    card = describe(model, info, compare(model)).encode()
+    write(model.slow, info, describe(model, info, compare(model)), authors)
+
+
+def renew(folder):
+    """Takes the figures of a report over into weights that ship, and their card."""
+    if _NAME.value not in shipped.names():
+        raise errors.BadInput(
+            f"--name={_NAME.value}: must be one of {', '.join(shipped.names())}"
+        )
+    model = generation.load(_NAME.value)
+    found = read_report(folder, model, _NAME.value)
+    card = (shipped.FOLDER / f"{_NAME.value}.md").read_text()
+    head, rest = card.split(MEASURED, 1)
+    rest = STORED + rest.split(STORED, 1)[1]
+    card = "\n".join([head + MEASURED + figures(found), "", rest])
+    write(model.slow, dict(model.info, report=found), card)
+
+
+def read_report(folder, model, path):
+    """The figures of a report, which must be of this model."""
+    found = models.read_report(folder)
+    if not found or found["snapshot"] != recipe.identify(model):
+        raise errors.BadInput(
+            f"{folder}: no report of the weights of {path}; "
+            f"python -m figr_jax.evaluate --checkpoint={path} --out={folder} writes one"
+        )
+    return found
+
+
+def write(slow, info, card, authors=None):
+    """Writes weights, card and list of authors, or nothing if they are too large."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "weights.npz")
-        shipped.write(path, model.slow, info)
+        shipped.write(path, slow, info)
         data = path.read_bytes()
     if len(data) > MOST:
         raise errors.FailedWork(f"{len(data):,} bytes, at most {MOST:,} ship")
@@ -66,7 +99,7 @@ def main():
     weights.parent.mkdir(exist_ok=True)
     if authors:
         files.write_bytes(shipped.FOLDER / authors_file(), authors)
-    files.write_bytes(weights.with_suffix(".md"), card)
+    files.write_bytes(weights.with_suffix(".md"), card.encode())
     files.write_bytes(weights, data)
     print(f"wrote {weights}, {len(data):,} bytes")
 
@@ -139,14 +172,11 @@ def describe(model, info, measured):
         ),
         f"- Made {made['date']} at commit {made['commit']} by `{made['command']}`.",
         "",
-        f"Measured on {report['classes']} held-out classes, {report['date']}; mean and "
-        "95 % interval:",
-        "",
-        *presentation.write_rows(report["arms"], models.METRICS),
+        MEASURED + figures(report),
     ]
     lines += [
         "",
-        f"Stored in half precision. What that changes, on {light.CLASSES} held-out "
+        f"{STORED}What that changes, on {light.CLASSES} held-out "
         f"classes with {light.COUNT} images each:",
         "",
         "| | " + " | ".join(light.METRICS) + " |",
@@ -156,6 +186,18 @@ def describe(model, info, measured):
         cells = (f"{found[metric]:.3f}" for metric in light.METRICS)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
+
+
+def figures(report):
+    """The figures of a report as a card has them, after its word `MEASURED`."""
+    return "\n".join(
+        [
+            f"{report['classes']} held-out classes, {report['date']}; mean and 95 % "
+            "interval:",
+            "",
+            *presentation.write_rows(report["arms"], models.METRICS),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ class Model:
         extents = [max(i.stop - i.start for i in ink) for ink in inks]
         size = self.generator.networks.image_size
         self.share = float(np.median(extents)) / size if extents else _SHARE
-        self._report = self.generator.info.get("report") or read_report(path)
+        shipped_with = self.generator.info.get("report")
+        self._report = shipped_with or read_report(f"{path}/report")
 
     def see(self, drawings):
         """What the networks see of drawings: centred, scaled, of their polarity.
@@ -123,10 +124,10 @@ class Model:
         }
 
 
-def read_report(path):
-    """The figures of a run's last report, JSON-able; None if there are none."""
+def read_report(folder):
+    """The figures of a report, JSON-able; None if there are none in the folder."""
     try:
-        report = json.loads(pathlib.Path(path, "report", "report.json").read_text())
+        report = json.loads(pathlib.Path(folder, "report.json").read_text())
         return {
             "snapshot": report["checkpoint"]["snapshot"],
             "classes": len(report["classes"]),
