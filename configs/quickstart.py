@@ -13,7 +13,7 @@ from figr_jax import config as schema
 def get_config():
     """The defaults, made small and fast."""
     config = schema.default()
-    config.networks.update(family="subpixel", width=16, stages=3)
+    config.networks.update(family="subpixel", width=16, stages=3, minibatch_std=True)
     config.inner.update(
         shots=4, optimizer="adam", learning_rate=1e-3, optimizer_args="b1=0.0"
     )

@@ -58,6 +58,10 @@ CLAIMS = {
         "layer norm against none",
         [_BASE, ("no_norm", ["--config.networks.layer_norm=False"])],
     ),
+    "minibatch_std": (
+        "a critic that sees how different the images of a batch are against the paper's",
+        [_BASE, ("minibatch_std", ["--config.networks.minibatch_std=True"])],
+    ),
     "networks": (
         "the subpixel networks against the paper's ResNet and DCGAN",
         [

@@ -4,9 +4,9 @@ python experiments/recipe.py --name=base --minutes=20
 python experiments/recipe.py --name=wide --minutes=20 -- --config.networks.width=32
 
 Trains on Omniglot, split `weak`, from the quickstart's config, less the decay of the
-outer rate and what it says of sampling, with the given overrides, for that many minutes
-of one core of this machine (compiling left out; less if the overrides set
-run.meta_steps and these are done), and adds one line to
+outer rate, `minibatch_std` and what it says of sampling, with the given overrides, for
+that many minutes of one core of this machine (compiling left out; less if the overrides
+set run.meta_steps and these are done), and adds one line to
 experiments/results/recipe.jsonl: the overrides, meta-steps, and recognizability,
 diversity, KID and Z_U of 50 held-out classes with 95 % intervals, beside the jittered
 support. Every trial is kept there, also one that failed.
@@ -50,8 +50,9 @@ def train(workdir, overrides):
     command += ["--config.run.meta_steps=1000000", "--config.run.save_every=500"]
     # A trial that ends by the clock has no last half for the outer rate to fall in.
     command += ["--config.run.sample_every=1000", "--config.outer.decay=0"]
-    # And the claims are about the paper's algorithm, which samples as it trains.
+    # And the claims are about the paper's algorithm, which has neither of these.
     command += ["--config.sampling.critic_steps=0", "--config.sampling.decay_rate=1.0"]
+    command += ["--config.networks.minibatch_std=False"]
     command += overrides
     command += [f"--data_dir={_DATA_DIR.value}"] if _DATA_DIR.value else []
     process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -123,6 +123,9 @@ SCHEMA = {
             convolution.LOWERINGS, "auto", "lowering of the convolutions"
         ),
         "layer_norm": _one_of((True, False), True, "whether layers are normalised"),
+        "minibatch_std": _one_of(
+            (False, True), False, "whether the critic sees how different images are"
+        ),
         "dtype": _one_of(
             networks.DTYPES, "float32", "of the arithmetic; parameters stay float32"
         ),
@@ -193,7 +196,8 @@ FIXED = (
     *(f"dataset.{name}" for name in SCHEMA["dataset"]),
     *(
         f"networks.{name}"
-        for name in ("family", "width", "stages", "latent", "layer_norm")
+        for name in SCHEMA["networks"]
+        if name not in ("convolution", "dtype")
     ),
     "outer.optimizer",
     "outer.optimizer_args",

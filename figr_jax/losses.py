@@ -1,6 +1,7 @@
 """The losses of one task: pure functions of a critic and its images.
 
-A critic here is a function `[N, H, W, C] -> [N]`. Losses are minimised.
+A critic here is a function `[..., N, H, W, C] -> [..., N]`: a value may depend on the
+other images of its batch of N, not on those of other batches. Losses are minimised.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def gradient_penalty(critic, real, fake, mix, axes=(1, 2, 3)):
     """E (||grad D(x_hat)|| - 1)^2 (Gulrajani et al. 2017, equation 3).
 
     Args:
-      critic: `[N, H, W, C] -> [N]`.
+      critic: `[..., N, H, W, C] -> [..., N]`.
       real: `[N, H, W, C]`.
       fake: `[N, H, W, C]`.
       mix: `[N]` in [0, 1].
@@ -56,8 +57,8 @@ def gradient_penalty(critic, real, fake, mix, axes=(1, 2, 3)):
 
 def _real_and_fake(critic, real, fake):
     """Values of both in one pass of the critic: two arrays `[N]`."""
-    values = critic(jnp.concatenate([real, fake]))
-    return values[: len(real)], values[len(real) :]
+    real_values, fake_values = critic(jnp.stack([real, fake]))
+    return real_values, fake_values
 
 
 def wgan_gp(penalty_weight=10.0):

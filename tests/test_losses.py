@@ -15,7 +15,7 @@ WEIGHTS = jax.random.normal(jax.random.key(3), (8, 8, 1))
 
 def linear(images):
     """D(x) = <w, x>: its gradient is w at every image."""
-    return jnp.einsum("nhwc,hwc->n", images, WEIGHTS)
+    return jnp.einsum("...hwc,hwc->...", images, WEIGHTS)
 
 
 def test_penalty_of_a_linear_critic():
@@ -66,7 +66,7 @@ def test_published_loss_differs_in_sign_and_weight():
 
 def test_non_saturating_of_an_undecided_critic():
     loss = losses.non_saturating()
-    undecided = lambda images: jnp.zeros(len(images))  # noqa: E731
+    undecided = lambda images: jnp.zeros(images.shape[:-3])  # noqa: E731
     value, penalty = loss.critic(undecided, REAL, FAKE, MIX)
     assert float(value) == pytest.approx(2 * math.log(2))
     assert float(penalty) == 0

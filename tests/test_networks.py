@@ -55,6 +55,26 @@ def test_without_layer_norm_there_is_none(family):
     assert norms() > 0 == norms(layer_norm=False)
 
 
+@pytest.mark.parametrize("family", networks.FAMILIES)
+@pytest.mark.parametrize("minibatch_std", [False, True])
+def test_a_critic_sees_the_rest_of_its_batch_if_told_and_no_other(
+    family, minibatch_std
+):
+    nets = networks.build(
+        family, image_size=8, width=2, stages=1, minibatch_std=minibatch_std
+    )
+    critic = nets.init(jax.random.key(0)).critic
+    different = jax.random.normal(jax.random.key(1), (3, 8, 8, 1))
+    images = jnp.stack([different, jnp.repeat(different[:1], 3, axis=0)])
+    values = nets.criticize(critic, images)
+    for batch, expected in zip(images, values, strict=True):
+        np.testing.assert_allclose(
+            nets.criticize(critic, batch), expected, rtol=1e-5, atol=1e-6
+        )
+    moved = abs(float(values[0, 0] - values[1, 0]))  # the same image in two batches
+    assert (moved > 1e-3) == minibatch_std
+
+
 def test_shuffling_makes_a_block_of_pixels_of_channels_and_is_undone():
     x = jnp.arange(2 * 3 * 2 * 8.0).reshape(2, 3, 2, 8)
     shuffled = subpixel.shuffle(x)

@@ -25,7 +25,7 @@ class Networks(NamedTuple):
 
     Attributes:
       generator: `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1].
-      critic: images to `[N]`.
+      critic: `[..., N, H, W, C]` to `[..., N]`.
       latent: size of a latent.
       image_size: height and width, pixels.
       channels: 1 or 3.
@@ -46,7 +46,7 @@ class Networks(NamedTuple):
 
     @functools.partial(jax.jit, static_argnums=0)
     def criticize(self, params, images):
-        """Values of critic parameters: `[N, H, W, C]` to `[N]`."""
+        """Values of critic parameters: `[..., N, H, W, C]` to `[..., N]`."""
         return self._apply(self.critic, params, images)
 
     def _apply(self, module, params, x):
@@ -75,6 +75,7 @@ def build(
     latent=100,
     convolution="auto",
     layer_norm=True,
+    minibatch_std=False,
     dtype="float32",
 ):
     """A generator and its critic, for any size.
@@ -88,6 +89,7 @@ def build(
       latent: size of a latent (100 in the paper).
       convolution: one of `convolution.LOWERINGS`.
       layer_norm: False leaves the layer norms of the paper out.
+      minibatch_std: True lets the critic see how different the images of a batch are.
       dtype: of the arithmetic, one of `DTYPES`.
 
     Returns:
@@ -96,7 +98,7 @@ def build(
     module = FAMILIES[family]
     return Networks(
         module.Generator(image_size, channels, width, stages, convolution, layer_norm),
-        module.Critic(width, stages, convolution, layer_norm),
+        module.Critic(width, stages, convolution, layer_norm, minibatch_std),
         latent,
         image_size,
         channels,

@@ -48,20 +48,24 @@ class Critic(nn.Module):
       stages: number of 2x2 average poolings.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
       layer_norm: whether layers are normalised.
+      minibatch_std: whether a value depends on the others of its batch, see
+        `layers.end`.
     """
 
     width: int
     stages: int
     convolution: str = "auto"
     layer_norm: bool = True
+    minibatch_std: bool = False
 
     @nn.compact
     def __call__(self, images):
-        """Maps `[N, H, W, C]` to `[N]`."""
-        x = layers.Convolution(self.width, 5, self.convolution)(images)
+        """Maps batches apart from each other: `[..., N, H, W, C]` to `[..., N]`."""
+        x = layers.images_of(images)
+        x = layers.Convolution(self.width, 5, self.convolution)(x)
         x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
         for _ in range(self.stages):
             x = layers.Convolution(x.shape[-1] * 2, 5, self.convolution)(x)
             x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
             x = layers.downsample(x)
-        return layers.Dense(1)(x.reshape(x.shape[0], -1))[:, 0]
+        return layers.end(x, images, self.minibatch_std)

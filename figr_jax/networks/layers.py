@@ -131,6 +131,33 @@ class LayerNorm(nn.Module):
         return normal.astype(x.dtype) * scale + bias
 
 
+def images_of(batches):
+    """All images of one or more batches: `[..., H, W, C]` to `[N, H, W, C]`."""
+    return batches.reshape(-1, *batches.shape[-3:])
+
+
+def end(features, batches, minibatch_std):
+    """A critic's end: one value an image.
+
+    Args:
+      features: `[N, ...]`, of all images.
+      batches: `[..., H, W, C]`, where they come from.
+      minibatch_std: whether the dense layer also sees the standard deviation of each
+        feature over the batch, by which it tells images that are all alike from
+        different ones (Karras et al. 2018, section 3, where one number is seen: the
+        mean over the features).
+
+    Returns:
+      Values `[...]`, of the leading axes of `batches`.
+    """
+    x = features.reshape(*batches.shape[:-3], -1)
+    if minibatch_std:
+        # Where all are equal the root has no derivative.
+        std = jnp.sqrt(x.var(-2, keepdims=True) + 1e-4)
+        x = jnp.concatenate([x, jnp.broadcast_to(std, x.shape)], -1)
+    return Dense(1)(x)[..., 0]
+
+
 class ResidualBlock(nn.Module):
     """Twice (3x3 convolution, PReLU, layer norm), plus the input.
 

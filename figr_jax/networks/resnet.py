@@ -48,17 +48,21 @@ class Critic(nn.Module):
       stages: number of 2x2 average poolings.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
       layer_norm: whether layers are normalised.
+      minibatch_std: whether a value depends on the others of its batch, see
+        `layers.end`.
     """
 
     width: int
     stages: int
     convolution: str = "auto"
     layer_norm: bool = True
+    minibatch_std: bool = False
 
     @nn.compact
     def __call__(self, images):
-        """Maps `[N, H, W, C]` to `[N]`."""
-        x = layers.Convolution(self.width, 7, self.convolution)(images)
+        """Maps batches apart from each other: `[..., N, H, W, C]` to `[..., N]`."""
+        x = layers.images_of(images)
+        x = layers.Convolution(self.width, 7, self.convolution)(x)
         x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
         for _ in range(self.stages):
             x = layers.ResidualBlock(self.convolution, self.layer_norm)(x)
@@ -66,4 +70,4 @@ class Critic(nn.Module):
             x = layers.Convolution(x.shape[-1] * 2, 3, self.convolution)(x)
             x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
             x = layers.downsample(x)
-        return layers.Dense(1)(x.mean((1, 2)))[:, 0]
+        return layers.end(x.mean((1, 2)), images, self.minibatch_std)
