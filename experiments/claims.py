@@ -59,7 +59,7 @@ CLAIMS = {
         [_BASE, ("no_norm", ["--config.networks.layer_norm=False"])],
     ),
     "minibatch_std": (
-        "a critic that sees how different the images of a batch are against the paper's",
+        "a critic that sees how different a batch is (`minibatch_std`) against none",
         [_BASE, ("minibatch_std", ["--config.networks.minibatch_std=True"])],
     ),
     "networks": (
