@@ -12,7 +12,7 @@ from figr_jax.networks import GanParams
 
 
 class Inner(NamedTuple):
-    """How to adapt. Hashable, so it can be a static argument of `jax.jit`.
+    """How to adapt, and to draw then. Hashable: may be a static argument of `jax.jit`.
 
     Attributes:
       loss: what critic and generator minimise.
@@ -20,12 +20,15 @@ class Inner(NamedTuple):
         adaptation.
       steps: inner steps K.
       critic_steps: critic updates in an inner step.
+      latent_scale: of the latents that are drawn from once adapted, their standard
+        deviation; inner steps take standard normal ones.
     """
 
     loss: losses.Loss
     optimizer: optax.GradientTransformation
     steps: int = 10
     critic_steps: int = 1
+    latent_scale: float = 1.0
 
 
 class Noise(NamedTuple):

@@ -154,6 +154,12 @@ SCHEMA = {
             "above 0 and at most 1",
             lambda x: 0 < x <= 1,
         ),
+        "latent_scale": Field(
+            1.0,
+            "standard deviation of the latents to draw from",
+            "a number above 0",
+            lambda x: 0 < x < math.inf,
+        ),
     },
     "outer": {
         "tasks": _between(1, 65_536, 1, "tasks in a meta-step"),
@@ -321,6 +327,7 @@ def build_sampling(config):
     return inner._replace(
         optimizer=_decayed(inner.optimizer, sampling.decay_rate),
         critic_steps=sampling.critic_steps or inner.critic_steps,
+        latent_scale=sampling.latent_scale,
     )
 
 

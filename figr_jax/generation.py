@@ -198,7 +198,8 @@ class FewShotGenerator:
         """Draws the images of latents, of the class adapted to.
 
         Args:
-          latents: `[count, latent]` float32.
+          latents: `[count, latent]` float32, standard normal as by `latents`; the
+            config's `sampling.latent_scale` stretches them.
 
         Returns:
           `[count, H, W, C]` uint8.
@@ -209,6 +210,7 @@ class FewShotGenerator:
         if self._generator is None:
             raise RuntimeError("call adapt(images) before generate(count)")
         compiled = self._compile(_compile_draw, self.networks)
+        latents = latents * self.config.sampling.latent_scale
         size, channels = self.networks.image_size, self.networks.channels
         drawn = [np.zeros((0, size, size, channels), np.uint8)]
         begin = time.perf_counter()

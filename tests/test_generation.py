@@ -50,6 +50,17 @@ def test_sample_writes_a_grid_and_the_images(sampled):
     assert "adapted in" in printed and "swapped" not in printed
 
 
+def test_latents_are_stretched_as_the_config_says(workdir):
+    plain, stretched = figr_jax.load(workdir), figr_jax.load(workdir)
+    stretched.config.sampling.latent_scale = 3.0
+    support = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
+    for each in (plain, stretched):
+        each.adapt(support)
+    latents = plain.latents(5)
+    np.testing.assert_array_equal(stretched.draw(latents), plain.draw(3 * latents))
+    assert (stretched.draw(latents) != plain.draw(latents)).any()
+
+
 def test_the_same_seed_gives_the_same_bytes(sampled, workdir, crosses, tmp_path):
     # The newest snapshot, one file after the other, and fewer images: all the same.
     run_verb(

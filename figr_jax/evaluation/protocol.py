@@ -142,6 +142,7 @@ def _compile(networks, inner, shots, count, at, size):
         noise_key, latent_key = jax.random.split(key)
         noise = adaptation.draw_noise(noise_key, networks, shots, inner)
         latents = jax.random.normal(latent_key, (count, networks.latent))
+        latents *= inner.latent_scale
         first = draw(slow.generator, latents)
 
         def step(state, given):
