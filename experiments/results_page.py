@@ -100,23 +100,24 @@ def weights():
 
 def sampling():
     """How a trained model should adapt."""
-    path = RESULTS / "sampling.json"
-    if not path.exists():
-        return []
-    made = json.loads(path.read_text())
-    return [
-        "## How a trained model adapts",
-        "",
-        f"The same weights after {made['meta_steps']:,} meta-steps, 10 inner steps, by "
-        "the factor of the inner rate from one update to the next and the critic's "
-        f"updates a step; {made['classes']} held-out classes that are in no report. "
-        f"{source(made, path.name)}",
-        "",
-        *presentation.write_rows(made["arms"], METRICS),
-        "",
-        "![plane](sampling.png)",
-        "",
-    ]
+    lines = ["## How a trained model adapts", ""]
+    for path in sorted(RESULTS.glob("sampling_*.json")):
+        made = json.loads(path.read_text())
+        which = "also" if made["reported"] else "none of"
+        lines += [
+            f"{made['dataset']}: the same weights after {made['meta_steps']:,} "
+            "meta-steps, 10 inner steps, by the factor of the inner rate from one "
+            "update to the next, the critic's updates a step, and the scale of the "
+            f"latents; {made['classes']} held-out classes, {which} those of the "
+            "report. "
+            f"{source(made, path.name)}",
+            "",
+            *presentation.write_rows(made["arms"], METRICS),
+            "",
+            f"![plane]({path.with_suffix('.png').name})",
+            "",
+        ]
+    return lines
 
 
 def low_data():
