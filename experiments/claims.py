@@ -60,7 +60,10 @@ CLAIMS = {
     ),
     "minibatch_std": (
         "a critic that sees how different a batch is (`minibatch_std`) against none",
-        [_BASE, ("minibatch_std", ["--config.networks.minibatch_std=True"])],
+        [
+            ("base_again", []),  # both by one embedding
+            ("minibatch_std", ["--config.networks.minibatch_std=True"]),
+        ],
     ),
     "networks": (
         "the subpixel networks against the paper's ResNet and DCGAN",
