@@ -149,6 +149,7 @@ def describe(model, info, measured):
     config, report, made = model.config, info["report"], provenance.describe()
     networks, inner, sampling = config.networks, config.inner, config.sampling
     critic_steps = sampling.critic_steps or inner.critic_steps
+    std = ", minibatch_std" if networks.minibatch_std else ""
     lines = [
         f"# {_NAME.value}",
         "",
@@ -157,11 +158,12 @@ def describe(model, info, measured):
         f"{len(model.info['split']['heldout'])} classes held out.",
         f"- Licence of its images: {' '.join(info['licence'].split())}",
         f"- Networks: {networks.family}, width {networks.width}, {networks.stages} "
-        f"stages; {inner.shots} shots, {inner.steps} inner steps of {inner.optimizer} "
-        f"at {inner.learning_rate:g}; outer {config.outer.optimizer} at "
-        f"{config.outer.learning_rate:g}.",
+        f"stages{std}; {inner.shots} shots, {inner.steps} inner steps of "
+        f"{inner.optimizer} at {inner.learning_rate:g}; outer "
+        f"{config.outer.optimizer} at {config.outer.learning_rate:g}.",
         f"- Sampling: {critic_steps} critic updates an inner step, the rate "
-        f"times {sampling.decay_rate:g} from one update to the next.",
+        f"times {sampling.decay_rate:g} from one update to the next, latents times "
+        f"{sampling.latent_scale:g}.",
         f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}, in "
         f"{count_hours(_CHECKPOINT.value):.1f} hours.",
         *(
