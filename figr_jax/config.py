@@ -157,7 +157,7 @@ SCHEMA = {
         "latent_scale": Field(
             1.0,
             "standard deviation of the latents to draw from",
-            "a number above 0",
+            "a finite number above 0",
             lambda x: 0 < x < math.inf,
         ),
     },
