@@ -72,7 +72,7 @@ def make_config(name, size, steps):
     config.run.update(meta_steps=steps, save_every=200, sample_every=1000)
     if size == "small":
         small = read_config("quickstart")
-        # Made for glyphs: on Omniglot it costs recognizability (claims.py).
+        # Made for glyphs: on Omniglot it costs recognizability (recipe.jsonl).
         config.networks.update(small.networks, minibatch_std=False)
         config.networks.stages += config.dataset.image_size // 64  # also down to 4x4
         config.inner.update(small.inner, shots=config.inner.shots)
