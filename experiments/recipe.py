@@ -50,7 +50,7 @@ def train(workdir, overrides):
     command += ["--config.run.meta_steps=1000000", "--config.run.save_every=500"]
     # A trial that ends by the clock has no last half for the outer rate to fall in.
     command += ["--config.run.sample_every=1000", "--config.outer.decay=0"]
-    # And the claims are about the paper's algorithm, which has neither of these.
+    # And the claims are about the paper's algorithm, which has none of these.
     command += ["--config.sampling.critic_steps=0", "--config.sampling.decay_rate=1.0"]
     command += ["--config.networks.minibatch_std=False"]
     command += overrides

@@ -103,13 +103,12 @@ def sampling():
     lines = ["## How a trained model adapts", ""]
     for path in sorted(RESULTS.glob("sampling_*.json")):
         made = json.loads(path.read_text())
-        which = "also" if made["reported"] else "none of"
+        which = "all of them" if made["reported"] else "none of them"
         lines += [
             f"{made['dataset']}: the same weights after {made['meta_steps']:,} "
             "meta-steps, 10 inner steps, by the factor of the inner rate from one "
             "update to the next, the critic's updates a step, and the scale of the "
-            f"latents; {made['classes']} held-out classes, {which} those of the "
-            "report. "
+            f"latents; {made['classes']} held-out classes, {which} in the report. "
             f"{source(made, path.name)}",
             "",
             *presentation.write_rows(made["arms"], METRICS),

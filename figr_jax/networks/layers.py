@@ -62,7 +62,7 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        """Maps `[N, I]` to `[N, features]`."""
+        """Maps `[..., I]` to `[..., features]`."""
         init = uniform_fan_in(x.shape[-1])
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
