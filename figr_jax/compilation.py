@@ -2,9 +2,17 @@
 
 import contextlib
 import functools
+import hashlib
+import importlib.metadata
+import json
 import os
+import pathlib
+import zlib
 
 import jax
+from jax import export
+
+from figr_jax import files
 
 
 def keep_programs():
@@ -52,3 +60,53 @@ def _is_known(name, value):
     except jax.errors.JaxRuntimeError:  # of another version
         return False
     return True
+
+
+def keep_trace(function, arguments, result, name):
+    """A function of arrays as it was traced before, if it was: see `keep_programs`.
+
+    JAX finds a compiled program again by its operations, so that each start traces the
+    function in Python first, which takes longer than to load what was compiled.
+
+    Args:
+      function: what is to be compiled.
+      arguments: its arguments, a tuple of pytrees of arrays or their shapes.
+      result: a pytree of the structure of its result.
+      name: JSON-able, everything that the function depends on but this code.
+
+    Returns:
+      A function of the same arguments, to be compiled.
+    """
+    if not jax.config.jax_compilation_cache_dir:
+        return function
+    leaves, structure = jax.tree.flatten(arguments)
+
+    def of_leaves(*leaves):
+        return jax.tree.leaves(function(*structure.unflatten(leaves)))
+
+    kinds = [(x.shape, str(x.dtype)) for x in leaves]
+    key = json.dumps([name, kinds, str(structure), _describe_code()])
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    path = pathlib.Path(jax.config.jax_compilation_cache_dir, f"traced-{digest}")
+    try:
+        traced = export.deserialize(bytearray(zlib.decompress(path.read_bytes())))
+    except (OSError, zlib.error):  # none yet, or damaged
+        traced = export.export(jax.jit(of_leaves))(*leaves)
+        with contextlib.suppress(OSError):
+            files.write_bytes(path, zlib.compress(traced.serialize()))
+
+    def call(*arguments):
+        leaves = traced.call(*jax.tree.leaves(arguments))
+        return jax.tree.structure(result).unflatten(leaves)
+
+    return call
+
+
+@functools.cache
+def _describe_code():
+    """What decides how a function is traced: code, libraries, settings."""
+    sources = pathlib.Path(__file__).parent.rglob("*.py")
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources)))
+    libraries = [importlib.metadata.version(x) for x in ("jax", "flax", "optax")]
+    settings = jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision
+    return code.hexdigest(), libraries, settings, jax.default_backend()

@@ -27,10 +27,11 @@ def _compile(function, *shapes):
 
 
 @functools.cache
-def _compile_step(networks, inner, shots):
+def _compile_step(networks, inner, shots, name):
     """The state before the first inner step, and one inner step.
 
     Not all in one program, so that any number of steps is served, and each is seen.
+    `name` tells the networks and the inner step from others, see `keep_trace`.
     """
 
     def step(state, support, noise):
@@ -46,7 +47,10 @@ def _compile_step(networks, inner, shots):
     noise = jax.eval_shape(_draw_noise(networks, inner, shots), jnp.uint32(0))
     noise = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), noise)
     state = jax.eval_shape(init, slow)
-    return _compile(init, slow), _compile(step, state, support, noise)
+    arguments = state, support, noise
+    trace = adaptation.Trace(*adaptation.Trace._fields)
+    step = compilation.keep_trace(step, arguments, (state, trace), name)
+    return _compile(init, slow), _compile(step, *arguments)
 
 
 def _draw_noise(networks, inner, shots):
@@ -147,7 +151,8 @@ class FewShotGenerator:
         noise = jax.tree.map(np.asarray, noise)
         # The steps' number is no part of the program.
         what = self.networks, inner._replace(steps=0), len(support)
-        init, step = self._compile(_compile_step, *what)
+        name = self.config.to_json(sort_keys=True)
+        init, step = self._compile(_compile_step, *what, name)
         self.seconds["adapt"] = 0.0
         state = init(self.slow)
         self._generator = state.fast.generator

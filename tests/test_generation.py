@@ -1,12 +1,14 @@
 import filecmp
 import json
 
+import jax
 import numpy as np
 import pytest
 from conftest import run_verb
 from PIL import Image, ImageDraw
 
 import figr_jax
+from figr_jax import adaptation, compilation, generation
 from figr_jax.errors import BadInput
 
 
@@ -59,6 +61,57 @@ def test_latents_are_stretched_as_the_config_says(workdir):
     latents = plain.latents(5)
     np.testing.assert_array_equal(stretched.draw(latents), plain.draw(3 * latents))
     assert (stretched.draw(latents) != plain.draw(latents)).any()
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """An empty folder, in which traces are kept."""
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield tmp_path
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_a_function_is_traced_once(kept):
+    traced = []
+
+    def function(pair):
+        traced.append(pair)
+        return {"sum": pair[0] + pair[1], "first": pair[0]}
+
+    def call(name, x):
+        result = {"sum": 0, "first": 0}
+        return jax.jit(compilation.keep_trace(function, ((x, x),), result, name))(
+            (x, 2 * x)
+        )
+
+    x = np.arange(3.0, dtype=np.float32)
+    for name, length, times in [("a", 3, 1), ("a", 3, 1), ("b", 3, 2), ("b", 2, 3)]:
+        found = call(name, x[:length])
+        np.testing.assert_array_equal(found["sum"], 3 * x[:length])
+        np.testing.assert_array_equal(found["first"], x[:length])
+        assert len(traced) == times
+    for path in kept.iterdir():
+        path.write_bytes(path.read_bytes()[:-20])
+    np.testing.assert_array_equal(call("a", x)["sum"], 3 * x)
+    assert len(traced) == 4
+    jax.config.update("jax_compilation_cache_dir", None)
+    np.testing.assert_array_equal(call("a", x)["sum"], 3 * x)
+    assert len(traced) == 5
+
+
+def test_the_next_process_traces_no_inner_step(workdir, kept, monkeypatch):
+    support = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
+
+    def draw():
+        generation._compile_step.cache_clear()  # as in a new process
+        model = figr_jax.load(workdir)
+        model.adapt(support)
+        return model.generate(3)
+
+    drawn = draw()
+    monkeypatch.delattr(adaptation, "inner_step")
+    np.testing.assert_array_equal(draw(), drawn)
 
 
 def test_the_same_seed_gives_the_same_bytes(sampled, workdir, crosses, tmp_path):
