@@ -1,4 +1,4 @@
-"""Small subpixel networks on glyphs, in about ten minutes on two CPU cores.
+"""Small subpixel networks on glyphs, in some minutes on two CPU cores.
 
 python -m figr_jax.main --config=configs/quickstart.py
 

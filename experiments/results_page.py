@@ -194,9 +194,9 @@ def trials():
     page = [
         "## Claims",
         "",
-        "Trials up to commit f333cf4 were judged by an embedding of 1,500 steps, which "
-        "knows 94.9 % of held-out real images; later ones, and the reports, by one of "
-        "3,000 steps (95.7 %), a stricter judge: compare within a table only.",
+        "Trials up to commit f333cf4 were judged by an embedding of 1,500 steps; later "
+        "ones, and the reports, by one of 3,000, a stricter judge: compare within a "
+        "table only.",
         "",
     ]
     for name, (question, arms) in claims.CLAIMS.items():

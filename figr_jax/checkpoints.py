@@ -300,19 +300,32 @@ class Store:
                     aside.parent.mkdir(exist_ok=True)
                     path.rename(aside)
 
-    def check_snapshot(self, step, slow):
-        """Removes the snapshot of a step if it is damaged, so that `save` mends it."""
+    def check_snapshot(self, step, slow, sampling):
+        """Removes a step's snapshot if it cannot stay, so that `save` makes it anew.
+
+        Args:
+          step: meta-steps done.
+          slow: the slow parameters of that step.
+          sampling: JSON-able, the config's section of that name. What a snapshot says
+            of it is no part of what was trained.
+        """
         path = self._folder / "snapshots" / str(step)
         if not path.exists():
             return
         try:
-            load(path, "slow", slow, read_info(path))
+            info = read_info(path)
+            load(path, "slow", slow, info)
+            if info["config"].get("sampling") == sampling:
+                return
         except FailedWork as error:
             warn(f"{error}; written anew from the checkpoint")
-            if jax.process_index() == 0:
-                shutil.rmtree(path)
-            if jax.process_count() > 1:
-                multihost_utils.sync_global_devices("mend")
+        several = jax.process_count() > 1
+        if several:  # before it is gone, all have looked
+            multihost_utils.sync_global_devices("looked")
+        if jax.process_index() == 0:
+            shutil.rmtree(path)
+        if several:
+            multihost_utils.sync_global_devices("mend")
 
     def save(self, step, state, slow, info):
         """Starts saving; returns before the files are complete.

@@ -1,4 +1,4 @@
-"""How programs are compiled, and where what was compiled is kept."""
+"""How programs are compiled, and where what was traced and compiled is kept."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from figr_jax import files
 
 
 def keep_programs():
-    """Keeps compiled programs in the user's cache folder, for the next start.
+    """Keeps programs in the user's cache folder, for the next start.
 
     To be called before anything is compiled. JAX's own settings, as the environment
     variable `JAX_COMPILATION_CACHE_DIR` (empty: keep nothing), come first. Without a
@@ -66,7 +66,7 @@ def keep_trace(function, arguments, result, name):
     """A function of arrays as it was traced before, if it was: see `keep_programs`.
 
     JAX finds a compiled program again by its operations, so that each start traces the
-    function in Python first, which takes longer than to load what was compiled.
+    function in Python first.
 
     Args:
       function: what is to be compiled.
@@ -77,7 +77,8 @@ def keep_trace(function, arguments, result, name):
     Returns:
       A function of the same arguments, to be compiled.
     """
-    if not jax.config.jax_compilation_cache_dir:
+    folder = jax.config.jax_compilation_cache_dir
+    if not folder or not jax.config.jax_enable_compilation_cache:
         return function
     leaves, structure = jax.tree.flatten(arguments)
 
@@ -85,9 +86,9 @@ def keep_trace(function, arguments, result, name):
         return jax.tree.leaves(function(*structure.unflatten(leaves)))
 
     kinds = [(x.shape, str(x.dtype)) for x in leaves]
-    key = json.dumps([name, kinds, str(structure), _describe_code()])
+    key = json.dumps([name, kinds, str(structure), describe_code()])
     digest = hashlib.sha256(key.encode()).hexdigest()
-    path = pathlib.Path(jax.config.jax_compilation_cache_dir, f"traced-{digest}")
+    path = pathlib.Path(folder, f"traced-{digest}")
     try:
         traced = export.deserialize(bytearray(zlib.decompress(path.read_bytes())))
     except (OSError, zlib.error):  # none yet, or damaged
@@ -103,8 +104,8 @@ def keep_trace(function, arguments, result, name):
 
 
 @functools.cache
-def _describe_code():
-    """What decides how a function is traced: code, libraries, settings."""
+def describe_code():
+    """What decides how a function is traced: code, libraries, settings. JSON-able."""
     sources = pathlib.Path(__file__).parent.rglob("*.py")
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources)))
     libraries = [importlib.metadata.version(x) for x in ("jax", "flax", "optax")]

@@ -22,6 +22,21 @@ class FailedWork(Exception):
     exit_code = 1
 
 
+def refuse(names, reason):
+    """Refuses flags of which nothing would come.
+
+    Args:
+      names: of the flags.
+      reason: why, and what would be right.
+
+    Raises:
+      BadInput: if one of them was given.
+    """
+    for name in names:
+        if flags.FLAGS[name].present:
+            raise BadInput(f"--{name}: {reason}")
+
+
 def warn(message):
     """Prints one line on stderr about what went wrong and does not stop the work."""
     with contextlib.suppress(OSError):  # nor does a full disk or a closed pipe

@@ -54,6 +54,17 @@ _CURVES = flags.DEFINE_list(
     "curves", None, "Instead: draw the losses and metrics of these runs' folders."
 )
 
+# What stands in the place of a report, and the other flags that it takes.
+_INSTEAD = {
+    "judge_sheet": ("checkpoint", "data_dir", "classes", "seed"),
+    "judge_answers": (),
+    "curves": ("out",),
+}
+_MINE = [
+    *("checkpoint", "out", "data_dir", "draws", "count", "classes", "curve_classes"),
+    *("scratch", "metrics", "joint", "seed", *_INSTEAD),
+]
+
 
 def _report(model, bank):
     from figr_jax import generation
@@ -82,8 +93,10 @@ def _folder(path):
 
 def main():
     """Does what the flags ask for."""
-    if bool(_CURVES.value) + bool(_JUDGE_ANSWERS.value) + bool(_CHECKPOINT.value) > 1:
-        raise errors.BadInput("give one of --checkpoint, --curves and --judge_answers")
+    for other, used in _INSTEAD.items():
+        if flags.FLAGS[other].present:
+            unused = set(_MINE) - {other, *used}
+            errors.refuse(sorted(unused), f"is not for --{other}; leave it out")
     # Slow to import, so after the flags are checked.
     if _CURVES.value:
         from figr_jax.evaluation import curves

@@ -48,6 +48,7 @@ def _compile_step(networks, inner, shots, name):
     noise = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), noise)
     state = jax.eval_shape(init, slow)
     arguments = state, support, noise
+    # Only the structure counts.
     trace = adaptation.Trace(*adaptation.Trace._fields)
     step = compilation.keep_trace(step, arguments, (state, trace), name)
     return _compile(init, slow), _compile(step, *arguments)
@@ -151,7 +152,8 @@ class FewShotGenerator:
         noise = jax.tree.map(np.asarray, noise)
         # The steps' number is no part of the program.
         what = self.networks, inner._replace(steps=0), len(support)
-        name = self.config.to_json(sort_keys=True)
+        parts = ("networks", "inner", "sampling")
+        name = ", ".join(self.config[part].to_json(sort_keys=True) for part in parts)
         init, step = self._compile(_compile_step, *what, name)
         self.seconds["adapt"] = 0.0
         state = init(self.slow)

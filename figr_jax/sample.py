@@ -46,6 +46,10 @@ def _recipe(model, paths):
             "give the images to adapt to: either --support or --heldout (or --recipe)"
         )
     if _RECIPE.value:
+        errors.refuse(
+            ("seed", "count", "inner_steps", "invert", "data_dir"),
+            "--recipe says what to make; leave one of them out",
+        )
         return recipe.read(_RECIPE.value, model)
     steps = model.config.inner.steps
     if _INNER_STEPS.value is not None:
@@ -56,6 +60,7 @@ def _recipe(model, paths):
 
 def _support(model, paths):
     if _HELDOUT.value:
+        errors.refuse(["invert"], "held-out images are as trained on; leave it out")
         return model.draw_heldout(_HELDOUT.value, _SEED.value, _DATA_DIR.value)
     support, swapped = model.read(paths, _INVERT.value)
     if swapped.any():

@@ -210,7 +210,8 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
         if log:
             run.describe()
         if step:  # a kill may have come between the two saves of a step
-            store.check_snapshot(step, start.state.slow)
+            sampling = info["config"]["sampling"]
+            store.check_snapshot(step, start.state.slow, sampling)
             run.save(start.state, start.rewinds)
         if step >= cfg.run.meta_steps:
             say(f"nothing to do: {step} of {cfg.run.meta_steps} meta-steps are done")

@@ -93,6 +93,14 @@ def test_sample_with_bad_support(workdir, folders, support, expected):
     assert not out.exists()
 
 
+def test_sample_with_flags_that_it_would_ignore(workdir):
+    def refused(*args):
+        return complaint("sample", f"--checkpoint={workdir}", *args)
+
+    assert "--seed: --recipe says what to make" in refused("--recipe=x", "--seed=1")
+    assert "--invert: held-out images" in refused("--heldout=x", "--invert")
+
+
 @pytest.mark.parametrize(
     "path, expected",
     [

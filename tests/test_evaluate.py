@@ -318,9 +318,10 @@ def test_a_run_measures_itself(small, data_dir, tmp_path, capsys):
         (["--checkpoint={}/none"], "none: no such folder"),
         (["--checkpoint={}", "--draws=0"], "--draws=0"),
         (["--checkpoint={}", "x"], "unexpected argument 'x'"),
-        (["--checkpoint={}", "--curves={}"], "give one of --checkpoint, --curves"),
+        (["--checkpoint={}", "--curves={}"], "--checkpoint: is not for --curves"),
         (["--curves={}"], "no run is there: metrics.jsonl: No such file"),
-        (["--judge_answers={}/answers.csv"], "cannot be read (No such file"),
+        (["--judge_answers={}/answers.csv"], "--out: is not for --judge_answers"),
+        (["--judge_sheet=x", "--seed=1"], "--out: is not for --judge_sheet"),
     ],
 )
 def test_evaluate_with_bad_flags(tmp_path, args, expected):

@@ -58,6 +58,18 @@ def test_a_finished_run_is_left_alone(whole, data_dir, capsys):
     assert metrics(whole[0]) == before
 
 
+def test_a_finished_run_may_be_sampled_from_otherwise(workdir, data_dir, tmp_path):
+    run = shutil.copytree(workdir, tmp_path / "run")
+    cfg = config.from_dict(figr_jax.load(run).info["config"])
+    cfg.sampling.latent_scale = 2.0
+    state = training.train(cfg, run, data_dir)
+    model, before = figr_jax.load(run), figr_jax.load(workdir)
+    assert model.config.sampling.latent_scale == 2
+    assert before.config.sampling.latent_scale == 1
+    jax.tree.map(np.testing.assert_array_equal, model.slow, before.slow)
+    jax.tree.map(np.testing.assert_array_equal, model.slow, state.slow)
+
+
 def test_memory_of_a_meta_step():
     """Six copies of the parameters: slow, two moments, fast, gradient, difference."""
     nets = networks.build("dcgan", image_size=8, width=64, stages=2)  # few activations

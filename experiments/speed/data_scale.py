@@ -41,7 +41,7 @@ LEAST, MOST = 8, 4_000  # images of a class
 SPELT_TWICE = 0.02  # share of classes that lie in two folders
 EPISODES = 2_000  # meta-steps whose episodes are drawn to time that
 
-# The networks of the quickstart, with the paper's 8 shots.
+# A DCGAN of the quickstart's size, with the paper's 8 shots.
 TRAINING = (
     "--config.networks.family=dcgan",
     "--config.networks.width=16",

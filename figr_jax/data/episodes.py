@@ -237,7 +237,7 @@ def support(bank, index, shots, seed):
     Returns:
       `[shots, H, W, C]` uint8.
     """
-    # Adaptation and latents of the same seed have the keys 0 and 1.
+    # Adaptation of the same seed has the key 0.
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), index)
     class_images = bank.class_images(index)
     return class_images[np.asarray(_draw_support(key, len(class_images), shots))]

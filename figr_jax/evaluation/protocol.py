@@ -17,7 +17,6 @@ import tqdm
 from jax import lax
 from jax import numpy as jnp
 
-import figr_jax
 from figr_jax import adaptation, compilation, files
 from figr_jax.data import images, splits
 from figr_jax.errors import BadInput
@@ -330,8 +329,8 @@ class Images:
     def __init__(self, folder, model, seed, count):
         """Keeps them in `folder`, under names that tell all that they depend on."""
         what = [model.info["checksums"], model.info["config"], seed, count]
-        # Another version or device draws a little otherwise, and in another time.
-        what += [figr_jax.__version__, jax.devices()[0].device_kind]
+        # Other code or another device draws a little otherwise, and in another time.
+        what += [compilation.describe_code(), jax.devices()[0].device_kind]
         text = json.dumps(what, sort_keys=True)
         self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._folder.mkdir(parents=True, exist_ok=True)

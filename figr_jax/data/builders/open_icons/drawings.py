@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-SIZE = 64  # pixels: the most that the networks draw; larger ones would only be shrunk
+SIZE = 64  # pixels: the largest images of the paper; larger ones are enlarged from it
 
 _PNG_BYTES = 550  # of an image: about that
 
