@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 from jax import flatten_util, lax
 
 from figr_jax import adaptation, losses, networks
@@ -91,6 +92,30 @@ def test_generated_images_are_in_range(tiny):
     latents = 100 * jax.random.normal(jax.random.key(1), (20, nets.latent))
     images = nets.generate(params.generator, latents)
     assert -1 <= images.min() < images.max() <= 1
+
+
+@pytest.mark.parametrize("count, height", [(3, 2), (4, 32), (5, 32)])
+def test_layer_norm_is_linens_and_so_are_its_derivatives(count, height):
+    x = jax.random.normal(jax.random.key(0), (count, height, height, 16))
+    weight = jax.random.normal(jax.random.key(1), x.shape)
+    params = {"scale": 1 + weight[0] / 3, "bias": weight[1]}
+    axes = (1, 2, 3)
+    linens = nn.LayerNorm(epsilon=1e-5, reduction_axes=axes, feature_axes=axes)
+
+    def gradients(norm):
+        def value(params, x):
+            return jnp.mean(weight * norm.apply({"params": params}, x) ** 2)
+
+        def square(params, x):  # as a penalty on a gradient
+            gradient = jax.grad(value, (0, 1))(params, x)
+            return sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient))
+
+        first = jax.jit(jax.value_and_grad(value, (0, 1)))(params, x)
+        return first, jax.jit(jax.grad(square, (0, 1)))(params, x)
+
+    ours, theirs = gradients(layers.LayerNorm()), gradients(linens)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * float(abs(b).max()))
 
 
 def test_initialisation_is_pytorchs():
