@@ -8,6 +8,7 @@ python -m figr_jax.evaluate --curves=runs/quickstart,runs/another --out=report
 
 import json
 import pathlib
+import sys
 
 from absl import flags
 
@@ -60,10 +61,6 @@ _INSTEAD = {
     "judge_answers": (),
     "curves": ("out",),
 }
-_MINE = [
-    *("checkpoint", "out", "data_dir", "draws", "count", "classes", "curve_classes"),
-    *("scratch", "metrics", "joint", "seed", *_INSTEAD),
-]
 
 
 def _report(model, bank):
@@ -93,10 +90,11 @@ def _folder(path):
 
 def main():
     """Does what the flags ask for."""
+    mine = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
     for other, used in _INSTEAD.items():
         if flags.FLAGS[other].present:
-            unused = set(_MINE) - {other, *used}
-            errors.refuse(sorted(unused), f"is not for --{other}; leave it out")
+            unused = [flag.name for flag in mine if flag.name not in (other, *used)]
+            errors.refuse(unused, f"is not for --{other}; leave it out")
     # Slow to import, so after the flags are checked.
     if _CURVES.value:
         from figr_jax.evaluation import curves

@@ -311,22 +311,26 @@ def test_a_run_measures_itself(small, data_dir, tmp_path, capsys):
     assert found["critic_loss"][:1] == critic_loss
 
 
+OUT = "--out={}/out"
+
+
 @pytest.mark.parametrize(
     "args, expected",
     [
-        ([], "--checkpoint is missing"),
-        (["--checkpoint={}/none"], "none: no such folder"),
-        (["--checkpoint={}", "--draws=0"], "--draws=0"),
-        (["--checkpoint={}", "x"], "unexpected argument 'x'"),
+        ([OUT], "--checkpoint is missing"),
+        (["--checkpoint={}/none", OUT], "none: no such folder"),
+        (["--checkpoint={}", "--draws=0", OUT], "--draws=0"),
+        (["--checkpoint={}", "x", OUT], "unexpected argument 'x'"),
         (["--checkpoint={}", "--curves={}"], "--checkpoint: is not for --curves"),
-        (["--curves={}"], "no run is there: metrics.jsonl: No such file"),
-        (["--judge_answers={}/answers.csv"], "--out: is not for --judge_answers"),
-        (["--judge_sheet=x", "--seed=1"], "--out: is not for --judge_sheet"),
+        (["--curves={}", OUT], "no run is there: metrics.jsonl: No such file"),
+        (["--judge_answers={}/answers.csv"], "cannot be read (No such file"),
+        (["--judge_answers=x", OUT], "--out: is not for --judge_answers"),
+        (["--judge_sheet=x", "--seed=1", OUT], "--out: is not for --judge_sheet"),
     ],
 )
 def test_evaluate_with_bad_flags(tmp_path, args, expected):
     args = [arg.format(tmp_path) for arg in args]
-    process = start_verb("evaluate", *args, f"--out={tmp_path}/out")
+    process = start_verb("evaluate", *args)
     _, err = process.communicate(timeout=100)
     assert process.returncode == 2 and expected in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()
