@@ -10,7 +10,7 @@ import pathlib
 import zlib
 
 import jax
-from jax import export
+from jax import export, lax
 
 from figr_jax import files
 
@@ -36,12 +36,14 @@ def keep_programs():
 
 
 # Measured on two CPU cores (experiments/speed/NOTES.md): YNNPACK's convolutions run on
-# one core, XLA's own on all; and more optimisation of what LLVM compiles takes longer
-# and gives slower programs.
+# one core, XLA's own on all; more optimisation of what LLVM compiles takes longer and
+# gives slower programs; and XLA drops the barriers of `networks.convolution` before it
+# fuses, by a pass of this name.
 _ON_CPU = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,"
     "LIBRARY_FUSION_TYPE_REDUCE",
     "xla_backend_optimization_level": 1,
+    "xla_disable_hlo_passes": "cse_barrier_expander",
 }
 
 
@@ -54,9 +56,10 @@ def options():
 
 
 def _is_known(name, value):
-    nothing = jax.jit(lambda: 0, compiler_options={name: value})
+    # An XLA that must drop barriers fails here too.
+    nothing = jax.jit(lax.optimization_barrier, compiler_options={name: value})
     try:
-        nothing.lower().compile()
+        nothing.lower(0).compile()
     except jax.errors.JaxRuntimeError:  # of another version
         return False
     return True

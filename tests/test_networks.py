@@ -8,7 +8,7 @@ import pytest
 from flax import linen as nn
 from jax import flatten_util, lax
 
-from figr_jax import adaptation, losses, networks
+from figr_jax import adaptation, compilation, losses, networks
 from figr_jax.networks import convolution, layers, subpixel
 
 
@@ -167,6 +167,18 @@ def test_lowerings_equal_autodiff_of_xla(lowering, height, width, size):
     )
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="patches are for the CPU")
+def test_what_patches_are_taken_of_is_computed_once():
+    def correlate(x, y):
+        return convolution.correlate(jnp.sin(x), y, 3, "patches")
+
+    x = jax.ShapeDtypeStruct((4, 16, 16, 16), jnp.float32)
+    jitted = jax.jit(correlate, compiler_options=compilation.options())
+    computations = jitted.lower(x, x).compile().as_text().split("\n\n")
+    (sine,) = (text for text in computations if " sine(" in text)
+    assert " concatenate(" not in sine
 
 
 def test_networks_are_the_same_in_every_lowering():

@@ -163,8 +163,12 @@ def _shift(x, offset, axis):
     return lax.pad(x, jnp.zeros((), x.dtype), edges)
 
 
+# The barriers hold XLA from computing what is shifted once for each shift.
+
+
 def _gather(x, offsets, axis):
     """`[N, H, W, C]` to `[N, H, W, len(offsets) * C]`: patches, one part an offset."""
+    x = lax.optimization_barrier(x)
     return jnp.concatenate([_shift(x, offset, axis) for offset in offsets], axis=-1)
 
 
@@ -172,7 +176,9 @@ def _scatter(patches, offsets, axis):
     """`[N, H, W, len(offsets) * C]` to `[N, H, W, C]`: each part shifted, their sum."""
     parts = jnp.split(patches, len(offsets), axis=-1)
     shifted = zip(parts, offsets, strict=True)
-    return sum(_shift(part, offset, axis) for part, offset in shifted)
+    return lax.optimization_barrier(
+        sum(_shift(part, offset, axis) for part, offset in shifted)
+    )
 
 
 def _matrix(kernel):
