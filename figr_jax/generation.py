@@ -17,6 +17,7 @@ from figr_jax.errors import BadInput, FailedWork
 _BATCH = 32
 
 
+@functools.cache  # it is asked for three times, and tracing takes its time
 def _slow_shapes(networks):
     return jax.eval_shape(networks.init, jax.random.key(0))
 
