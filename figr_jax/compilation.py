@@ -1,4 +1,4 @@
-"""How programs are compiled, and where what was traced and compiled is kept."""
+"""How programs are compiled, and where they are kept."""
 
 import contextlib
 import functools
@@ -7,10 +7,14 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import pickle
+import uuid
 import zlib
 
 import jax
-from jax import export, lax
+import numpy as np
+from jax import lax
+from jax.experimental import serialize_executable
 
 from figr_jax import files
 
@@ -65,45 +69,76 @@ def _is_known(name, value):
     return True
 
 
-def keep_trace(function, arguments, result, name):
-    """A function of arrays as it was traced before, if it was: see `keep_programs`.
+_PROGRAMS = {}
 
-    JAX finds a compiled program again by its operations, so that each start traces the
-    function in Python first.
+
+def keep(function, arguments, name):
+    """A function, compiled once: for this process, and for later ones as well.
+
+    JAX finds a compiled program again by its operations, so that each start traces and
+    lowers the function in Python first. Here it is known by its name, in the folder of
+    `keep_programs`.
 
     Args:
-      function: what is to be compiled.
-      arguments: its arguments, a tuple of pytrees of arrays or their shapes.
-      result: a pytree of the structure of its result.
-      name: JSON-able, everything that the function depends on but this code.
+      function: of pytrees of arrays.
+      arguments: what it is to be called with, or their shapes; a tuple.
+      name: JSON-able, everything that the program depends on but the shapes of its
+        arguments and the code of this package.
 
     Returns:
-      A function of the same arguments, to be compiled.
+      `jax.stages.Compiled`, for the first local device.
     """
-    folder = jax.config.jax_compilation_cache_dir
-    if not folder or not jax.config.jax_enable_compilation_cache:
-        return function
     leaves, structure = jax.tree.flatten(arguments)
-
-    def of_leaves(*leaves):
-        return jax.tree.leaves(function(*structure.unflatten(leaves)))
-
     kinds = [(x.shape, str(x.dtype)) for x in leaves]
-    key = json.dumps([name, kinds, str(structure), describe_code()])
+    key = json.dumps([name, kinds, str(structure), _describe_start()])
     digest = hashlib.sha256(key.encode()).hexdigest()
-    path = pathlib.Path(folder, f"traced-{digest}")
-    try:
-        traced = export.deserialize(bytearray(zlib.decompress(path.read_bytes())))
-    except (OSError, zlib.error):  # none yet, or damaged
-        traced = export.export(jax.jit(of_leaves))(*leaves)
-        with contextlib.suppress(OSError):
-            files.write_bytes(path, zlib.compress(traced.serialize()))
+    if digest not in _PROGRAMS:
+        folder = jax.config.jax_compilation_cache_dir
+        if folder and jax.config.jax_enable_compilation_cache:
+            path = pathlib.Path(folder, f"program-{digest}")
+            _PROGRAMS[digest] = _read(path) or _write(path, function, arguments)
+        else:
+            _PROGRAMS[digest] = _compile(function, arguments)
+    return _PROGRAMS[digest]
 
-    def call(*arguments):
-        leaves = traced.call(*jax.tree.leaves(arguments))
-        return jax.tree.structure(result).unflatten(leaves)
 
-    return call
+def _compile(function, arguments):
+    function = jax.jit(function, compiler_options=options())
+    return function.lower(*arguments).compile()
+
+
+def _read(path):
+    """A program that `_write` wrote; None if there is none, or it cannot be used."""
+    with contextlib.suppress(OSError, zlib.error, jax.errors.JaxRuntimeError):
+        program = pickle.loads(zlib.decompress(path.read_bytes()))
+        return serialize_executable.deserialize_and_load(
+            *program, execution_devices=jax.local_devices()[:1]
+        )
+
+
+def _write(path, function, arguments):
+    # JAX's own cache may hold this program, but what comes out of it cannot be kept: it
+    # is written and read without an error, and lacks its functions when it is called.
+    # That cache goes by the name too, so a new one makes sure that XLA compiles.
+    def program(*arguments):
+        return function(*arguments)
+
+    program.__name__ = f"{function.__name__}_{uuid.uuid4().hex}"
+    compiled = _compile(program, arguments)
+    program = pickle.dumps(serialize_executable.serialize(compiled))
+    with contextlib.suppress(OSError):
+        files.write_bytes(path, zlib.compress(program, 1))
+    return compiled
+
+
+@functools.cache
+def _describe_start():
+    """What programs differ by but their function and its arguments. JSON-able."""
+    device = jax.local_devices()[0]
+    processor = np.show_config(mode="dicts")["SIMD Extensions"]
+    flags = os.environ.get("XLA_FLAGS")
+    version = device.client.platform_version
+    return describe_code(), str(device), device.device_kind, version, processor, flags
 
 
 @functools.cache
@@ -111,6 +146,8 @@ def describe_code():
     """What decides how a function is traced: code, libraries, settings. JSON-able."""
     sources = pathlib.Path(__file__).parent.rglob("*.py")
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources)))
-    libraries = [importlib.metadata.version(x) for x in ("jax", "flax", "optax")]
+    libraries = [
+        importlib.metadata.version(x) for x in ("jax", "jaxlib", "flax", "optax")
+    ]
     settings = jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision
     return code.hexdigest(), libraries, settings, jax.default_backend()

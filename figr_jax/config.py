@@ -360,8 +360,8 @@ def _anneal(optimizer, first, last):
 def _optimizer(name, learning_rate, args):
     optimizer = getattr(optax, name)(learning_rate, **dict(args))
     # Some want more than a gradient (a value, a line search): found here, not in a run.
-    params = jnp.zeros(1)
-    jax.eval_shape(lambda: optimizer.update(params, optimizer.init(params), params))
+    params = jax.ShapeDtypeStruct((1,), jnp.float32)
+    jax.eval_shape(lambda x: optimizer.update(x, optimizer.init(x), x), params)
     return optimizer
 
 

@@ -1,12 +1,10 @@
 """Few-shot generation from a snapshot: adapt to a support, then draw new images."""
 
 import difflib
-import functools
 import time
 
 import jax
 import numpy as np
-from jax import numpy as jnp
 
 from figr_jax import adaptation, checkpoints, compilation, config, shipped
 from figr_jax.data import bank as banks
@@ -15,66 +13,6 @@ from figr_jax.errors import BadInput, FailedWork
 
 # Images made in one call: the last batch is padded, so any count compiles once.
 _BATCH = 32
-
-
-@functools.cache  # it is asked for three times, and tracing takes its time
-def _slow_shapes(networks):
-    return jax.eval_shape(networks.init, jax.random.key(0))
-
-
-def _compile(function, *shapes):
-    function = jax.jit(function, compiler_options=compilation.options())
-    return function.lower(*shapes).compile()
-
-
-@functools.cache
-def _compile_step(networks, inner, shots, name):
-    """The state before the first inner step, and one inner step.
-
-    Not all in one program, so that any number of steps is served, and each is seen.
-    `name` tells the networks and the inner step from others, see `keep_trace`.
-    """
-
-    def step(state, support, noise):
-        support = images.to_float(support)
-        return adaptation.inner_step(networks, state, support, noise, inner)
-
-    def init(slow):
-        return adaptation.init_state(slow, inner)
-
-    size = networks.image_size
-    support = jax.ShapeDtypeStruct((shots, size, size, networks.channels), jnp.uint8)
-    slow = _slow_shapes(networks)
-    noise = jax.eval_shape(_draw_noise(networks, inner, shots), jnp.uint32(0))
-    noise = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), noise)
-    state = jax.eval_shape(init, slow)
-    arguments = state, support, noise
-    # Only the structure counts.
-    trace = adaptation.Trace(*adaptation.Trace._fields)
-    step = compilation.keep_trace(step, arguments, (state, trace), name)
-    return _compile(init, slow), _compile(step, *arguments)
-
-
-def _draw_noise(networks, inner, shots):
-    def draw(seed):
-        key = jax.random.fold_in(jax.random.key(seed), 0)
-        return adaptation.draw_noise(key, networks, shots, inner)
-
-    return draw
-
-
-@functools.cache
-def _compile_noise(networks, inner, shots):
-    return _compile(_draw_noise(networks, inner, shots), jnp.uint32(0))
-
-
-@functools.cache
-def _compile_draw(networks):
-    def draw(generator, latents):
-        return images.to_uint8(networks.generate(generator, latents))
-
-    latents = jax.ShapeDtypeStruct((_BATCH, networks.latent), jnp.float32)
-    return _compile(draw, _slow_shapes(networks).generator, latents)
 
 
 def _whole(name, value):
@@ -148,21 +86,31 @@ class FewShotGenerator:
         inner = config.build_sampling(self.config)
         if inner_steps is not None:
             inner = inner._replace(steps=_whole("inner_steps", inner_steps))
-        what = self.networks, inner, len(support)
-        noise = self._compile(_compile_noise, *what)(np.uint32(_whole("seed", seed)))
+        networks, shots = self.networks, len(support)
+
+        def draw_noise(seed):
+            key = jax.random.fold_in(jax.random.key(seed), 0)
+            return adaptation.draw_noise(key, networks, shots, inner)
+
+        def init_state(slow):
+            return adaptation.init_state(slow, inner)
+
+        def inner_step(state, support, noise):
+            support = images.to_float(support)
+            return adaptation.inner_step(networks, state, support, noise, inner)
+
+        what = np.uint32(_whole("seed", seed))
+        noise = self._compile(draw_noise, (what,), inner.steps, shots)(what)
         noise = jax.tree.map(np.asarray, noise)
-        # The steps' number is no part of the program.
-        what = self.networks, inner._replace(steps=0), len(support)
-        parts = ("networks", "inner", "sampling")
-        name = ", ".join(self.config[part].to_json(sort_keys=True) for part in parts)
-        init, step = self._compile(_compile_step, *what, name)
+        state = self._compile(init_state, (self.slow,))(self.slow)
         self.seconds["adapt"] = 0.0
-        state = init(self.slow)
         self._generator = state.fast.generator
+        # Not all steps in one program: any number of them is served, each is seen.
         for i in range(inner.steps):
+            now = state, support, jax.tree.map(lambda x, i=i: x[i], noise)
+            step = self._compile(inner_step, now)
             begin = time.perf_counter()
-            now = jax.tree.map(lambda x, i=i: x[i], noise)
-            state, trace = jax.block_until_ready(step(state, support, now))
+            state, trace = jax.block_until_ready(step(*now))
             self.seconds["adapt"] += time.perf_counter() - begin
             self._generator = state.fast.generator
             yield jax.tree.map(np.asarray, trace)
@@ -217,15 +165,20 @@ class FewShotGenerator:
         """
         if self._generator is None:
             raise RuntimeError("call adapt(images) before generate(count)")
-        compiled = self._compile(_compile_draw, self.networks)
+
+        def draw(generator, latents):
+            return images.to_uint8(self.networks.generate(generator, latents))
+
         latents = latents * self.config.sampling.latent_scale
+        batch = np.zeros((_BATCH, self.networks.latent), np.float32)
+        program = self._compile(draw, (self._generator, batch))
         size, channels = self.networks.image_size, self.networks.channels
         drawn = [np.zeros((0, size, size, channels), np.uint8)]
         begin = time.perf_counter()
         for first in range(0, len(latents), _BATCH):
             some = latents[first : first + _BATCH]
-            padded = np.resize(some, (_BATCH, latents.shape[1]))
-            drawn.append(np.asarray(compiled(self._generator, padded))[: len(some)])
+            batch = np.resize(some, batch.shape)
+            drawn.append(np.asarray(program(self._generator, batch))[: len(some)])
         self.seconds["generate"] = time.perf_counter() - begin
         return np.concatenate(drawn)
 
@@ -311,11 +264,15 @@ class FewShotGenerator:
             )
         return support
 
-    def _compile(self, function, *args):
+    def _compile(self, function, arguments, *more):
+        """Compiles a function of arrays, of this model's config and of `more`."""
+        parts = ("networks", "inner", "sampling")
+        configs = [self.config[part].to_dict() for part in parts]
         begin = time.perf_counter()
-        compiled = function(*args)
+        name = [function.__name__, configs, more]
+        program = compilation.keep(function, arguments, name)
         self.seconds["compile"] += time.perf_counter() - begin
-        return compiled
+        return program
 
 
 def load(path):
@@ -354,4 +311,5 @@ def _load(path, read_info, load_slow):
             f"{path}: its config cannot be used ({error}); figr_jax {info['version']} "
             "wrote it"
         ) from error
-    return FewShotGenerator(load_slow(path, _slow_shapes(networks), info), info)
+    shapes = jax.eval_shape(lambda: networks.init(jax.random.key(0)))
+    return FewShotGenerator(load_slow(path, shapes, info), info)

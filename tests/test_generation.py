@@ -8,7 +8,7 @@ from conftest import run_verb
 from PIL import Image, ImageDraw
 
 import figr_jax
-from figr_jax import adaptation, compilation, generation
+from figr_jax import adaptation, compilation
 from figr_jax.errors import BadInput
 
 
@@ -65,52 +65,63 @@ def test_latents_are_stretched_as_the_config_says(workdir):
 
 @pytest.fixture
 def kept(tmp_path):
-    """An empty folder, in which traces are kept."""
-    before = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    """An empty folder, in which programs are kept, and JAX's own cache keeps all."""
+    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = [getattr(jax.config, name) for name in names]
+    jax.config.update(names[0], str(tmp_path))
+    jax.config.update(names[1], 0)
     yield tmp_path
-    jax.config.update("jax_compilation_cache_dir", before)
+    for name, value in zip(names, before, strict=True):
+        jax.config.update(name, value)
 
 
-def test_a_function_is_traced_once(kept):
+@pytest.fixture
+def next_process(monkeypatch):
+    """Forgets what is compiled, as another process does not know it."""
+    return lambda: monkeypatch.setattr(compilation, "_PROGRAMS", {})
+
+
+def test_a_program_is_compiled_once(kept, next_process):
     traced = []
 
-    def function(pair):
+    def function(pair, factor):
         traced.append(pair)
-        return {"sum": pair[0] + pair[1], "first": pair[0]}
+        return {"sum": pair[0] + factor * pair[1], "first": pair[0]}
 
-    def call(name, x):
-        result = {"sum": 0, "first": 0}
-        return jax.jit(compilation.keep_trace(function, ((x, x),), result, name))(
-            (x, 2 * x)
-        )
+    def call(name, length=3):
+        x = np.arange(length, dtype=np.float32)
+        arguments = (x, x), np.float32(2)
+        found = compilation.keep(function, arguments, name)(*arguments)
+        np.testing.assert_array_equal(found["sum"], 3 * x)
+        np.testing.assert_array_equal(found["first"], x)
+        next_process()
+        return len(traced)
 
-    x = np.arange(3.0, dtype=np.float32)
-    for name, length, times in [("a", 3, 1), ("a", 3, 1), ("b", 3, 2), ("b", 2, 3)]:
-        found = call(name, x[:length])
-        np.testing.assert_array_equal(found["sum"], 3 * x[:length])
-        np.testing.assert_array_equal(found["first"], x[:length])
-        assert len(traced) == times
-    for path in kept.iterdir():
+    assert [call("a"), call("a"), call("b"), call("b", 2)] == [1, 1, 2, 3]
+    for path in kept.glob("program-*"):
         path.write_bytes(path.read_bytes()[:-20])
-    np.testing.assert_array_equal(call("a", x)["sum"], 3 * x)
-    assert len(traced) == 4
+    assert [call("a"), call("a")] == [4, 4]
+    # JAX's cache has it still, in a form that cannot be kept.
+    for path in kept.glob("program-*"):
+        path.unlink()
+    assert [call("a"), call("a")] == [5, 5]
     jax.config.update("jax_compilation_cache_dir", None)
-    np.testing.assert_array_equal(call("a", x)["sum"], 3 * x)
-    assert len(traced) == 5
+    assert call("a") == 6
 
 
-def test_the_next_process_traces_no_inner_step(workdir, kept, monkeypatch):
+def test_the_next_process_traces_nothing(workdir, kept, next_process, monkeypatch):
     support = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
 
     def draw():
-        generation._compile_step.cache_clear()  # as in a new process
+        next_process()
         model = figr_jax.load(workdir)
         model.adapt(support)
         return model.generate(3)
 
     drawn = draw()
-    monkeypatch.delattr(adaptation, "inner_step")
+    for name in ("draw_noise", "init_state", "inner_step"):
+        monkeypatch.delattr(adaptation, name)
+    monkeypatch.delattr(type(figr_jax.load(workdir).networks), "generate")
     np.testing.assert_array_equal(draw(), drawn)
 
 
