@@ -5,7 +5,7 @@ trained on other classes (`embedding`). Every function is deterministic.
 """
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 
 def squared_distances(x, y):
@@ -167,6 +167,8 @@ def copying(generated, real, support):
       A number; at most sqrt(3 m n / (m + n + 1)) in size, so small sets cannot show
       much.
     """
+    from scipy import stats  # takes half a second, which no run should wait to start
+
     ours = squared_distances(generated, support).min(1)
     theirs = squared_distances(real, support).min(1)
     m, n = len(ours), len(theirs)
@@ -183,6 +185,8 @@ def wilson(right, count, confidence=0.95):
       count: of how many, at least 1.
       confidence: of the interval.
     """
+    from scipy import stats  # as above
+
     interval = stats.binomtest(right, count).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
