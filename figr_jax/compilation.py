@@ -69,7 +69,7 @@ def _is_known(name, value):
     return True
 
 
-_PROGRAMS = {}
+_PROGRAMS = {}  # of this process, by digest
 
 
 def keep(function, arguments, name):
@@ -110,9 +110,9 @@ def _compile(function, arguments):
 def _read(path):
     """A program that `_write` wrote; None if there is none, or it cannot be used."""
     with contextlib.suppress(OSError, zlib.error, jax.errors.JaxRuntimeError):
-        program = pickle.loads(zlib.decompress(path.read_bytes()))
+        stored = pickle.loads(zlib.decompress(path.read_bytes()))
         return serialize_executable.deserialize_and_load(
-            *program, execution_devices=jax.local_devices()[:1]
+            *stored, execution_devices=jax.local_devices()[:1]
         )
 
 
@@ -125,9 +125,9 @@ def _write(path, function, arguments):
 
     program.__name__ = f"{function.__name__}_{uuid.uuid4().hex}"
     compiled = _compile(program, arguments)
-    program = pickle.dumps(serialize_executable.serialize(compiled))
+    stored = pickle.dumps(serialize_executable.serialize(compiled))
     with contextlib.suppress(OSError):
-        files.write_bytes(path, zlib.compress(program, 1))
+        files.write_bytes(path, zlib.compress(stored, 1))
     return compiled
 
 
