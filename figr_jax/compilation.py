@@ -8,11 +8,12 @@ import json
 import os
 import pathlib
 import pickle
+import platform
+import threading
 import uuid
 import zlib
 
 import jax
-import numpy as np
 from jax import lax
 from jax.experimental import serialize_executable
 
@@ -70,6 +71,7 @@ def _is_known(name, value):
 
 
 _PROGRAMS = {}  # of this process, by digest
+_LOCK = threading.Lock()
 
 
 def keep(function, arguments, name):
@@ -83,37 +85,50 @@ def keep(function, arguments, name):
       function: of pytrees of arrays.
       arguments: what it is to be called with, or their shapes; a tuple.
       name: JSON-able, everything that the program depends on but the shapes of its
-        arguments and the code of this package.
+        arguments, the code of this package and JAX's settings.
 
     Returns:
       `jax.stages.Compiled`, for the first local device.
     """
     leaves, structure = jax.tree.flatten(arguments)
     kinds = [(x.shape, str(x.dtype)) for x in leaves]
-    key = json.dumps([name, kinds, str(structure), _describe_start()])
-    digest = hashlib.sha256(key.encode()).hexdigest()
+    key = [name, kinds, str(structure), describe_code(), _describe_machine()]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
     if digest not in _PROGRAMS:
-        folder = jax.config.jax_compilation_cache_dir
-        if folder and jax.config.jax_enable_compilation_cache:
-            path = pathlib.Path(folder, f"program-{digest}")
-            _PROGRAMS[digest] = _read(path) or _write(path, function, arguments)
-        else:
-            _PROGRAMS[digest] = _compile(function, arguments)
+        with _LOCK:  # one thread compiles what several want
+            if digest not in _PROGRAMS:
+                _PROGRAMS[digest] = _make(digest, function, arguments)
     return _PROGRAMS[digest]
 
 
+def _make(digest, function, arguments):
+    folder = jax.config.jax_compilation_cache_dir
+    keeps = folder and jax.config.jax_enable_compilation_cache
+    if not keeps or not os.access(folder, os.W_OK):
+        return _compile(function, arguments)
+    path = pathlib.Path(folder, f"program-{digest}")
+    return _read(path) or _write(path, function, arguments)
+
+
 def _compile(function, arguments):
+    # Of the first device also where another is JAX's default or has the arguments.
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), arguments
+    )
     function = jax.jit(function, compiler_options=options())
-    return function.lower(*arguments).compile()
+    return function.lower(*shapes).compile()
 
 
 def _read(path):
     """A program that `_write` wrote; None if there is none, or it cannot be used."""
-    with contextlib.suppress(OSError, zlib.error, jax.errors.JaxRuntimeError):
+    try:
         stored = pickle.loads(zlib.decompress(path.read_bytes()))
         return serialize_executable.deserialize_and_load(
             *stored, execution_devices=jax.local_devices()[:1]
         )
+    except Exception:  # what is not as it was written raises many kinds
+        return None
 
 
 def _write(path, function, arguments):
@@ -125,29 +140,43 @@ def _write(path, function, arguments):
 
     program.__name__ = f"{function.__name__}_{uuid.uuid4().hex}"
     compiled = _compile(program, arguments)
-    stored = pickle.dumps(serialize_executable.serialize(compiled))
-    with contextlib.suppress(OSError):
+    # Not every back end can, and a disk may be full: then it is not kept.
+    with contextlib.suppress(OSError, ValueError, NotImplementedError, RuntimeError):
+        stored = pickle.dumps(serialize_executable.serialize(compiled))
         files.write_bytes(path, zlib.compress(stored, 1))
     return compiled
 
 
 @functools.cache
-def _describe_start():
-    """What programs differ by but their function and its arguments. JSON-able."""
+def _describe_machine():
+    """What a program depends on once it is traced. JSON-able."""
     device = jax.local_devices()[0]
-    processor = np.show_config(mode="dicts")["SIMD Extensions"]
-    flags = os.environ.get("XLA_FLAGS")
     version = device.client.platform_version
-    return describe_code(), str(device), device.device_kind, version, processor, flags
+    processor = platform.processor()
+    with contextlib.suppress(OSError):  # Linux says which instructions it has
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        known = {line for line in lines if line.startswith(("flags", "Features"))}
+        processor = sorted(known)
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+    flags = os.environ.get("XLA_FLAGS")
+    return str(device), device.device_kind, version, processor, cores, flags
 
 
-@functools.cache
+# Read now, not later, when it may differ from what was imported.
+_SOURCES = sorted(pathlib.Path(__file__).parent.rglob("*.py"))
+_CODE = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
+_LIBRARIES = [
+    f"{name} {importlib.metadata.version(name)}"
+    for name in ("jax", "jaxlib", "flax", "optax")
+]
+
+
 def describe_code():
-    """What decides how a function is traced: code, libraries, settings. JSON-able."""
-    sources = pathlib.Path(__file__).parent.rglob("*.py")
-    code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources)))
-    libraries = [
-        importlib.metadata.version(x) for x in ("jax", "jaxlib", "flax", "optax")
+    """What decides what a function becomes: code, libraries, settings. JSON-able."""
+    settings = [
+        f"{name}={value}"
+        for name, value in sorted(jax.config.values.items())
+        if "cache" not in name
     ]
-    settings = jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision
-    return code.hexdigest(), libraries, settings, jax.default_backend()
+    return _CODE, _LIBRARIES, settings, jax.default_backend()

@@ -162,9 +162,15 @@ class FewShotGenerator:
 
         Raises:
           RuntimeError: if `adapt` was not called before.
+          ValueError: if the latents are of another size.
         """
         if self._generator is None:
             raise RuntimeError("call adapt(images) before generate(count)")
+        if np.ndim(latents) != 2 or latents.shape[1] != self.networks.latent:
+            raise ValueError(
+                f"latents of shape {list(np.shape(latents))}: must be [count, "
+                f"{self.networks.latent}]"
+            )
 
         def draw(generator, latents):
             return images.to_uint8(self.networks.generate(generator, latents))
@@ -265,11 +271,10 @@ class FewShotGenerator:
         return support
 
     def _compile(self, function, arguments, *more):
-        """Compiles a function of arrays, of this model's config and of `more`."""
-        parts = ("networks", "inner", "sampling")
-        configs = [self.config[part].to_dict() for part in parts]
+        """Compiles a function; `more` is what it depends on but the model."""
+        configs = [self.config[part].to_dict() for part in ("inner", "sampling")]
+        name = [function.__name__, repr(self.networks), configs, more]
         begin = time.perf_counter()
-        name = [function.__name__, configs, more]
         program = compilation.keep(function, arguments, name)
         self.seconds["compile"] += time.perf_counter() - begin
         return program

@@ -1,5 +1,7 @@
 import filecmp
 import json
+import pickle
+import zlib
 
 import jax
 import numpy as np
@@ -63,15 +65,23 @@ def test_latents_are_stretched_as_the_config_says(workdir):
     assert (stretched.draw(latents) != plain.draw(latents)).any()
 
 
+def test_latents_of_another_size_are_refused(model, crosses):
+    model.adapt(model.read([crosses])[0])
+    with pytest.raises(ValueError, match=r"must be \[count, 3\]"):
+        model.draw(model.latents(5)[:, :2])
+
+
 @pytest.fixture
 def kept(tmp_path):
-    """An empty folder, in which programs are kept, and JAX's own cache keeps all."""
-    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
-    before = [getattr(jax.config, name) for name in names]
-    jax.config.update(names[0], str(tmp_path))
-    jax.config.update(names[1], 0)
+    """An empty folder, in which programs are kept; JAX's own cache keeps all too."""
+    folder = "jax_compilation_cache_dir"
+    least = "jax_persistent_cache_min_compile_time_secs"
+    names = folder, least, "jax_random_seed_offset"
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update(folder, str(tmp_path))
+    jax.config.update(least, 0)
     yield tmp_path
-    for name, value in zip(names, before, strict=True):
+    for name, value in before.items():
         jax.config.update(name, value)
 
 
@@ -101,15 +111,22 @@ def test_a_program_is_compiled_once(kept, next_process):
     for path in kept.glob("program-*"):
         path.write_bytes(path.read_bytes()[:-20])
     assert [call("a"), call("a")] == [4, 4]
-    # JAX's cache has it still, in a form that cannot be kept.
+    for path in kept.glob("program-*"):
+        path.write_bytes(zlib.compress(pickle.dumps("something else")))
+    assert [call("a"), call("a")] == [5, 5]
+    # JAX's cache would give it back for the same name: that cannot be kept again.
     for path in kept.glob("program-*"):
         path.unlink()
-    assert [call("a"), call("a")] == [5, 5]
+    assert [call("a"), call("a")] == [6, 6]
+    jax.config.update("jax_random_seed_offset", 1)
+    assert [call("a"), call("a")] == [7, 7]
+    jax.config.update("jax_random_seed_offset", 0)
+    assert call("a") == 7
     jax.config.update("jax_compilation_cache_dir", None)
-    assert call("a") == 6
+    assert call("a") == 8
 
 
-def test_the_next_process_traces_nothing(workdir, kept, next_process, monkeypatch):
+def test_the_next_process_traces_no_program(workdir, kept, next_process, monkeypatch):
     support = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
 
     def draw():

@@ -167,7 +167,7 @@ def copying(generated, real, support):
       A number; at most sqrt(3 m n / (m + n + 1)) in size, so small sets cannot show
       much.
     """
-    from scipy import stats  # takes half a second, which no run should wait to start
+    from scipy import stats  # takes half a second: not at the start of every run
 
     ours = squared_distances(generated, support).min(1)
     theirs = squared_distances(real, support).min(1)
