@@ -166,9 +166,9 @@ class FewShotGenerator:
         """
         if self._generator is None:
             raise RuntimeError("call adapt(images) before generate(count)")
-        if np.ndim(latents) != 2 or latents.shape[1] != self.networks.latent:
+        if latents.shape[1:] != (self.networks.latent,):
             raise ValueError(
-                f"latents of shape {list(np.shape(latents))}: must be [count, "
+                f"latents of shape {list(latents.shape)}: must be [count, "
                 f"{self.networks.latent}]"
             )
 
