@@ -205,8 +205,6 @@ def load_snapshot(path, load):
       FailedWork: if it is damaged.
     """
     path = pathlib.Path(path)
-    if not path.is_dir():
-        raise BadInput(f"--checkpoint={path}: no such folder, nor shipped weights")
     if (path / "slow").is_dir():
         return load(path)
     found = newest_good(path / "snapshots", load)

@@ -103,10 +103,11 @@ def keep(function, arguments, name):
 
 def _make(digest, function, arguments):
     folder = jax.config.jax_compilation_cache_dir
-    keeps = folder and jax.config.jax_enable_compilation_cache
-    if not keeps or not os.access(folder, os.W_OK):
+    if not folder or not jax.config.jax_enable_compilation_cache:
         return _compile(function, arguments)
     path = pathlib.Path(folder, f"program-{digest}")
+    if not path.exists() and not os.access(folder, os.W_OK):
+        return _compile(function, arguments)
     return _read(path) or _write(path, function, arguments)
 
 

@@ -1,6 +1,7 @@
 """Few-shot generation from a snapshot: adapt to a support, then draw new images."""
 
 import difflib
+import pathlib
 import time
 
 import jax
@@ -296,6 +297,11 @@ def load(path):
     """
     if str(path) in shipped.names():
         return _load(path, shipped.read_info, shipped.load)
+    if not pathlib.Path(path).is_dir():
+        raise BadInput(
+            f"--checkpoint={path}: no such folder, nor shipped weights, which are "
+            f"{', '.join(shipped.names())}"
+        )
 
     def load_snapshot(path):
         def load(path, shapes, info):

@@ -43,7 +43,7 @@ def _recipe(model, paths):
 
     if sum(map(bool, (paths, _HELDOUT.value, _RECIPE.value))) != 1:
         raise errors.BadInput(
-            "give the images to adapt to: either --support or --heldout (or --recipe)"
+            "give the images to adapt to: one of --support, --heldout and --recipe"
         )
     if _RECIPE.value:
         errors.refuse(

@@ -493,10 +493,10 @@ def _loop(run, block, state, rewinds, seed, sources, asked):
             run.log.block(step, record, count, seconds)
         stop = _in_any_process(asked())
         # What looks at a state comes before its save: a kill in between repeats it.
-        if not stop and (step % cfg.sample_every == 0 or step == cfg.meta_steps):
+        if step % cfg.sample_every == 0 or step == cfg.meta_steps:
             run.sample(state)
         every = cfg.evaluate_every
-        if not stop and every and (step % every == 0 or step == cfg.meta_steps):
+        if every and (step % every == 0 or step == cfg.meta_steps):
             run.evaluate(state)
         if stop or step % cfg.save_every == 0 or step == cfg.meta_steps:
             run.save(state, rewinds)

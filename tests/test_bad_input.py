@@ -75,7 +75,7 @@ def folders(tmp_path):
         (["--support={}/empty"], "empty: no images in this folder"),
         (["--support={}/text"], "text: no images in this folder"),
         (["--support={}/broken"], "a.png: not a readable image"),
-        ([], "either --support or --heldout"),
+        ([], "one of --support, --heldout and --recipe"),
         (["--heldout=latin capital ligature i"], "did you mean"),
         (
             ["--heldout=zzz"],

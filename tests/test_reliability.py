@@ -19,7 +19,7 @@ import pytest
 from conftest import ROOT, SHRINK, edit_info, metrics, quick, start_verb
 
 import figr_jax
-from figr_jax import checkpoints, files, generation, training
+from figr_jax import checkpoints, files, generation, runlog, training
 from figr_jax.data import episodes
 from figr_jax.errors import BadInput, FailedWork
 
@@ -461,6 +461,20 @@ def test_rewinds_are_counted(tmp_path, data_dir, capsys):
     with pytest.raises(FailedWork, match="also after 2 rewinds.*nothing was saved"):
         training.train(cfg, tmp_path, data_dir)
     assert capsys.readouterr().err.count("going back, with other episodes") == 2
+
+
+def test_what_is_due_is_done_before_a_stop(tmp_path, data_dir, monkeypatch):
+    """Nobody would do it later: the run goes on after the checkpoint."""
+    block = runlog.RunLog.block
+
+    def block_and_ask(log, step, *args):
+        block(log, step, *args)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(runlog.RunLog, "block", block_and_ask)
+    state = training.train(quick(sample_every=2), tmp_path, data_dir)
+    assert int(state.step) == 2
+    assert [path.name for path in tmp_path.glob("samples/*")] == ["2.png"]
 
 
 def test_a_run_can_be_read_while_it_is_written(tmp_path, data_dir, capsys):

@@ -5,6 +5,8 @@ import concurrent.futures
 import contextlib
 import io
 import json
+import signal
+import socket
 import threading
 import time
 import tracemalloc
@@ -446,6 +448,18 @@ def test_a_port_in_use_is_told_before_a_minute_is_spent(client, workdir):
     out, error = process.communicate(timeout=60)
     assert process.returncode == 2 and not out
     assert "already in use" in error and error.count("\n") == 1
+
+
+def test_ctrl_c_ends_it_from_the_first_moment_on(workdir):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = start_verb("studio", f"--checkpoint={workdir}", f"--port={port}")
+    for line in process.stdout:
+        if line.startswith("open "):
+            process.send_signal(signal.SIGINT)
+            break
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
 
 
 def test_the_api_is_documented(client):

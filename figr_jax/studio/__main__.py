@@ -51,13 +51,15 @@ def main():
     app = server.make_app(shelf, [*guard.LOCAL, *names, *_ALLOW_HOST.value], token)
     name = f"[{names[0]}]" if ":" in names[0] else names[0]
     query = f"/?token={token}" if token else ""
-    print(f"open http://{name}:{port}{query} (Ctrl-C ends it)", flush=True)
-    # Else what it has been asked to stop by would be raised again, and end in an error.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     # Who waits for a job would else keep the server from its end.
     options = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-    uvicorn.Server(options).run([listener])
+    service = uvicorn.Server(options)
+    # It listens to signals itself, but only while it serves: what comes before must not
+    # be lost, and what it raises again at its end must not end in an error.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, service.handle_exit)
+    print(f"open http://{name}:{port}{query} (Ctrl-C ends it)", flush=True)
+    service.run([listener])
 
 
 def _listen(host, port):
