@@ -98,6 +98,8 @@ def _parse(argv):
         if "config" in flags.FLAGS and flags.FLAGS.config is not None:
             flags.FLAGS.config.to_dict()  # a missing file is told only on first use
         return rest
+    except SystemExit:  # absl's 1, after the help that was asked for
+        sys.exit(0)
     except flags.Error as error:
         message = error
     except (AttributeError, LookupError) as error:

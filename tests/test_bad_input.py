@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import ROOT, SHRINK, start_verb
+from conftest import ROOT, SHRINK, run_verb, start_verb
 
 from figr_jax import config
 from figr_jax.errors import BadInput
@@ -17,6 +17,10 @@ def complaint(verb, *args):
     assert process.returncode == 2, (out, err)
     assert err.startswith("error: ") and err.count("\n") == 1, err
     return err
+
+
+def test_who_asks_for_help_did_nothing_wrong():
+    assert "--checkpoint" in run_verb("sample", "--help")
 
 
 @pytest.mark.parametrize(
