@@ -107,7 +107,7 @@ def _make(digest, function, arguments):
         return _compile(function, arguments)
     path = pathlib.Path(folder, f"program-{digest}")
     if not path.exists() and not os.access(folder, os.W_OK):
-        return _compile(function, arguments)
+        return _compile(function, arguments)  # JAX's own cache may have it
     return _read(path) or _write(path, function, arguments)
 
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 import optax
-from jax import numpy as jnp
 
 from figr_jax import adaptation, losses, networks, reptile
 from figr_jax.data import datasets, images, splits
@@ -360,7 +359,7 @@ def _anneal(optimizer, first, last):
 def _optimizer(name, learning_rate, args):
     optimizer = getattr(optax, name)(learning_rate, **dict(args))
     # Some want more than a gradient (a value, a line search): found here, not in a run.
-    params = jax.ShapeDtypeStruct((1,), jnp.float32)
+    params = jax.ShapeDtypeStruct((1,), "float32")
     jax.eval_shape(lambda x: optimizer.update(x, optimizer.init(x), x), params)
     return optimizer
 

@@ -100,16 +100,17 @@ class FewShotGenerator:
             support = images.to_float(support)
             return adaptation.inner_step(networks, state, support, noise, inner)
 
-        what = np.uint32(_whole("seed", seed))
-        noise = self._compile(draw_noise, (what,), inner.steps, shots)(what)
+        seed = np.uint32(_whole("seed", seed))
+        noise = self._compile(draw_noise, (seed,), inner.steps, shots)(seed)
         noise = jax.tree.map(np.asarray, noise)
         state = self._compile(init_state, (self.slow,))(self.slow)
         self.seconds["adapt"] = 0.0
         self._generator = state.fast.generator
         # Not all steps in one program: any number of them is served, each is seen.
+        step = None
         for i in range(inner.steps):
             now = state, support, jax.tree.map(lambda x, i=i: x[i], noise)
-            step = self._compile(inner_step, now)
+            step = step or self._compile(inner_step, now)
             begin = time.perf_counter()
             state, trace = jax.block_until_ready(step(*now))
             self.seconds["adapt"] += time.perf_counter() - begin
