@@ -42,8 +42,9 @@ def main():
     host, port, token = _HOST.value, _PORT.value, _TOKEN.value
     listener = _listen(host, port)
     shelf = models.Shelf(models.find(_CHECKPOINT.value))
-    print(f"compiling {shelf.names[0]} (under a minute on two CPU cores)", flush=True)
-    shelf.get(shelf.names[0]).warm_up()
+    model = shelf.get(shelf.names[0])
+    print(f"compiling {model.name} (under a minute on two CPU cores)", flush=True)
+    model.warm_up()
     if not guard.is_local(host) and not token:
         token = secrets.token_urlsafe(16)
     is_any = host in ("", "0.0.0.0", "::")
