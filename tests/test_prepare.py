@@ -1,9 +1,11 @@
 """The verb that prepares a data set, and what becomes of it when it is killed."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from conftest import ROOT, run_verb, start_verb
 from PIL import Image
 
 from figr_jax.data import bank as banks
+from figr_jax.data import parallel
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,13 @@ def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
     bank, same = (banks.load(name, 8, 1, tmp_path / d) for d in ("", "whole"))
     np.testing.assert_array_equal(bank.images, same.images)
     assert bank.version == same.version
+
+
+def test_a_process_ends_quietly_where_the_other_ended_amid_a_message():
+    ours, theirs = multiprocessing.Pipe()
+    os.write(ours.fileno(), struct.pack("!i", 100) + b"some")  # as a pipe sends it
+    ours.close()
+    parallel._serve(theirs)
 
 
 def wait_for_the_end(group):

@@ -87,7 +87,7 @@ def _share(work, chunks, workers):
             pipes[number % workers].send(rows)
         for number in range(len(chunks)):
             pipe = pipes[number % workers]
-            error, result = pipe.recv()
+            error, result = _receive(pipe)
             if error:
                 raise error
             if number + ahead < len(chunks):
@@ -100,12 +100,20 @@ def _share(work, chunks, workers):
             process.join()
 
 
+def _receive(pipe):
+    """Receives from a pipe; EOFError also where the other side ended amid a message."""
+    try:
+        return pipe.recv()
+    except OSError as error:  # not of the message: what was raised travels in it
+        raise EOFError from error
+
+
 def _serve(pipe):
     """What a process does: one chunk after another, until the pipe is closed."""
     try:
-        work = pipe.recv()
+        work = _receive(pipe)
         while True:
-            rows = pipe.recv()
+            rows = _receive(pipe)
             try:
                 answer = None, work(rows)
             except Exception as error:  # raised in the other process
