@@ -235,7 +235,7 @@ def test_a_second_signal_stops_at_once(tmp_path, data_dir):
 def test_kills_change_nothing(data_dir):
     """The short form of experiments/reliability/kill_resume.py."""
     command = [sys.executable, ROOT / "experiments/reliability/kill_resume.py"]
-    options = ["--kills=3", "--meta_steps=480", f"--data_dir={data_dir}", "--runs=1"]
+    options = ["--kills=3", "--meta_steps=240", f"--data_dir={data_dir}", "--runs=1"]
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, cwd=ROOT
     )

@@ -42,7 +42,6 @@ TINY = (
 # Where the bank lies, block size, saving period.
 RUNS = [("host", 4, 12), ("device", 4, 12), ("device", 15, 15), ("host", 6, 60)]
 START_SECONDS = 6  # a kill may come before the first block; about how long that takes
-TRAIN_SECONDS = 4  # and at most this long after it
 
 
 def start(workdir, bank, log_every, save_every):
@@ -73,14 +72,28 @@ def finish(process):
     return out
 
 
-def kill(process, draw):
-    """Kills a run at a random moment, returns what it had printed."""
+def time_whole(process):
+    """Waits for a run as `finish`, returns its seconds after the first block."""
+    list(iter_until(process.stdout, "meta-step "))
+    begun = time.monotonic()
+    finish(process)
+    return time.monotonic() - begun
+
+
+def kill(process, at_most, draw):
+    """Kills a run at a random moment, returns what it had printed.
+
+    Args:
+      process: the run.
+      at_most: seconds after its first block.
+      draw: `random.Random`.
+    """
     if draw.random() < 0.2:  # while it starts
         time.sleep(draw.uniform(0, START_SECONDS))
         said = []
     else:
         said = list(iter_until(process.stdout, "meta-step "))
-        time.sleep(draw.uniform(0, TRAIN_SECONDS))
+        time.sleep(draw.uniform(0, at_most))
     process.send_signal(signal.SIGKILL)
     rest, _ = process.communicate()
     return "".join(said) + rest
@@ -121,14 +134,23 @@ def read_end(workdir):
     return info["checksums"], snapshot["checksums"], records
 
 
-def interrupt(workdir, settings, kills, draw):
-    """Kills a run so often, then lets it end; returns counts."""
+def interrupt(workdir, settings, kills, seconds, draw):
+    """Kills a run so often, then lets it end; returns counts.
+
+    Args:
+      workdir: its folder.
+      settings: one of `RUNS`.
+      kills: how many.
+      seconds: that the run trains if nobody interrupts it.
+      draw: `random.Random`.
+    """
+    at_most = seconds / (kills + 1)  # else it might end before the last
     counts = {"kills": 0, "kills_inside_a_save": 0, "resumes": 0, "lost_at_most": 0}
     lost_from = 0
     while True:
         process = start(workdir, *settings)
         last = counts["kills"] == kills
-        said = finish(process) if last else kill(process, draw)
+        said = finish(process) if last else kill(process, at_most, draw)
         resumed = re.search(r"resuming from \S*/checkpoints/(\d+)", said)
         if resumed or "initialising" in said:
             begun = int(resumed[1]) if resumed else 0
@@ -158,8 +180,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for i, (settings, kills) in enumerate(zip(runs, shares, strict=True)):
             whole, killed = pathlib.Path(folder, f"{i}"), pathlib.Path(folder, f"{i}k")
-            finish(start(whole, *settings))
-            counts = interrupt(killed, settings, kills, draw)
+            seconds = time_whole(start(whole, *settings))
+            counts = interrupt(killed, settings, kills, seconds, draw)
             equal &= read_end(whole) == read_end(killed)
             total = {
                 name: (max if name == "lost_at_most" else sum)([n, total.get(name, 0)])
