@@ -83,6 +83,8 @@ def stoppable(promise):
 
 def _stop(message, exit_code):
     line = f"error: {' '.join(str(message).split())}\n"
+    if os.isatty(2):
+        line = f"\r\x1b[K{line}"  # in place of a progress bar, if there is one
     with contextlib.suppress(RuntimeError, ValueError, OSError):
         sys.stdout.flush()  # not while a signal interrupts a print
         os.write(2, line.encode(errors="backslashreplace"))

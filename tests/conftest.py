@@ -86,12 +86,12 @@ def edit_info(step, edit):
     path.write_text(json.dumps(info))
 
 
-def start_verb(name, *args, **options):
+def start_verb(name, *args, stderr=subprocess.PIPE, **options):
     """Starts `python -m figr_jax.<name>`, as a user would."""
     return subprocess.Popen(
         [sys.executable, "-m", f"figr_jax.{name}", *map(str, args)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         cwd=ROOT,
         **options,

@@ -1,5 +1,6 @@
 """The verb that prepares a data set, and what becomes of it when it is killed."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -8,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import termios
 import time
 
 import numpy as np
@@ -87,6 +89,23 @@ def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
     bank, same = (banks.load(name, 8, 1, tmp_path / d) for d in ("", "whole"))
     np.testing.assert_array_equal(bank.images, same.images)
     assert bank.version == same.version
+
+
+def test_in_a_terminal_the_error_takes_the_place_of_the_progress_bar(own, tmp_path):
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))  # else there is no room for the bar
+    args = ("prepare", f"--dataset=folder:{own}", f"--data_dir={tmp_path}")
+    process = start_verb(*args, "--image_size=8", stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"Checking images" not in shown:
+        shown += os.read(ours, 1024)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # Linux's way to tell the end of a terminal
+        while more := os.read(ours, 1024):
+            shown += more
+    assert process.wait(timeout=60) == 130
+    assert shown.endswith(b"\r\x1b[Kerror: stopped\r\n")
 
 
 def test_a_process_ends_quietly_where_the_other_ended_amid_a_message():
