@@ -148,6 +148,7 @@ def interrupt(workdir, settings, kills, seconds, draw):
     counts = {"kills": 0, "kills_inside_a_save": 0, "resumes": 0, "lost_at_most": 0}
     lost_from = 0
     while True:
+        started = time.time()
         process = start(workdir, *settings)
         last = counts["kills"] == kills
         said = finish(process) if last else kill(process, at_most, draw)
@@ -166,7 +167,9 @@ def interrupt(workdir, settings, kills, seconds, draw):
             )
         counts["kills"] += 1
         temporary = [*workdir.glob("*/*tmp*"), *workdir.glob(".*tmp")]
-        counts["kills_inside_a_save"] += bool(temporary)
+        # An earlier kill's may lie there still.
+        new = [path for path in temporary if path.stat().st_ctime > started]
+        counts["kills_inside_a_save"] += bool(new)
         lost_from = max(lost_from, read_steps(workdir))
         print(f"{settings}: {counts}, meta-step {lost_from}", file=sys.stderr)
 
