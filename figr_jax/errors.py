@@ -9,6 +9,8 @@ import threading
 
 from absl import app, flags, logging
 
+_SIGNALS = signal.SIGINT, signal.SIGTERM  # those that ask a process to end
+
 
 class BadInput(Exception):
     """Something the user gave is wrong; the message says what would be right."""
@@ -69,15 +71,32 @@ def stoppable(promise):
         with contextlib.suppress(OSError):
             os.write(1, f"{promise}\n".encode())  # print may be what was interrupted
 
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # only the main thread hears of signals
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, handle) for number in numbers]
-    try:
+    with _answer_signals(handle):
         yield asked.is_set
+
+
+@contextlib.contextmanager
+def delayed_signals():
+    """Lets Ctrl-C and SIGTERM wait until what is begun is whole."""
+    came = []
+    try:
+        with _answer_signals(lambda number, _: came.append(number)):
+            yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number in came:
+            signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def _answer_signals(handle):
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears of signals
+        return
+    before = [signal.signal(number, handle) for number in _SIGNALS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, handler)
 
 
@@ -155,6 +174,6 @@ def run(verb, takes_arguments=False):
 
     sys.unraisablehook = _tell_unraisable
     # Not KeyboardInterrupt: raised inside a callback of jax it would be swallowed.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, lambda number, _: _stop("stopped", 128 + number))
     app.run(main, flags_parser=_parse)

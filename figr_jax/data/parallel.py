@@ -1,5 +1,6 @@
 """Many images, several processes: work in order, with a progress bar."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -7,7 +8,7 @@ from multiprocessing import resource_tracker
 
 import tqdm
 
-from figr_jax.errors import FailedWork
+from figr_jax.errors import FailedWork, delayed_signals
 
 _FEW = 5_000  # images: below, starting processes takes longer than the work
 _MOST = 16  # processes; each takes some 150 MB
@@ -66,11 +67,9 @@ def _share(work, chunks, workers):
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     try:
-        # A Ctrl-C in a terminal goes to all processes: it is for this one to answer.
-        # The tracker that multiprocessing starts first of all would lift the mask.
-        resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        # If this one ended in between, one that is started and not yet told what to run
+        # would end with a traceback of multiprocessing's.
+        with delayed_signals(), _deaf_children():
             for _ in range(workers):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -78,8 +77,6 @@ def _share(work, chunks, workers):
                 theirs.close()
                 pipes.append(ours)
                 processes.append(process)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for pipe in pipes:
             pipe.send(work)
         ahead = _AHEAD * workers
@@ -98,6 +95,21 @@ def _share(work, chunks, workers):
             pipe.close()
             process.terminate()
             process.join()
+
+
+@contextlib.contextmanager
+def _deaf_children():
+    """Starts processes that hear no Ctrl-C.
+
+    In a terminal it goes to all processes: it is for this one to answer.
+    """
+    # The tracker that multiprocessing starts first of all would lift the mask.
+    resource_tracker.ensure_running()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _receive(pipe):
