@@ -77,7 +77,7 @@ def stoppable(promise):
 
 @contextlib.contextmanager
 def delayed_signals():
-    """Lets Ctrl-C and SIGTERM wait until what is begun is whole."""
+    """Lets Ctrl-C and SIGTERM wait until its block has ended. A context manager."""
     came = []
     try:
         with _answer_signals(lambda number, _: came.append(number)):

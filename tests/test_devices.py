@@ -93,7 +93,7 @@ def run_two(args):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, data_dir):
-    """Folders of the same run on 1 device, on 1 and 4 in turn, and in two processes."""
+    """Folders of the same run on 1 device, 4, both in turn, and in two processes."""
 
     def run(name, place, meta_steps, **options):
         workdir = tmp_path_factory.getbasetemp() / name
@@ -113,13 +113,16 @@ def runs(tmp_path_factory, data_dir):
         assert "meta-step" not in second  # the library of the collectives does talk
     return {
         "one": run("one", "device", 4),
+        "four": run("four", "host", 4, env=DEVICES),
         "four and one": run("four and one", "device", 4),
         "one and four": run("one and four", "host", 4, env=DEVICES),
         "two processes": two,
     }
 
 
-@pytest.mark.parametrize("name", ["four and one", "one and four", "two processes"])
+@pytest.mark.parametrize(
+    "name", ["four", "four and one", "one and four", "two processes"]
+)
 def test_many_devices_equal_one(runs, name):
     def metrics(workdir):
         lines = (workdir / "metrics.jsonl").read_text().splitlines()

@@ -240,7 +240,7 @@ class Judge:
           For each set its prototypical and its SimCLR features, `[n, F]` each.
         """
         ends = np.cumsum([len(x) for x in sets])[:-1]
-        pixels = np.concatenate(sets)  # the embeddings work in batches
+        pixels = np.concatenate(sets)  # else each set would be filled up to a batch
         parts = [np.split(embed(pixels), ends) for embed in self._embeddings]
         return list(zip(*parts, strict=True))
 
