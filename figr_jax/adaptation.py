@@ -4,6 +4,7 @@ import functools
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import optax
 from jax import lax
 
@@ -22,6 +23,7 @@ class Inner(NamedTuple):
       critic_steps: critic updates in an inner step.
       latent_scale: of the latents that are drawn from once adapted, their standard
         deviation; inner steps take standard normal ones.
+      best_of: candidates for each image, of which the adapted critic chooses one.
     """
 
     loss: losses.Loss
@@ -29,6 +31,20 @@ class Inner(NamedTuple):
     steps: int = 10
     critic_steps: int = 1
     latent_scale: float = 1.0
+    best_of: int = 1
+
+
+class Episode(NamedTuple):
+    """The images of one task.
+
+    Attributes:
+      support: `[shots, H, W, C]` float32 in [-1, 1]; the generator may see it.
+      others: `[others, H, W, C]`, further images of the class, which the critic takes
+        for its real images; None: it takes the support, as in the paper.
+    """
+
+    support: jax.Array
+    others: jax.Array | None = None
 
 
 class Noise(NamedTuple):
@@ -37,6 +53,9 @@ class Noise(NamedTuple):
     critic_latents: jax.Array  # [critic_steps, shots, latent], standard normal
     penalty_mix: jax.Array  # [critic_steps, shots], uniform in [0, 1)
     generator_latents: jax.Array  # [shots, latent], standard normal
+    # [critic_steps, shots], int32: which of the others are the critic's real images;
+    # None: the support is.
+    reals: jax.Array | None = None
 
 
 class Trace(NamedTuple):
@@ -54,7 +73,7 @@ class InnerState(NamedTuple):
     optimizer: GanParams  # of optax states, one a network
 
 
-def draw_noise(key, networks, shots, inner):
+def draw_noise(key, networks, shots, inner, others=0):
     """Draws the noise of an adaptation.
 
     Args:
@@ -62,16 +81,25 @@ def draw_noise(key, networks, shots, inner):
       networks: `Networks`.
       shots: number of support images.
       inner: `Inner`.
+      others: number of further images that the critic's real ones are drawn from,
+        without replacement if there are enough; 0: the support is real.
 
     Returns:
       `Noise` with leading axis [inner.steps].
     """
     critic_key, mix_key, generator_key = jax.random.split(key, 3)
     steps, critic_steps = inner.steps, inner.critic_steps
+    reals = None
+    if others:
+        uniform = jax.random.uniform(
+            jax.random.fold_in(key, 3), (steps, critic_steps, others)
+        )
+        reals = uniform.argsort(-1)[..., np.arange(shots) % others]
     return Noise(
         jax.random.normal(critic_key, (steps, critic_steps, shots, networks.latent)),
         jax.random.uniform(mix_key, (steps, critic_steps, shots)),
         jax.random.normal(generator_key, (steps, shots, networks.latent)),
+        reals,
     )
 
 
@@ -96,13 +124,13 @@ def _update(inner, gradient, optimizer_state, params):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
-def inner_step(networks, state, support, noise, inner):
+def inner_step(networks, state, episode, noise, inner):
     """Critic steps, then a generator step against the updated critic (algorithm 1).
 
     Args:
       networks: `Networks`.
       state: `InnerState`.
-      support: `[shots, H, W, C]` float32 in [-1, 1].
+      episode: `Episode`.
       noise: `Noise` of this step.
       inner: `Inner`.
 
@@ -110,14 +138,17 @@ def inner_step(networks, state, support, noise, inner):
       The next `InnerState` and the step's `Trace`.
     """
 
+    support = episode.support
+
     def critic_step(carry, step_noise):
         critic, optimizer_state = carry
-        latents, mix = step_noise
-        fake = networks.generate(state.fast.generator, latents)
+        latents, mix, reals = step_noise
+        real = support if reals is None else episode.others[reals]
+        fake = networks.generate(state.fast.generator, latents, support)
 
         def loss(critic):
             return inner.loss.critic(
-                functools.partial(networks.criticize, critic), support, fake, mix
+                functools.partial(networks.criticize, critic), real, fake, mix
             )
 
         (value, penalty), gradient = jax.value_and_grad(loss, has_aux=True)(critic)
@@ -126,11 +157,11 @@ def inner_step(networks, state, support, noise, inner):
     (critic, critic_optimizer), (critic_losses, penalties) = lax.scan(
         critic_step,
         (state.fast.critic, state.optimizer.critic),
-        (noise.critic_latents, noise.penalty_mix),
+        (noise.critic_latents, noise.penalty_mix, noise.reals),
     )
 
     def generator_loss(generator):
-        fake = networks.generate(generator, noise.generator_latents)
+        fake = networks.generate(generator, noise.generator_latents, support)
         return inner.loss.generator(functools.partial(networks.criticize, critic), fake)
 
     value, gradient = jax.value_and_grad(generator_loss)(state.fast.generator)
@@ -143,13 +174,13 @@ def inner_step(networks, state, support, noise, inner):
     return state, Trace(critic_losses[-1], value, penalties[-1])
 
 
-def adapt_with_noise(networks, slow, support, noise, inner):
+def adapt_with_noise(networks, slow, episode, noise, inner):
     """`adapt` with its noise given, so that a trajectory can be replayed elsewhere.
 
     Args:
       networks: `Networks`.
       slow: `GanParams`, unchanged.
-      support: `[shots, H, W, C]` float32 in [-1, 1].
+      episode: `Episode`.
       noise: `Noise` with leading axis [inner.steps].
       inner: `Inner`.
 
@@ -158,24 +189,51 @@ def adapt_with_noise(networks, slow, support, noise, inner):
     """
 
     def step(state, step_noise):
-        return inner_step(networks, state, support, step_noise, inner)
+        return inner_step(networks, state, episode, step_noise, inner)
 
     state, trace = lax.scan(step, init_state(slow, inner), noise)
     return state.fast, trace
 
 
-def adapt(networks, slow, support, key, inner):
-    """Adapts slow parameters to one support: W_tau = U_tau^K(Phi) (algorithm 1).
+def adapt(networks, slow, episode, key, inner):
+    """Adapts slow parameters to one task: W_tau = U_tau^K(Phi) (algorithm 1).
 
     Args:
       networks: `Networks`.
       slow: `GanParams`, unchanged.
-      support: `[shots, H, W, C]` float32 in [-1, 1].
+      episode: `Episode`.
       key: PRNG key of this adaptation.
       inner: `Inner`.
 
     Returns:
       The fast parameters, `GanParams`, and a `Trace` with leading axis [inner.steps].
     """
-    noise = draw_noise(key, networks, support.shape[0], inner)
-    return adapt_with_noise(networks, slow, support, noise, inner)
+    others = 0 if episode.others is None else len(episode.others)
+    noise = draw_noise(key, networks, len(episode.support), inner, others)
+    return adapt_with_noise(networks, slow, episode, noise, inner)
+
+
+def choose_latents(networks, fast, support, candidates, loss):
+    """Chooses, for each image, the candidate that the adapted critic values most.
+
+    Args:
+      networks: `Networks`.
+      fast: fast parameters, `GanParams`.
+      support: `[shots, H, W, C]` float32 in [-1, 1].
+      candidates: `[N, best_of, latent]`.
+      loss: `losses.Loss`.
+
+    Returns:
+      `[N, latent]`.
+    """
+    n, best_of, latent = candidates.shape
+    if best_of == 1:
+        return candidates[:, 0]
+    fake = networks.generate(
+        fast.generator, candidates.reshape(n * best_of, latent), support
+    )
+    values = networks.criticize(fast.critic, fake).reshape(n, best_of)
+    # The generator's loss says in which direction a critic values images.
+    one = jax.vmap(lambda value: loss.generator(lambda _: value, None))
+    best = one(values.ravel()).reshape(n, best_of).argmin(1)
+    return candidates[np.arange(n), best]

@@ -128,9 +128,25 @@ SCHEMA = {
         "dtype": _one_of(
             networks.DTYPES, "float32", "of the arithmetic; parameters stay float32"
         ),
+        "sharpness": _positive(
+            2.0, "family fusion: how much one support image outweighs the others"
+        ),
+        "regions": _between(
+            1, 64, 1, "family fusion: regions along an axis, each with its own weights"
+        ),
+        "warp": _one_of(
+            (False, True), False, "family fusion: whether noise displaces features"
+        ),
     },
     "inner": {
         "shots": _between(1, 4096, 8, "support images n"),
+        "others": _between(
+            0,
+            4096,
+            0,
+            "further images of the class that the critic takes for real in "
+            "meta-training; 0: the support is real, as in the paper",
+        ),
         "steps": _between(1, 1_000_000, 10, "inner steps K"),
         "loss": _one_of(tuple(losses.LOSSES), "wgan_gp", "loss of a task"),
         "penalty_weight": Field(
@@ -144,6 +160,9 @@ SCHEMA = {
     },
     # How a trained model adapts, where that is not as in meta-training.
     "sampling": {
+        "steps": _between(
+            0, 1_000_000, 0, "inner steps K; 0: as in meta-training"
+        ),
         "critic_steps": _between(
             0, 1000, 0, "critic updates in an inner step; 0: as in meta-training"
         ),
@@ -152,6 +171,9 @@ SCHEMA = {
             "factor of the inner learning rate from one update to the next",
             "above 0 and at most 1",
             lambda x: 0 < x <= 1,
+        ),
+        "best_of": _between(
+            1, 1000, 1, "candidates for each image, of which the critic chooses one"
         ),
         "latent_scale": Field(
             1.0,
@@ -162,6 +184,13 @@ SCHEMA = {
     },
     "outer": {
         "tasks": _between(1, 65_536, 1, "tasks in a meta-step"),
+        "group": _between(
+            0,
+            65_536,
+            0,
+            "tasks that a device adapts to at once, at most; 0: one on the CPU, as "
+            "many as fit in memory elsewhere",
+        ),
         **_optimizer_fields("adam", 1e-5),
         "decay": _between(
             0.0,
@@ -325,8 +354,10 @@ def build_sampling(config):
     inner, sampling = build_inner(config), config.sampling
     return inner._replace(
         optimizer=_decayed(inner.optimizer, sampling.decay_rate),
+        steps=sampling.steps or inner.steps,
         critic_steps=sampling.critic_steps or inner.critic_steps,
         latent_scale=sampling.latent_scale,
+        best_of=sampling.best_of,
     )
 
 

@@ -44,7 +44,7 @@ class FewShotGenerator:
         self.slow = slow
         self.info = info
         self.seconds = {"compile": 0.0}
-        self._generator = None
+        self._fast = self._support = None
 
     def adapt(self, support, seed=0, inner_steps=None):
         """Adapts to a support; `generate` then draws from the adapted parameters.
@@ -98,14 +98,15 @@ class FewShotGenerator:
 
         def inner_step(state, support, noise):
             support = images.to_float(support)
-            return adaptation.inner_step(networks, state, support, noise, inner)
+            episode = adaptation.Episode(support)
+            return adaptation.inner_step(networks, state, episode, noise, inner)
 
         seed = np.uint32(_whole("seed", seed))
         noise = self._compile(draw_noise, (seed,), inner.steps, shots)(seed)
         noise = jax.tree.map(np.asarray, noise)
         state = self._compile(init_state, (self.slow,))(self.slow)
         self.seconds["adapt"] = 0.0
-        self._generator = state.fast.generator
+        self._support, self._fast = support, state.fast
         # Not all steps in one program: any number of them is served, each is seen.
         step = None
         for i in range(inner.steps):
@@ -114,7 +115,7 @@ class FewShotGenerator:
             begin = time.perf_counter()
             state, trace = jax.block_until_ready(step(*now))
             self.seconds["adapt"] += time.perf_counter() - begin
-            self._generator = state.fast.generator
+            self._fast = state.fast
             yield jax.tree.map(np.asarray, trace)
 
     def latents(self, count, seed=0):
@@ -127,12 +128,50 @@ class FewShotGenerator:
         Returns:
           `[count, latent]` float32.
         """
+        return self._candidates(count, seed, 1)[:, 0]
+
+    def best_latents(self, count, seed=0):
+        """Latents of good images of the class adapted to.
+
+        For each image the critic chooses one of `config.sampling.best_of` candidates.
+        Row i depends on the support, the seeds and i alone.
+
+        Args:
+          count: how many.
+          seed: of the draw.
+
+        Returns:
+          `[count, latent]` float32.
+
+        Raises:
+          RuntimeError: if `adapt` was not called before.
+        """
+        best_of = self.config.sampling.best_of
+        candidates = self._candidates(count, seed, best_of)
+        if best_of == 1:
+            return candidates[:, 0]
+        fast, support = self._adapted()
+        networks, loss = self.networks, config.build_sampling(self.config).loss
+        scale = self.config.sampling.latent_scale
+
+        def choose(fast, support, candidates):
+            support = images.to_float(support)
+            return adaptation.choose_latents(
+                networks, fast, support, candidates * scale, loss
+            )
+
+        chosen = self._in_batches(choose, (fast, support), candidates)
+        return chosen / np.float32(scale)
+
+    def _candidates(self, count, seed, best_of):
+        """Standard normal `[count, best_of, latent]`."""
         _whole("count", count), _whole("seed", seed)
+        shape = best_of, self.networks.latent
         rows = [
-            np.random.default_rng([seed, i]).standard_normal(self.networks.latent)
+            np.random.default_rng([seed, i]).standard_normal(shape)
             for i in range(count)
         ]
-        return np.array(rows, np.float32).reshape(count, self.networks.latent)
+        return np.array(rows, np.float32).reshape(count, *shape)
 
     def generate(self, count, seed=0):
         """Draws images of the class adapted to.
@@ -150,7 +189,7 @@ class FewShotGenerator:
           RuntimeError: if `adapt` was not called before.
           ValueError: if a number is not whole or below 0.
         """
-        return self.draw(self.latents(count, seed))
+        return self.draw(self.best_latents(count, seed))
 
     def draw(self, latents):
         """Draws the images of latents, of the class adapted to.
@@ -166,29 +205,42 @@ class FewShotGenerator:
           RuntimeError: if `adapt` was not called before.
           ValueError: if the latents are of another size.
         """
-        if self._generator is None:
-            raise RuntimeError("call adapt(images) before generate(count)")
+        fast, support = self._adapted()
         if latents.shape[1:] != (self.networks.latent,):
             raise ValueError(
                 f"latents of shape {list(latents.shape)}: must be [count, "
                 f"{self.networks.latent}]"
             )
 
-        def draw(generator, latents):
-            return images.to_uint8(self.networks.generate(generator, latents))
+        def draw(generator, support, latents):
+            support = images.to_float(support)
+            return images.to_uint8(self.networks.generate(generator, latents, support))
 
-        latents = latents * self.config.sampling.latent_scale
-        batch = np.zeros((_BATCH, self.networks.latent), np.float32)
-        program = self._compile(draw, (self._generator, batch))
-        size, channels = self.networks.image_size, self.networks.channels
-        drawn = [np.zeros((0, size, size, channels), np.uint8)]
+        latents = latents * np.float32(self.config.sampling.latent_scale)
+        return self._in_batches(draw, (fast.generator, support), latents)
+
+    def _adapted(self):
+        """Fast parameters and support of the last adaptation."""
+        if self._fast is None:
+            raise RuntimeError("call adapt(images) before generate(count)")
+        return self._fast, self._support
+
+    def _in_batches(self, function, adapted, rows):
+        """Calls `function(*adapted, rows)` with `_BATCH` rows at a time.
+
+        Returns:
+          What it returns for all rows, concatenated.
+        """
+        batch = np.zeros((_BATCH, *rows.shape[1:]), np.float32)
+        program = self._compile(function, (*adapted, batch), *rows.shape[1:])
+        found = [np.asarray(program(*adapted, batch))[:0]] if not len(rows) else []
         begin = time.perf_counter()
-        for first in range(0, len(latents), _BATCH):
-            some = latents[first : first + _BATCH]
-            batch = np.resize(some, batch.shape)
-            drawn.append(np.asarray(program(self._generator, batch))[: len(some)])
+        for first in range(0, len(rows), _BATCH):
+            some = rows[first : first + _BATCH]
+            result = program(*adapted, np.resize(some, batch.shape))
+            found.append(np.asarray(result)[: len(some)])
         self.seconds["generate"] = time.perf_counter() - begin
-        return np.concatenate(drawn)
+        return np.concatenate(found)
 
     def read(self, paths, invert=None):
         """Reads image files as a support for `adapt`.

@@ -25,13 +25,13 @@ class Recipe(NamedTuple):
       support: `[shots, H, W, C]` uint8, as the networks see it.
       seed: of the adaptation.
       inner_steps: K.
-      latents: `[count, latent]` float32.
+      latents: `[count, latent]` float32; None: those of the seed.
     """
 
     support: np.ndarray
     seed: int
     inner_steps: int
-    latents: np.ndarray
+    latents: np.ndarray | None
 
 
 def encode(image):

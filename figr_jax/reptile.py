@@ -83,7 +83,12 @@ def _mean(tree):
     return jax.tree.map(jnp.mean, tree)
 
 
-def meta_step(networks, state, supports, key, inner, optimizer, axis=None):
+def _split_groups(tree, group):
+    """`[tasks, ...]` to `[tasks / group, group, ...]`, of each leaf."""
+    return jax.tree.map(lambda x: x.reshape(-1, group, *x.shape[1:]), tree)
+
+
+def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=None):
     """Adapts to each task, then moves the slow parameters (algorithm 2).
 
     Inside a `jax.shard_map` over `AXIS` each device adapts to its own tasks, and one
@@ -92,32 +97,40 @@ def meta_step(networks, state, supports, key, inner, optimizer, axis=None):
     Args:
       networks: `Networks`.
       state: `ReptileState`.
-      supports: `[tasks, shots, H, W, C]` float32 in [-1, 1], of this device.
+      episodes: `adaptation.Episode` with a leading axis [tasks], of this device.
       key: PRNG key of this meta-step; each task folds in its number.
       inner: `adaptation.Inner`.
       optimizer: optax transform on the pseudo-gradient, both networks in one pytree.
+      group: tasks that are adapted to at once, under `jax.vmap`; a divisor of their
+        number. The groups follow one another, so memory is that of one.
       axis: `AXIS` inside a `jax.shard_map`, else None.
 
     Returns:
       The next `ReptileState` and a `Record`.
     """
-    numbers = task_numbers(supports.shape[0], axis)
+    numbers = task_numbers(len(episodes.support), axis)
     keys = jax.vmap(lambda task: jax.random.fold_in(key, task))(numbers)
     start = state.slow
     if axis:
         # Else the gradients inside would be summed over devices, each inner step.
         start = lax.pcast(start, axis, to="varying")
 
-    # One task after another: memory stays that of one, and the convolutions stay plain
-    # ones (under vmap, XLA's would become grouped convolutions).
-    def add_task(total, episode):
-        support, task_key = episode
-        fast, trace = adaptation.adapt(networks, start, support, task_key, inner)
-        difference = jax.tree.map(jnp.subtract, start, fast)
+    def adapt(episode, task_key):
+        fast, trace = adaptation.adapt(networks, start, episode, task_key, inner)
+        return jax.tree.map(jnp.subtract, start, fast), trace
+
+    def add_group(total, tasks):
+        # Not vmap for one: its convolutions would become grouped ones.
+        if group == 1:
+            difference, trace = adapt(*jax.tree.map(lambda x: x[0], tasks))
+        else:
+            differences, trace = jax.vmap(adapt)(*tasks)
+            difference = jax.tree.map(lambda x: x.sum(0), differences)
         return jax.tree.map(jnp.add, total, difference), trace
 
     zeros = jax.tree.map(lambda x: x * 0, start)
-    total, traces = lax.scan(add_task, zeros, (supports, keys))
+    groups = _split_groups((episodes, keys), group)
+    total, traces = lax.scan(add_group, zeros, groups)
     found = jax.tree.map(lambda x: x / len(numbers), total), _mean(traces)
     if axis:
         # As one vector: a leaf each would be an all-reduce each.

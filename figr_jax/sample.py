@@ -51,11 +51,10 @@ def _recipe(model, paths):
             "--recipe says what to make; leave one of them out",
         )
         return recipe.read(_RECIPE.value, model)
-    steps = model.config.inner.steps
+    steps = model.config.sampling.steps or model.config.inner.steps
     if _INNER_STEPS.value is not None:
         steps = _INNER_STEPS.value
-    latents = model.latents(_COUNT.value, _SEED.value)
-    return recipe.Recipe(_support(model, paths), _SEED.value, steps, latents)
+    return recipe.Recipe(_support(model, paths), _SEED.value, steps, None)
 
 
 def _support(model, paths):
@@ -91,7 +90,10 @@ def main(argv):
         print(f"support images: {shots}; the checkpoint was trained with {trained}")
     print("compiling, then adapting (under a minute on two CPU cores)", flush=True)
     model.adapt(what.support, what.seed, what.inner_steps)
-    generated = model.draw(what.latents)
+    latents = what.latents
+    if latents is None:
+        latents = model.best_latents(_COUNT.value, _SEED.value)
+    generated = model.draw(latents)
 
     for old in out.glob("generated_*.png"):  # of an earlier call, perhaps with more
         old.unlink()

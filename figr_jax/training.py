@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import PartitionSpec as P
 
 from figr_jax import (
+    adaptation,
     checkpoints,
     compilation,
     config,
@@ -253,6 +254,13 @@ def _large_enough(cfg, bank, classes):
     if len(allowed) < len(classes):
         left_out = len(classes) - len(allowed)
         say(f"{left_out} classes have fewer than {shots} images and are left out")
+    wanted = shots + cfg.inner.others
+    few = len(allowed) - len(episodes.large_enough(bank, allowed, wanted))
+    if few:
+        say(
+            f"{few} classes have fewer than {wanted} images: their {cfg.inner.others} "
+            "others are drawn with replacement"
+        )
     return allowed
 
 
@@ -310,6 +318,7 @@ def _sources(run, seed, step):
         size=cfg.run.log_every,
         tasks=cfg.outer.tasks,
         shots=cfg.inner.shots,
+        others=cfg.inner.others,
     ) as sources:
         yield sources
 
@@ -339,7 +348,9 @@ def make_mesh(tasks):
     return jax.sharding.Mesh(np.array(devices), (reptile.AXIS,), axis_types=kinds)
 
 
-def make_block(networks, inner, optimizer, tasks, shots, mesh):
+def make_block(
+    networks, inner, optimizer, tasks, shots, mesh, *, others=0, group=1
+):
     """Many meta-steps as one function of arrays, to be jitted.
 
     Args:
@@ -349,6 +360,8 @@ def make_block(networks, inner, optimizer, tasks, shots, mesh):
       tasks: tasks in a meta-step.
       shots: support images in a task.
       mesh: `jax.sharding.Mesh` of the devices that share the tasks.
+      others: further images of the class in a task, for the critic.
+      group: tasks that a device adapts to at once.
 
     Returns:
       A function `(state, count, seed, source) -> (state, record)`: `count` meta-steps
@@ -362,14 +375,17 @@ def make_block(networks, inner, optimizer, tasks, shots, mesh):
     def one(state, i, seed, source):
         episode_key, adapt_key = episodes.keys(seed, state.step)
         numbers = reptile.task_numbers(tasks // mesh.size, axis)
-        supports = source.supports(episode_key, i, numbers, shots)
+        drawn = source.draw(episode_key, i, numbers, shots, others)
+        drawn = images.to_float(drawn)
+        further = drawn[:, shots:] if others else None
         return reptile.meta_step(
             networks,
             state,
-            images.to_float(supports),
+            adaptation.Episode(drawn[:, :shots], further),
             adapt_key,
             inner,
             optimizer,
+            group,
             axis,
         )
 
@@ -391,6 +407,25 @@ def make_block(networks, inner, optimizer, tasks, shots, mesh):
     return shared_block if axis else block
 
 
+def _choose_group(cfg, mesh):
+    """Tasks that a device adapts to at once: the largest divisor that is allowed."""
+    tasks, limit = cfg.outer.tasks // mesh.size, cfg.outer.group
+    if not limit:
+        device = mesh.local_devices[0]
+        limit = 1 if device.platform == "cpu" else max(1, _fitting(cfg, device))
+    return max(n for n in range(1, tasks + 1) if tasks % n == 0 and n <= limit)
+
+
+def _fitting(cfg, device):
+    """Adaptations whose parameters and gradients take half of a device's memory.
+
+    The other half is for their activations.
+    """
+    shapes = jax.eval_shape(config.build_networks(cfg).init, jax.random.key(0))
+    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    return int(episodes.memory_of(device) / 2 / (COPIES * 4 * parameters))
+
+
 def _compile_block(cfg, state, mesh, source):
     block = make_block(
         config.build_networks(cfg),
@@ -399,6 +434,8 @@ def _compile_block(cfg, state, mesh, source):
         cfg.outer.tasks,
         cfg.inner.shots,
         mesh,
+        others=cfg.inner.others,
+        group=_choose_group(cfg, mesh),
     )
     say("compiling the meta-step (up to a minute on two CPU cores)")
     begin = time.perf_counter()

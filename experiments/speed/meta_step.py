@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import time
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -38,6 +39,7 @@ _STAGES = flags.DEFINE_integer("stages", 4, "Up- and downsamplings by 2.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Height and width, pixels.")
 _SHOTS = flags.DEFINE_integer("shots", 4, "Support images of a task.")
 _TASKS = flags.DEFINE_integer("tasks", 1, "Tasks of a meta-step.")
+_GROUP = flags.DEFINE_integer("group", 1, "Of these, adapted to at once.")
 _INNER_STEPS = flags.DEFINE_integer("inner_steps", 10, "Inner steps.")
 _CONVOLUTION = flags.DEFINE_string("convolution", "auto", "Lowering of convolutions.")
 _DTYPE = flags.DEFINE_enum(
@@ -57,6 +59,15 @@ PRODUCT = 3072  # height and width of the matrices of the product
 GENERATOR_PASSES, CRITIC_PASSES = 4, 14
 
 
+class Sizes(NamedTuple):
+    """Sizes of a meta-step, see the flags; `group` tasks are adapted to at once."""
+
+    shots: int
+    tasks: int
+    inner_steps: int
+    group: int = 1
+
+
 def build_networks():
     """Our networks of the flags."""
     return networks.build(
@@ -69,6 +80,11 @@ def build_networks():
     )
 
 
+def read_sizes():
+    """The `Sizes` of the flags."""
+    return Sizes(_SHOTS.value, _TASKS.value, _INNER_STEPS.value, _GROUP.value)
+
+
 def with_lowering(nets, lowering):
     """The same networks with another lowering of the convolutions."""
     return nets._replace(
@@ -77,43 +93,50 @@ def with_lowering(nets, lowering):
     )
 
 
-def count_flop(nets):
+def count_flop(nets, sizes):
     """Floating-point operations of the convolutions and products of a meta-step."""
     slow = jax.eval_shape(nets.init, jax.random.key(0))
     size, shape = nets.image_size, jax.ShapeDtypeStruct
+    plain = with_lowering(nets, "xla")
 
-    def forward(function, params, x):
-        plain = with_lowering(nets, "xla")
-        lowered = jax.jit(getattr(plain, function)).lower(params, x)
-        return lowered.cost_analysis()["flops"]
+    def forward(function, *arguments):
+        return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
 
-    generator = forward("generate", slow.generator, shape((1, nets.latent), "float32"))
-    critic = forward("criticize", slow.critic, shape((1, size, size, 1), "float32"))
+    image = shape((1, size, size, 1), "float32")
+    latent = shape((1, nets.latent), "float32")
+    generator = forward(plain.generate, slow.generator, latent, image)
+    critic = forward(plain.criticize, slow.critic, image)
     shot = GENERATOR_PASSES * generator + CRITIC_PASSES * critic
-    return shot * _SHOTS.value * _INNER_STEPS.value * _TASKS.value
+    return shot * sizes.shots * sizes.inner_steps * sizes.tasks
 
 
-def make_ours(nets):
+def make_ours(nets, sizes, inner=None, others=0):
     """A function that runs our meta-step once; what compiling it took and foretells.
+
+    By default it is the paper's meta-step: inner SGD, no other images.
 
     The latter is a dict: seconds, bytes of the parameters, and bytes of the program's
     arguments (slow parameters, optimizer state, supports) and temporaries.
     """
-    inner = adaptation.Inner(
-        losses.wgan_gp(), optax.sgd(INNER_RATE), _INNER_STEPS.value
+    inner = inner or adaptation.Inner(
+        losses.wgan_gp(), optax.sgd(INNER_RATE), sizes.inner_steps
     )
     optimizer = optax.adam(OUTER_RATE)
     state = jax.jit(lambda key: reptile.init(nets, key, optimizer))(jax.random.key(0))
     size = nets.image_size
-    shape = (_TASKS.value, _SHOTS.value, size, size, 1)
-    supports = jax.random.uniform(jax.random.key(1), shape, minval=-1, maxval=1)
+    shape = (sizes.tasks, sizes.shots + others, size, size, 1)
+    pixels = jax.random.uniform(jax.random.key(1), shape, minval=-1, maxval=1)
+    support, further = pixels[:, : sizes.shots], pixels[:, sizes.shots :]
+    drawn = adaptation.Episode(support, further if others else None)
 
-    def step(state, supports, key):
-        return reptile.meta_step(nets, state, supports, key, inner, optimizer)
+    def step(state, drawn, key):
+        return reptile.meta_step(
+            nets, state, drawn, key, inner, optimizer, sizes.group
+        )
 
     begin = time.perf_counter()
     jitted = jax.jit(step, donate_argnums=0, compiler_options=compilation.options())
-    step = jitted.lower(state, supports, jax.random.key(2)).compile()
+    step = jitted.lower(state, drawn, jax.random.key(2)).compile()
     memory = step.memory_analysis()
     compiled = {
         "compile_seconds": time.perf_counter() - begin,
@@ -124,7 +147,7 @@ def make_ours(nets):
 
     def run():
         nonlocal state
-        state, _ = step(state, supports, jax.random.fold_in(jax.random.key(2), 0))
+        state, _ = step(state, drawn, jax.random.fold_in(jax.random.key(2), 0))
         jax.block_until_ready(state)
 
     return run, compiled
@@ -155,17 +178,16 @@ def measure_peak(run):
     return device.memory_stats()["peak_bytes_in_use"] - before
 
 
-def make_torch(device):
-    """A function that runs the peer's meta-step once."""
+def make_torch(family, nets, sizes, device):
+    """A function that runs the peer's meta-step once; the version of PyTorch."""
     import torch
     import torch_peer
 
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    size, shots = _IMAGE_SIZE.value, _SHOTS.value
-    slow = torch_peer.build(
-        _NETWORK.value, size, width=_WIDTH.value, stages=_STAGES.value
-    )
+    size, shots = nets.image_size, sizes.shots
+    critic = nets.critic
+    slow = torch_peer.build(family, size, width=critic.width, stages=critic.stages)
     slow = torch.nn.ModuleList(slow).to(device)
     optimizer = torch.optim.Adam(slow.parameters(), OUTER_RATE)
     support = torch.rand(shots, 1, size, size, device=device) * 2 - 1
@@ -175,15 +197,15 @@ def make_torch(device):
 
     def run():
         optimizer.zero_grad()
-        for _ in range(_TASKS.value):
+        for _ in range(sizes.tasks):
             fast = copy.deepcopy(slow)
             noise = [
                 (draw(shots, 100), torch.rand(shots, device=device), draw(shots, 100))
-                for _ in range(_INNER_STEPS.value)
+                for _ in range(sizes.inner_steps)
             ]
             torch_peer.adapt(*fast, support, noise, "wgan_gp", INNER_RATE)
             for p, q in zip(slow.parameters(), fast.parameters(), strict=True):
-                difference = (p.detach() - q.detach()) / _TASKS.value
+                difference = (p.detach() - q.detach()) / sizes.tasks
                 p.grad = difference if p.grad is None else p.grad + difference
         optimizer.step()
         if device == "cuda":
@@ -207,14 +229,15 @@ def main():
         raise errors.BadInput(
             f"--vs_torch: the peer has {' and '.join(PEERS)}, not {_NETWORK.value}"
         )
-    nets = build_networks()
-    ours, compiled = make_ours(nets)
+    nets, sizes = build_networks(), read_sizes()
+    ours, compiled = make_ours(nets, sizes)
     peak = measure_peak(ours)  # of the first run: later ones find its memory again
     runs = {"ours": ours, "product": make_product()}
     versions = {n: importlib.metadata.version(n) for n in ("jax", "jaxlib", "numpy")}
     if _VS_TORCH.value:
         device = "cpu" if jax.default_backend() == "cpu" else "cuda"
-        runs["torch"], versions["torch"] = make_torch(device)
+        peer = make_torch(_NETWORK.value, nets, sizes, device)
+        runs["torch"], versions["torch"] = peer
     for run in runs.values():  # the first run of each warms up
         run()
     seconds = {name: [] for name in runs}
@@ -224,7 +247,7 @@ def main():
             run()
             seconds[name].append(time.perf_counter() - begin)
 
-    flop = count_flop(nets)
+    flop = count_flop(nets, sizes)
     rates = flop / np.array(seconds["ours"])
     product_rates = 2 * PRODUCT**3 / np.array(seconds["product"])
     result = {
@@ -234,6 +257,7 @@ def main():
         "image_size": _IMAGE_SIZE.value,
         "shots": _SHOTS.value,
         "tasks": _TASKS.value,
+        "group": _GROUP.value,
         "inner_steps": _INNER_STEPS.value,
         "convolution": _CONVOLUTION.value,
         "dtype": _DTYPE.value,

@@ -37,7 +37,9 @@ def make(lowering, batched):
 
     def run(slow, supports, keys):
         def one(support, key):
-            fast, _ = adaptation.adapt(nets, slow, support, key, inner)
+            fast, _ = adaptation.adapt(
+                nets, slow, adaptation.Episode(support), key, inner
+            )
             return jax.tree.map(lambda slow, fast: slow - fast, slow, fast)
 
         if batched:

@@ -30,9 +30,9 @@ class Resident(NamedTuple):
     class_start: jax.Array  # shape=(classes + 1,), int32
     classes: jax.Array  # shape=(allowed,), int32
 
-    def supports(self, key, _, tasks, shots):
-        """The supports of a meta-step's `tasks`: `[tasks, shots, H, W, C]` uint8."""
-        return self.images[draw(key, *self[1:], tasks, shots)]
+    def draw(self, key, _, tasks, shots, others):
+        """The episodes of a meta-step: `[tasks, shots + others, H, W, C]` uint8."""
+        return self.images[draw(key, *self[1:], tasks, shots, others)]
 
     def spec(self, axis):
         """How it lies on a mesh: whole, on each device."""
@@ -41,12 +41,12 @@ class Resident(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """The supports of a block of meta-steps, gathered on the host."""
+    """The episodes of a block of meta-steps, gathered on the host."""
 
-    images: jax.Array  # shape=(meta-steps, tasks, shots, H, W, C), uint8
+    images: jax.Array  # shape=(meta-steps, tasks, shots + others, H, W, C), uint8
 
-    def supports(self, _key, i, _tasks, _shots):
-        """The supports of the block's meta-step i: `[tasks, shots, H, W, C]` uint8."""
+    def draw(self, _key, i, _tasks, _shots, _others):
+        """Those of the block's meta-step i: `[tasks, shots + others, ...]` uint8."""
         return self.images[i]
 
     def spec(self, axis):
@@ -91,7 +91,33 @@ def draw_support(key, count, shots):
     return lax.fori_loop(0, shots, place, 0 * picks - 1)
 
 
-def draw(key, class_start, classes, tasks, shots):
+def draw_others(key, count, support, others):
+    """Draws `others` numbers below `count` that are not in the support.
+
+    They differ from each other if there are that many; otherwise they are drawn with
+    replacement, and where the support is the whole class, from the support.
+
+    Args:
+      key: PRNG key.
+      count: scalar, at least `len(support)`.
+      support: `[shots]` int32, different numbers below `count`.
+      others: how many.
+
+    Returns:
+      `[others]` int32.
+    """
+    left = count - len(support)
+    different = draw_support(key, jnp.maximum(left, others), others)
+    repeated = jax.random.randint(key, (others,), 0, jnp.maximum(left, 1))
+    chosen = jnp.where(left >= others, different, repeated)
+    # The k-th number that is not in the support: step over those that are.
+    for taken in jnp.sort(support):
+        chosen = chosen + (chosen >= taken)
+    again = support[jax.random.randint(key, (others,), 0, len(support))]
+    return jnp.where(left > 0, chosen, again)
+
+
+def draw(key, class_start, classes, tasks, shots, others=0):
     """Draws the episodes of a meta-step.
 
     Args:
@@ -100,16 +126,22 @@ def draw(key, class_start, classes, tasks, shots):
       classes: `[allowed]` int32, the classes to draw from.
       tasks: `[tasks]` numbers of the tasks; any process may draw any of them.
       shots: number of support images in each.
+      others: number of further images of the class in each, see `draw_others`.
 
     Returns:
-      `[tasks, shots]` int32, indices of images.
+      `[tasks, shots + others]` int32, indices of images.
     """
 
     def episode(task):
         class_key, support_key = jax.random.split(jax.random.fold_in(key, task))
         chosen = classes[jax.random.randint(class_key, (), 0, len(classes))]
         start, end = class_start[chosen], class_start[chosen + 1]
-        return start + draw_support(support_key, end - start, shots)
+        support = draw_support(support_key, end - start, shots)
+        if not others:
+            return start + support
+        others_key = jax.random.fold_in(support_key, 1)
+        further = draw_others(others_key, end - start, support, others)
+        return start + jnp.concatenate([support, further])
 
     return jax.vmap(episode)(tasks)
 
@@ -147,8 +179,8 @@ def put(bank, classes, mesh):
     return put_everywhere(Resident(bank.images, start, classes), mesh)
 
 
-def gather(bank, classes, seed, steps, tasks, shots):
-    """Gathers the supports of some meta-steps on the host.
+def gather(bank, classes, seed, steps, tasks, shots, others=0):
+    """Gathers the episodes of some meta-steps on the host.
 
     Args:
       bank: `bank.Bank`.
@@ -157,13 +189,15 @@ def gather(bank, classes, seed, steps, tasks, shots):
       steps: `[meta-steps]` their numbers.
       tasks: `[tasks]` numbers of the tasks.
       shots: number of support images in each.
+      others: number of further images of the class in each.
 
     Returns:
-      `[meta-steps, tasks, shots, H, W, C]` uint8.
+      `[meta-steps, tasks, shots + others, H, W, C]` uint8.
     """
     with jax.default_device(_host()):
         start = jnp.asarray(bank.class_start, jnp.int32)
-        chosen = _draw_steps(seed, np.asarray(steps), start, classes, tasks, shots)
+        sizes = shots, others
+        chosen = _draw_steps(seed, np.asarray(steps), start, classes, tasks, *sizes)
     return bank.images[np.asarray(chosen)]
 
 
@@ -175,16 +209,17 @@ def _host():
         return None
 
 
-@functools.partial(jax.jit, static_argnames="shots")
-def _draw_steps(seed, steps, class_start, classes, tasks, shots):
+@functools.partial(jax.jit, static_argnames=("shots", "others"))
+def _draw_steps(seed, steps, class_start, classes, tasks, shots, others):
     def one(step):
-        return draw(keys(seed, step)[0], class_start, classes, tasks, shots)
+        key, _ = keys(seed, step)
+        return draw(key, class_start, classes, tasks, shots, others)
 
     return jax.vmap(one)(steps)
 
 
 @contextlib.contextmanager
-def stream(bank, classes, mesh, seed, blocks, size, tasks, shots):
+def stream(bank, classes, mesh, seed, blocks, size, tasks, shots, others=0):
     """Gathers blocks of meta-steps in a thread, ahead of the device.
 
     Args:
@@ -196,6 +231,7 @@ def stream(bank, classes, mesh, seed, blocks, size, tasks, shots):
       size: meta-steps of a block; what a shorter one has too many is not looked at.
       tasks: number of tasks in a meta-step.
       shots: number of support images in each.
+      others: number of further images of the class in each.
 
     Yields:
       An iterator of `Streamed`, one a block.
@@ -205,7 +241,8 @@ def stream(bank, classes, mesh, seed, blocks, size, tasks, shots):
     numbers = np.arange(tasks).reshape(mesh.size, -1)[here].ravel()  # of our tasks
 
     def one(first):
-        images = gather(bank, classes, seed, first + np.arange(size), numbers, shots)
+        steps = first + np.arange(size)
+        images = gather(bank, classes, seed, steps, numbers, shots, others)
         return jax.make_array_from_process_local_data(sharding, images)
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

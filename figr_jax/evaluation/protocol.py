@@ -134,21 +134,27 @@ def _compile(networks, inner, shots, count, at, size):
     wanted = np.isin(np.arange(inner.steps) + 1, at)
     kept = [step - 1 for step in at if step]
 
-    def draw(generator, latents):
-        return images.to_uint8(networks.generate(generator, latents))
-
     def one(slow, support, key):
         noise_key, latent_key = jax.random.split(key)
         noise = adaptation.draw_noise(noise_key, networks, shots, inner)
-        latents = jax.random.normal(latent_key, (count, networks.latent))
-        latents *= inner.latent_scale
-        first = draw(slow.generator, latents)
+        latents = jax.random.normal(latent_key, (count * inner.best_of, networks.latent))
+        latents = inner.latent_scale * latents.reshape(count, inner.best_of, -1)
+
+        def draw(fast, latents):
+            chosen = adaptation.choose_latents(
+                networks, fast, support, latents, inner.loss
+            )
+            return images.to_uint8(networks.generate(fast.generator, chosen, support))
+
+        first = draw(slow, latents)
 
         def step(state, given):
             noise, is_wanted = given
-            state, _ = adaptation.inner_step(networks, state, support, noise, inner)
+            state, _ = adaptation.inner_step(
+                networks, state, adaptation.Episode(support), noise, inner
+            )
             drawn = lax.cond(
-                is_wanted, lambda g: draw(g, latents), lambda _: first, state.fast[0]
+                is_wanted, lambda fast: draw(fast, latents), lambda _: first, state.fast
             )
             return state, drawn
 

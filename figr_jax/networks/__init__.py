@@ -7,9 +7,14 @@ import jax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from figr_jax.networks import dcgan, resnet, subpixel
+from figr_jax.networks import dcgan, fusion, resnet, subpixel
 
-FAMILIES = {"resnet": resnet, "dcgan": dcgan, "subpixel": subpixel}
+FAMILIES = {
+    "resnet": resnet,
+    "dcgan": dcgan,
+    "subpixel": subpixel,
+    "fusion": fusion,
+}
 DTYPES = ("float32", "bfloat16")
 
 
@@ -24,12 +29,14 @@ class Networks(NamedTuple):
     """A generator, its critic and the size of what they take. Hashable.
 
     Attributes:
-      generator: `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1].
+      generator: `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1];
+        where `sees_support`, of latents and a support `[shots, H, W, C]`.
       critic: `[..., N, H, W, C]` to `[..., N]`.
       latent: size of a latent.
       image_size: height and width, pixels.
       channels: 1 or 3.
       dtype: of the arithmetic within; parameters, inputs and outputs are float32.
+      sees_support: whether the generator sees the support. The paper's do not.
     """
 
     generator: nn.Module
@@ -38,29 +45,41 @@ class Networks(NamedTuple):
     image_size: int
     channels: int
     dtype: str = "float32"
+    sees_support: bool = False
 
     @functools.partial(jax.jit, static_argnums=0)
-    def generate(self, params, latents):
-        """Images of generator parameters: `[N, latent]` to `[N, H, W, C]`."""
-        return self._apply(self.generator, params, latents)
+    def generate(self, params, latents, support):
+        """Generates images.
+
+        Args:
+          params: parameters of the generator.
+          latents: `[N, latent]`.
+          support: `[shots, H, W, C]` in [-1, 1]; the paper's families ignore it.
+
+        Returns:
+          `[N, H, W, C]` in [-1, 1].
+        """
+        inputs = (latents, support) if self.sees_support else (latents,)
+        return self._apply(self.generator, params, *inputs)
 
     @functools.partial(jax.jit, static_argnums=0)
     def criticize(self, params, images):
         """Values of critic parameters: `[..., N, H, W, C]` to `[..., N]`."""
         return self._apply(self.critic, params, images)
 
-    def _apply(self, module, params, x):
-        given = x.dtype
-        params, x = jax.tree.map(lambda leaf: leaf.astype(self.dtype), (params, x))
-        return module.apply({"params": params}, x).astype(given)
+    def _apply(self, module, params, *inputs):
+        given = inputs[0].dtype
+        params, inputs = jax.tree.map(lambda x: x.astype(self.dtype), (params, inputs))
+        return module.apply({"params": params}, *inputs).astype(given)
 
     def init(self, key):
         """Initial parameters, by PyTorch's default (see `layers.uniform_fan_in`)."""
         generator_key, critic_key = jax.random.split(key)
         latents = jnp.zeros((1, self.latent))
         images = jnp.zeros((1, self.image_size, self.image_size, self.channels))
+        inputs = (latents, images) if self.sees_support else (latents,)
         return GanParams(
-            self.generator.init(generator_key, latents)["params"],
+            self.generator.init(generator_key, *inputs)["params"],
             self.critic.init(critic_key, images)["params"],
         )
 
@@ -77,6 +96,9 @@ def build(
     layer_norm=True,
     minibatch_std=False,
     dtype="float32",
+    sharpness=2.0,
+    regions=1,
+    warp=False,
 ):
     """A generator and its critic, for any size.
 
@@ -91,16 +113,24 @@ def build(
       layer_norm: False leaves the layer norms of the paper out.
       minibatch_std: True lets the critic see how different the images of a batch are.
       dtype: of the arithmetic, one of `DTYPES`.
+      sharpness: of the mixing weights, see `fusion.Generator`; the other families
+        ignore this and what follows.
+      regions: see `fusion.Generator`.
+      warp: see `fusion.Generator`.
 
     Returns:
       `Networks`.
     """
     module = FAMILIES[family]
+    sees_support = family == "fusion"
+    mixing = (sharpness, regions, warp) if sees_support else ()
+    sizes = image_size, channels, width, stages, convolution, layer_norm
     return Networks(
-        module.Generator(image_size, channels, width, stages, convolution, layer_norm),
+        module.Generator(*sizes, *mixing),
         module.Critic(width, stages, convolution, layer_norm, minibatch_std),
         latent,
         image_size,
         channels,
         dtype,
+        sees_support,
     )

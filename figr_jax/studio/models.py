@@ -112,7 +112,7 @@ class Model:
             "image_size": config.dataset.image_size,
             "channels": config.dataset.channels,
             "shots": config.inner.shots,
-            "inner_steps": config.inner.steps,
+            "inner_steps": config.sampling.steps or config.inner.steps,
             "latent": config.networks.latent,
             "networks": f"{config.networks.family}, width {config.networks.width}",
             "meta_steps": info.get("step"),

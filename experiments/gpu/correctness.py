@@ -1,0 +1,87 @@
+"""Compares an adaptation on this device with the same one on the CPU.
+
+python experiments/gpu/correctness.py --out=FILE.json
+
+Float32 at the highest precision, inner SGD. The reference is the CPU's, in the lowering
+`xla`. Prints the relative error of the movement `fast - slow` for each lowering, alone
+and with two tasks at once, and fails where it exceeds 1e-3.
+"""
+
+import concurrent.futures
+
+import jax
+import optax
+from absl import flags
+from jax import flatten_util
+from jax import numpy as jnp
+
+from figr_jax import adaptation, compilation, errors, files, losses, networks, provenance
+
+_OUT = flags.DEFINE_string("out", None, "JSON file to write.", required=True)
+_WIDTH = flags.DEFINE_integer("width", 16, "Channels at full resolution.")
+_STAGES = flags.DEFINE_integer("stages", 2, "Up- and downsamplings by 2.")
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Height and width, pixels.")
+
+SHOTS, OTHERS, STEPS, RATE, MOST = 4, 8, 3, 1e-2, 1e-3
+
+
+def make_movement(lowering, tasks, device):
+    """A compiled function that returns the movement of task 0, and its arguments."""
+    nets = networks.build(
+        "fusion",
+        image_size=_IMAGE_SIZE.value,
+        width=_WIDTH.value,
+        stages=_STAGES.value,
+        convolution=lowering,
+    )
+    inner = adaptation.Inner(losses.wgan_gp(), optax.sgd(RATE), STEPS)
+    # Drawn on the CPU, so that every device starts from the same numbers.
+    with jax.default_device(jax.devices("cpu")[0]):
+        slow = jax.jit(nets.init)(jax.random.key(0))
+        size = _IMAGE_SIZE.value
+        shape = (tasks, SHOTS + OTHERS, size, size, 1)
+        pixels = jax.random.uniform(jax.random.key(1), shape[1:], minval=-1, maxval=1)
+        noise = adaptation.draw_noise(jax.random.key(2), nets, SHOTS, inner, OTHERS)
+        pixels = jnp.broadcast_to(pixels, shape)
+
+    def movement(slow, pixels, noise):
+        def one(pixels):
+            episode = adaptation.Episode(pixels[:SHOTS], pixels[SHOTS:])
+            fast, _ = adaptation.adapt_with_noise(nets, slow, episode, noise, inner)
+            return flatten_util.ravel_pytree(jax.tree.map(jnp.subtract, fast, slow))[0]
+
+        return one(pixels[0]) if tasks == 1 else jax.vmap(one)(pixels)[0]
+
+    arguments = jax.device_put((slow, pixels, noise), device)
+    options = compilation.options() if device.platform == "cpu" else {}
+    with jax.default_matmul_precision("highest"):
+        jitted = jax.jit(movement, compiler_options=options)
+        compiled = jitted.lower(*arguments).compile()
+    return lambda: jax.device_get(compiled(*arguments))
+
+
+def main():
+    """Compares, prints, writes."""
+    device, cpu = jax.devices()[0], jax.devices("cpu")[0]
+    cases = {"reference": ("xla", 1, cpu)} | {
+        f"{lowering}, {tasks} tasks": (lowering, tasks, device)
+        for lowering in ("xla", "patches")
+        for tasks in (1, 2)
+    }
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        made = {name: pool.submit(make_movement, *x) for name, x in cases.items()}
+    reference = made.pop("reference").result()()
+    found = {}
+    for name, future in made.items():
+        moved = future.result()()
+        error = jnp.linalg.norm(moved - reference) / jnp.linalg.norm(reference)
+        found[name] = float(error)
+        print(f"{name}: relative error of the movement {found[name]:.1e}", flush=True)
+    files.write_json(_OUT.value, {"relative_error": found} | provenance.describe())
+    wrong = [name for name, error in found.items() if not error < MOST]
+    if wrong:
+        raise errors.FailedWork(f"{wrong[0]}: the error exceeds {MOST:g}")
+
+
+if __name__ == "__main__":
+    errors.run(main)
