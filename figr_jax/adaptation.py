@@ -137,7 +137,6 @@ def inner_step(networks, state, episode, noise, inner):
     Returns:
       The next `InnerState` and the step's `Trace`.
     """
-
     support = episode.support
 
     def critic_step(carry, step_noise):

@@ -160,9 +160,7 @@ SCHEMA = {
     },
     # How a trained model adapts, where that is not as in meta-training.
     "sampling": {
-        "steps": _between(
-            0, 1_000_000, 0, "inner steps K; 0: as in meta-training"
-        ),
+        "steps": _between(0, 1_000_000, 0, "inner steps K; 0: as in meta-training"),
         "critic_steps": _between(
             0, 1000, 0, "critic updates in an inner step; 0: as in meta-training"
         ),
@@ -204,7 +202,7 @@ SCHEMA = {
         "seed": _count(0, 0, "seed of every random draw"),
         "meta_steps": _count(1, 100_000, "meta-steps of the whole run"),
         "log_every": _count(1, 50, "meta-steps in a dispatch and in a logged block"),
-        "sample_every": _count(1, 10_000, "meta-steps between sample grids"),
+        "sample_every": _count(0, 10_000, "meta-steps between sample grids; 0: none"),
         "evaluate_every": _count(
             0, 0, "meta-steps between evaluations on a few held-out classes; 0: none"
         ),

@@ -348,9 +348,7 @@ def make_mesh(tasks):
     return jax.sharding.Mesh(np.array(devices), (reptile.AXIS,), axis_types=kinds)
 
 
-def make_block(
-    networks, inner, optimizer, tasks, shots, mesh, *, others=0, group=1
-):
+def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, group=1):
     """Many meta-steps as one function of arrays, to be jitted.
 
     Args:
@@ -530,10 +528,10 @@ def _loop(run, block, state, rewinds, seed, sources, asked):
             run.log.block(step, record, count, seconds)
         stop = _in_any_process(asked())
         # What looks at a state comes before its save: a kill in between repeats it.
-        if step % cfg.sample_every == 0 or step == cfg.meta_steps:
+        is_last = step == cfg.meta_steps
+        if cfg.sample_every and (is_last or step % cfg.sample_every == 0):
             run.sample(state)
-        every = cfg.evaluate_every
-        if every and (step % every == 0 or step == cfg.meta_steps):
+        if cfg.evaluate_every and (is_last or step % cfg.evaluate_every == 0):
             run.evaluate(state)
         if stop or step % cfg.save_every == 0 or step == cfg.meta_steps:
             run.save(state, rewinds)

@@ -61,7 +61,9 @@ def test_quadratic_task_has_its_closed_form(critic_steps):
     slow = nets.init(jax.random.key(0))
     inner = adaptation.Inner(loss, optax.sgd(RATE), STEPS, critic_steps)
     support = jnp.full((4, 1, 1, 1), 0.5)
-    fast, trace = adaptation.adapt(nets, slow, support, jax.random.key(1), inner)
+    fast, trace = adaptation.adapt(
+        nets, slow, adaptation.Episode(support), jax.random.key(1), inner
+    )
     expected = closed_form(2.0, -3.0, 0.5, critic_steps)
     got = [float(p["value"]) for p in fast]
     np.testing.assert_allclose(got, expected, rtol=1e-5)
@@ -76,7 +78,9 @@ def test_a_trained_model_may_adapt_at_a_falling_rate_and_with_more_critic_steps(
     cfg.sampling.update(critic_steps=3, decay_rate=0.7)
     inner = config.build_sampling(cfg)._replace(loss=loss)
     support = jnp.full((4, 1, 1, 1), 0.5)
-    fast, _ = adaptation.adapt(nets, slow, support, jax.random.key(1), inner)
+    fast, _ = adaptation.adapt(
+        nets, slow, adaptation.Episode(support), jax.random.key(1), inner
+    )
     expected = closed_form(2.0, -3.0, 0.5, critic_steps=3, decay_rate=0.7)
     got = [float(p["value"]) for p in fast]
     np.testing.assert_allclose(got, expected, rtol=1e-5)
@@ -96,7 +100,7 @@ def test_reptile_on_quadratic_tasks_has_its_closed_form():
     supports = jnp.array(targets).reshape(2, 1, 1, 1, 1).repeat(4, 1)
     state = reptile.init(nets, jax.random.key(0), outer)
     state, record = reptile.meta_step(
-        nets, state, supports, jax.random.key(1), inner, outer
+        nets, state, adaptation.Episode(supports), jax.random.key(1), inner, outer
     )
     fast = np.array([closed_form(2.0, -3.0, target) for target in targets])
     slow = np.array([2.0, -3.0])
@@ -123,7 +127,7 @@ def test_the_outer_rate_falls_to_nothing_in_the_last_meta_steps(decay, shares):
     state = reptile.init(nets, jax.random.key(0), outer)
     for share in shares:
         state, record = reptile.meta_step(
-            nets, state, support, jax.random.key(1), inner, outer
+            nets, state, adaptation.Episode(support), jax.random.key(1), inner, outer
         )
         wanted = 0.3 * share * float(record.pseudo_gradient_norm)
         assert float(record.update_norm) == pytest.approx(wanted, rel=1e-5)
@@ -135,7 +139,7 @@ def adapted(tiny, support):
     nets, slow = tiny
     inner = adaptation.Inner(losses.wgan_gp(), optax.adam(1e-2, b1=0.0), 3)
     key = jax.random.fold_in(jax.random.key(5), 0)
-    return inner, ADAPT(nets, slow, support, key, inner)[0]
+    return inner, ADAPT(nets, slow, adaptation.Episode(support), key, inner)[0]
 
 
 def assert_close(a, b, rtol=1e-5):
@@ -150,7 +154,9 @@ def test_an_outer_step_of_sgd_at_rate_one_lands_on_the_fast_parameters(
     inner, fast = adapted
     outer = optax.sgd(1.0)
     state = reptile.ReptileState(jnp.zeros((), jnp.int32), slow, outer.init(slow))
-    state, _ = META_STEP(nets, state, support[None], jax.random.key(5), inner, outer)
+    state, _ = META_STEP(
+        nets, state, adaptation.Episode(support[None]), jax.random.key(5), inner, outer
+    )
     assert_close(state.slow, fast)
 
 
@@ -159,12 +165,12 @@ def test_outer_sgd_is_an_incremental_update_to_the_mean(tiny, support, adapted):
     inner, fast = adapted
     second = 0.5 * support
     key = jax.random.fold_in(jax.random.key(5), 1)
-    other, _ = ADAPT(nets, slow, second, key, inner)
+    other, _ = ADAPT(nets, slow, adaptation.Episode(second), key, inner)
     mean = jax.tree.map(lambda a, b: (a + b) / 2, fast, other)
     outer = optax.sgd(0.25)
     state = reptile.ReptileState(jnp.zeros((), jnp.int32), slow, outer.init(slow))
-    supports = jnp.stack([support, second])
-    state, _ = META_STEP(nets, state, supports, jax.random.key(5), inner, outer)
+    tasks = adaptation.Episode(jnp.stack([support, second]))
+    state, _ = META_STEP(nets, state, tasks, jax.random.key(5), inner, outer)
     assert_close(state.slow, optax.incremental_update(mean, slow, 0.25))
 
 
@@ -175,9 +181,48 @@ def test_adaptation_moves_both_networks_and_leaves_the_slow_parameters(
     inner, fast = adapted
     before = jax.tree.map(np.array, slow)
     key = jax.random.fold_in(jax.random.key(5), 0)
-    again, _ = ADAPT(nets, slow, support, key, inner)
+    again, _ = ADAPT(nets, slow, adaptation.Episode(support), key, inner)
     jax.tree.map(np.testing.assert_array_equal, slow, before)
     for moved, start in zip(fast, slow, strict=True):
         assert optax.tree.norm(jax.tree.map(jnp.subtract, moved, start)) > 1e-2
     # Nothing is kept from one adaptation to the next, no optimizer state either.
     jax.tree.map(np.testing.assert_array_equal, again, fast)
+
+
+def test_tasks_in_groups_give_what_they_give_one_after_another():
+    nets = networks.build("fusion", image_size=8, width=2, stages=1, latent=5)
+    state = reptile.init(nets, jax.random.key(0), optax.sgd(1.0))
+    inner = adaptation.Inner(losses.wgan_gp(), optax.sgd(1e-2), 2)
+    pixels = jax.random.uniform(jax.random.key(1), (4, 8, 8, 8, 1), minval=-1)
+    tasks = adaptation.Episode(pixels[:, :3], pixels[:, 3:])
+    meta_step = jax.jit(reptile.meta_step, static_argnums=(0, 4, 5, 6))
+    given = nets, state, tasks, jax.random.key(2), inner, optax.sgd(1.0)
+    alone, record = meta_step(*given, 1)
+    grouped, again = meta_step(*given, 2)
+    assert_close(grouped.slow, alone.slow)
+    assert_close(again, record, rtol=1e-4)
+
+
+def test_the_critic_sees_others_and_the_generator_the_support():
+    """A task that the critic can only solve from the images that it calls real."""
+    nets, loss = quadratic_task()
+    slow = nets.init(jax.random.key(0))
+    inner = adaptation.Inner(loss, optax.sgd(RATE), STEPS)
+    support = jnp.full((4, 1, 1, 1), 9.0)
+    others = jnp.full((6, 1, 1, 1), 0.5)
+    episode = adaptation.Episode(support, others)
+    fast, _ = adaptation.adapt(nets, slow, episode, jax.random.key(1), inner)
+    got = [float(p["value"]) for p in fast]
+    np.testing.assert_allclose(got, closed_form(2.0, -3.0, 0.5), rtol=1e-5)
+
+
+@pytest.mark.parametrize("others", [3, 4, 9])
+def test_each_inner_step_takes_fresh_others_without_replacement(tiny, others):
+    nets, _ = tiny
+    inner = adaptation.Inner(losses.wgan_gp(), optax.sgd(RATE), 50, critic_steps=2)
+    noise = adaptation.draw_noise(jax.random.key(0), nets, 4, inner, others)
+    assert noise.reals.shape == (50, 2, 4)
+    chosen = noise.reals.reshape(-1, 4)
+    assert all(len(set(row.tolist())) == min(4, others) for row in chosen)
+    assert set(chosen.ravel().tolist()) == set(range(others))
+    assert len({tuple(row.tolist()) for row in chosen}) > 5

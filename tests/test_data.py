@@ -110,6 +110,34 @@ def make_bank(counts=(8, 12, 8), dataset="d", attributes=None):
     return banks.Bank(pixels, start, names, attributes or {}, dataset, "1.0.0")
 
 
+@pytest.mark.parametrize("count, others", [(7, 4), (7, 3), (7, 5), (3, 2)])
+def test_others_are_not_in_the_support_while_the_class_has_enough(count, others):
+    def one(key):
+        support_key, others_key = jax.random.split(key)
+        support = episodes.draw_support(support_key, count, 3)
+        return support, episodes.draw_others(others_key, count, support, others)
+
+    found = jax.vmap(one)(jax.random.split(jax.random.key(0), 2000))
+    seen = collections.Counter()
+    for support, further in zip(*map(np.asarray, found), strict=True):
+        if count > 3:
+            assert not set(support) & set(further)
+        if count - 3 >= others:
+            assert len(set(further)) == others
+        seen.update(further.tolist())
+    assert set(seen) == set(range(count))
+    expected = 2000 * others / count
+    assert max(abs(n - expected) for n in seen.values()) < 6 * expected**0.5
+
+
+def test_without_others_the_support_is_the_same():
+    class_start, classes = jnp.array([0, 8, 20]), jnp.array([0, 1])
+    given = jax.random.key(0), class_start, classes, jnp.arange(5), 3
+    with_others = episodes.draw(*given, 4)
+    assert with_others.shape == (5, 7)
+    np.testing.assert_array_equal(with_others[:, :3], episodes.draw(*given))
+
+
 def test_episodes_stay_in_one_allowed_class():
     class_start = jnp.array([0, 8, 20, 28])
     classes = jnp.array([0, 2])
@@ -128,17 +156,17 @@ def mesh():
     return jax.make_mesh((1,), ("task",), devices=jax.devices()[:1])
 
 
-@pytest.mark.parametrize("split_at", [[], [1], [2, 3]])
-def test_episodes_from_the_host_are_those_of_the_device(split_at, mesh):
+@pytest.mark.parametrize("split_at, others", [([], 0), ([1], 4), ([2, 3], 6)])
+def test_episodes_from_the_host_are_those_of_the_device(split_at, others, mesh):
     bank, classes, tasks, shots = make_bank(), np.array([0, 2]), 4, 3
     resident = episodes.put(bank, classes, mesh)
     on_device = [
-        resident.supports(episodes.keys(7, step)[0], 0, jnp.arange(tasks), shots)
+        resident.draw(episodes.keys(7, step)[0], 0, jnp.arange(tasks), shots, others)
         for step in range(10, 15)
     ]
     # Processes that gather some of the tasks each, whatever their number.
     parts = [
-        episodes.gather(bank, classes, 7, np.arange(10, 15), part, shots)
+        episodes.gather(bank, classes, 7, np.arange(10, 15), part, shots, others)
         for part in np.split(np.arange(tasks), split_at)
     ]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.stack(on_device))

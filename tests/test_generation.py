@@ -264,7 +264,7 @@ def test_import_of_published_weights(family, tmp_path):
     model = figr_jax.load(tmp_path / "run")
     latents = torch.randn(5, 6)
     theirs = generator(latents).detach().numpy().transpose(0, 2, 3, 1)
-    ours = model.networks.generate(model.slow.generator, latents.numpy())
+    ours = model.networks.generate(model.slow.generator, latents.numpy(), None)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 

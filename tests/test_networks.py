@@ -39,7 +39,9 @@ def test_shapes_for_any_size(family, image_size, channels, stages):
     )
     params = jax.eval_shape(nets.init, jax.random.key(0))
     latents = jax.ShapeDtypeStruct((5, nets.latent), jnp.float32)
-    images = jax.eval_shape(nets.generate, params.generator, latents)
+    shape = (3, image_size, image_size, channels)
+    support = jax.ShapeDtypeStruct(shape, jnp.float32)
+    images = jax.eval_shape(nets.generate, params.generator, latents, support)
     assert images.shape == (5, image_size, image_size, channels)
     values = jax.eval_shape(nets.criticize, params.critic, images)
     assert values.shape == (5,)
@@ -90,7 +92,7 @@ def test_shuffling_makes_a_block_of_pixels_of_channels_and_is_undone():
 def test_generated_images_are_in_range(tiny):
     nets, params = tiny
     latents = 100 * jax.random.normal(jax.random.key(1), (20, nets.latent))
-    images = nets.generate(params.generator, latents)
+    images = nets.generate(params.generator, latents, None)
     assert -1 <= images.min() < images.max() <= 1
 
 
@@ -192,7 +194,7 @@ def test_networks_are_the_same_in_every_lowering():
         @jax.jit
         def gradient(key, nets=nets):
             params = nets.init(key)
-            fake = nets.generate(params.generator, jnp.ones((2, 3)))
+            fake = nets.generate(params.generator, jnp.ones((2, 3)), None)
             critic = lambda p: nets.criticize(p, images + fake).sum()  # noqa: E731
             return fake, jax.grad(critic)(params.critic)
 
@@ -209,7 +211,9 @@ def test_bfloat16_arithmetic_adapts_float32_parameters_much_alike(tiny, support)
 
     @functools.partial(jax.jit, static_argnums=0)
     def movement(nets):
-        fast, _ = adaptation.adapt(nets, slow, support, jax.random.key(1), inner)
+        fast, _ = adaptation.adapt(
+            nets, slow, adaptation.Episode(support), jax.random.key(1), inner
+        )
         return flatten_util.ravel_pytree(jax.tree.map(jnp.subtract, fast, slow))[0]
 
     full, half = movement(nets), movement(nets._replace(dtype="bfloat16"))

@@ -45,7 +45,7 @@ class Pair:
         self.real = torch.tensor(self.support.transpose(0, 3, 1, 2))
         self.fake = self.generator(torch.tensor(self.noise.generator_latents[0]))
         self.fake_jax = self.networks.generate(
-            self.params.generator, self.noise.generator_latents[0]
+            self.params.generator, self.noise.generator_latents[0], self.support
         )
         self.mix = self.noise.penalty_mix[0, 0]
 
@@ -91,7 +91,8 @@ def test_losses_penalties_and_gradients(pair, name):
 
         def generator_loss(generator):
             criticize = functools.partial(pair.networks.criticize, params.critic)
-            return loss.generator(criticize, pair.networks.generate(generator, latents))
+            fake = pair.networks.generate(generator, latents, pair.support)
+            return loss.generator(criticize, fake)
 
         (value, penalty), critic = jax.value_and_grad(critic_loss, has_aux=True)(
             params.critic
@@ -129,7 +130,11 @@ def test_ten_inner_steps(pair, name):
             lambda x: jnp.asarray(x, float), (pair.params, pair.support, pair.noise)
         )
         fast, trace = jax.jit(adaptation.adapt_with_noise, static_argnums=(0, 4))(
-            pair.networks._replace(dtype="float64"), params, support, noise, inner
+            pair.networks._replace(dtype="float64"),
+            params,
+            adaptation.Episode(support),
+            noise,
+            inner,
         )
     fast, trace = jax.device_get((fast, trace))
 

@@ -142,9 +142,11 @@ def supports(monkeypatch):
     seen = []
     meta_step = training.reptile.meta_step
 
-    def spy(networks, state, supports, *args):
-        jax.debug.callback(lambda x: seen.extend(np.asarray(to_uint8(x))), supports)
-        return meta_step(networks, state, supports, *args)
+    def spy(networks, state, tasks, *args):
+        jax.debug.callback(
+            lambda x: seen.extend(np.asarray(to_uint8(x))), tasks.support
+        )
+        return meta_step(networks, state, tasks, *args)
 
     monkeypatch.setattr(training.reptile, "meta_step", spy)
     return seen

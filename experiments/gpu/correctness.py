@@ -15,7 +15,15 @@ from absl import flags
 from jax import flatten_util
 from jax import numpy as jnp
 
-from figr_jax import adaptation, compilation, errors, files, losses, networks, provenance
+from figr_jax import (
+    adaptation,
+    compilation,
+    errors,
+    files,
+    losses,
+    networks,
+    provenance,
+)
 
 _OUT = flags.DEFINE_string("out", None, "JSON file to write.", required=True)
 _WIDTH = flags.DEFINE_integer("width", 16, "Channels at full resolution.")

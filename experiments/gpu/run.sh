@@ -1,67 +1,84 @@
 #!/usr/bin/env bash
-# Everything to measure and train on one accelerator within nine minutes.
+# Measures, checks and trains on one accelerator, within nine minutes:
 #
-#   bash experiments/gpu/run.sh DATA OUT [measure|train|all]
+#   bash experiments/gpu/run.sh DATA OUT
 #   bash experiments/gpu/run.sh --rehearse      the same on the CPU, with tiny sizes
 #
 # DATA is a TFDS data folder with Omniglot and its bank; results go to OUT. Each step has
-# a time limit of its own, so that a failure of one does not lose the others.
+# its own time limit, so that a failure of one does not lose the others. TOTAL is the
+# time of all, in seconds. TRAIN lists the runs to train side by side, each a name with
+# overrides: TRAIN="a --config.networks.width=24; b --config.inner.steps=5".
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
+# Several processes share the device. Autotuning takes longer than all measurements.
+export XLA_PYTHON_CLIENT_PREALLOCATE=false
+export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_autotune_level=0"
 
-tiny=() steps=all total=530
+total=${TOTAL:-530} measuring=120 compiling=45 parts=12 tasks=16
+tiny=() ceilings=() correctness=() shrunk=()
 if [ "${1:-}" = --rehearse ]; then
   export JAX_PLATFORMS=cpu
-  out=$(mktemp -d)
-  data=${DATA:-$HOME/tensorflow_datasets}
-  total=240
+  data=${DATA:-$HOME/tensorflow_datasets} out=$(mktemp -d)
+  total=${TOTAL:-270} measuring=160 parts=2 tasks=2
+  tiny=(--tiny) ceilings=(--size=256)
+  correctness=(--width=2 --stages=1 --image_size=8)
+  shrunk=(--config.dataset.name=glyphs --config.dataset.split=random
+    --config.dataset.image_size=8 --config.networks.width=2
+    --config.networks.stages=1 --config.inner.steps=2 --config.run.meta_steps=100)
 else
   data=${1:?give the data folder} out=${2:?give the folder for results}
-  steps=${3:-all}
 fi
+work=$(mktemp -d)
 mkdir -p "$out"
 
-step() { # NAME SECONDS COMMAND...: a failure is reported and does not end the run
+step() { # NAME SECONDS COMMAND...: reports a failure and does not end the run
   local name=$1 limit=$2 begin=$SECONDS
   shift 2
-  echo "== $name (at most $limit s)"
   timeout --kill-after=5 "$limit" "$@" || echo "== $name: exit code $?"
-  echo "== $name: $((SECONDS - begin)) s"
+  echo "== $name took $((SECONDS - begin)) s"
 }
 
-if [ "$steps" != train ]; then
-  step versions 20 python3 -c 'import importlib.metadata as m
+collect() { # all figures so far as one file
+  python3 -c 'import json, pathlib, sys
+found = {path.stem: json.loads(path.read_text()) for path in map(pathlib.Path, sys.argv[2:])}
+pathlib.Path(sys.argv[1]).write_text(json.dumps(found, indent=1))' \
+    "$out/figures.json" "$work"/*.json
+}
+
+step versions 30 python3 -c 'import importlib.metadata as m
 for name in ("jax", "flax", "optax", "orbax-checkpoint"): print(name, m.version(name))'
-  nvidia-smi -L 2>/dev/null || true
-  if [ "${1:-}" = --rehearse ]; then
-    step ceilings 30 python3 experiments/gpu/ceilings.py --out="$out/ceilings.json" \
-      --size=256
-    step correctness 100 python3 experiments/gpu/correctness.py \
-      --out="$out/correctness.json" --width=2 --stages=1 --image_size=8
-    step table 120 python3 experiments/gpu/speed_table.py --out="$out/table.json" --tiny \
-      --seconds=110
-  else
-    step ceilings 30 python3 experiments/gpu/ceilings.py --out="$out/ceilings.json"
-    step correctness 70 python3 experiments/gpu/correctness.py \
-      --out="$out/correctness.json"
-    step table 140 python3 experiments/gpu/speed_table.py --out="$out/table.json" \
-      --seconds=120
-  fi
-fi
-if [ "$steps" != measure ]; then
-  if [ "${1:-}" = --rehearse ]; then
-    shrunk="--config.dataset.image_size=8 --config.networks.width=2
-      --config.networks.stages=1 --config.inner.steps=2 --config.outer.tasks=4
-      --config.outer.group=2 --config.run.log_every=2 --config.run.save_every=2
-      --config.run.sample_every=4 --config.run.meta_steps=4 --config.dataset.name=glyphs
-      --config.dataset.split=random"
-    RUNS=$out/runs bash "$here/train.sh" "$data" "$out" rehearsal 120 \
-      configs/fusion.py $shrunk
-  else
-    bash "$here/train.sh" "$data" "$out" omniglot-32 $((total - SECONDS)) \
-      configs/fusion.py ${TRAIN:-}
-  fi
-fi
+nvidia-smi -L 2>/dev/null
+step ceilings 40 python3 experiments/gpu/ceilings.py --out="$work/ceilings.json" \
+  "${ceilings[@]}"
+begin=$SECONDS
+for part in $(seq 0 $((parts - 1))); do
+  step "speed table, part $part" "$measuring" python3 experiments/gpu/speed_table.py \
+    --out="$work" --part="$part" --parts="$parts" "${tiny[@]}" &
+done
+step correctness "$measuring" python3 experiments/gpu/correctness.py \
+  --out="$work/correctness.json" "${correctness[@]}" &
+
+# Training compiles while the last rows are timed, and steps once they are done.
+sleep $((measuring > compiling ? measuring - compiling : 0))
+IFS=";" read -ra runs <<<"${TRAIN:-omniglot-32}"
+plan=
+while [ -z "$plan" ] && [ $((SECONDS - begin)) -lt "$measuring" ]; do
+  sleep 2
+  plan=$(python3 experiments/gpu/plan.py --table="$work" --tasks="$tasks" \
+    --seconds=$((total - SECONDS - compiling)) --runs=${#runs[@]} 2>/dev/null)
+done
+left=$((total - SECONDS))
+for run in "${runs[@]}"; do
+  read -r name more <<<"$run"
+  echo "== training $name for $left s: $plan $more"
+  RUNS=${RUNS:-$work/runs} bash "$here/train.sh" "$data" "$out" "$name" "$left" \
+    configs/fusion.py $plan "${shrunk[@]}" $more >"$work/$name.log" 2>&1 &
+done
+sleep $((measuring + begin > SECONDS ? measuring + begin - SECONDS : 0))
+collect
+wait
+collect
+tail -n 4 "$work"/*.log
 ls -l "$out"

@@ -1,17 +1,17 @@
 """The speed table of an accelerator: seconds a meta-step, ours and the PyTorch peer's.
 
-python experiments/gpu/speed_table.py --out=FILE.json --seconds=120
+python experiments/gpu/speed_table.py --out=FOLDER --part=0 --parts=6
 
-Compiles all rows side by side, then times one after another until the time is over. The
-file is written after each row, so that nothing is lost if the command is stopped.
+Run all parts side by side: tracing and compiling take most of the time, one core a row.
+A lock in the folder lets one part time at a time. FOLDER/table.PART.json is written
+after each row, so that nothing is lost if the command is stopped.
 """
 
-import concurrent.futures
+import fcntl
 import importlib.util
-import os
+import pathlib
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -21,11 +21,12 @@ from absl import flags
 
 from figr_jax import adaptation, errors, files, losses, networks, provenance
 
-sys.path.append(str(Path(__file__).parent.parent / "speed"))
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "speed"))
 import meta_step  # noqa: E402
 
-_OUT = flags.DEFINE_string("out", None, "JSON file to write.", required=True)
-_SECONDS = flags.DEFINE_float("seconds", 120, "Stop after this time.")
+_OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
+_PART = flags.DEFINE_integer("part", 0, "This part.", lower_bound=0)
+_PARTS = flags.DEFINE_integer("parts", 1, "Number of parts.", lower_bound=1)
 _TINY = flags.DEFINE_boolean("tiny", False, "Tiny sizes, to rehearse on a CPU.")
 
 REPEATS = 5  # timed meta-steps of a row; the median is taken
@@ -50,16 +51,17 @@ class Row(NamedTuple):
 
 ROWS = [
     Row("fusion", 16, 3, 16, "patches", "float32"),
+    Row("fusion", 16, 3, 32, "patches", "float32"),
     Row("fusion", 16, 3, 64, "patches", "float32"),
     Row("fusion", 16, 3, 16, "xla", "float32"),
     Row("fusion", 16, 3, 16, "patches", "bfloat16"),
     Row("resnet", 64, 4, 1, "xla", "float32", peer=True),
-    Row("fusion", 32, 3, 16, "patches", "float32"),
-    Row("fusion", 16, 3, 1, "patches", "float32"),
     Row("resnet", 64, 4, 1, "patches", "float32"),
     Row("resnet", 64, 4, 8, "patches", "float32"),
     Row("resnet", 64, 4, 8, "patches", "bfloat16"),
     Row("dcgan", 64, 4, 1, "xla", "float32", peer=True),
+    Row("fusion", 32, 3, 16, "patches", "float32"),
+    Row("fusion", 16, 3, 1, "patches", "float32"),
 ]
 
 
@@ -96,49 +98,49 @@ def time_run(run):
     return float(np.median(seconds[1:]))
 
 
-def measure(row, prepared):
+def measure(row):
     """The figures of one row, a dict."""
-    nets, sizes, run, compiled = prepared
-    seconds = time_run(run)
-    flop = meta_step.count_flop(nets, sizes)
-    found = row._asdict() | compiled | {"seconds": seconds, "flop": flop}
-    found["adaptations_per_second"] = row.tasks / seconds
+    nets, sizes, run, compiled = prepare(row)
+    found = row._asdict() | compiled
+    peer = None
     if row.peer and importlib.util.find_spec("torch"):
         device = "cpu" if jax.default_backend() == "cpu" else "cuda"
-        peer, version = meta_step.make_torch(row.family, nets, sizes, device)
-        found["torch"], found["torch_seconds"] = version, time_run(peer)
-        found["times_faster_than_torch"] = found["torch_seconds"] / seconds
+        peer, found["torch"] = meta_step.make_torch(row.family, nets, sizes, device)
+    with open(pathlib.Path(_OUT.value, "timing.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        seconds = found["seconds"] = time_run(run)
+        if peer:
+            found["torch_seconds"] = time_run(peer)
+            found["times_faster_than_torch"] = found["torch_seconds"] / seconds
+    found["adaptations_per_second"] = row.tasks / seconds
+    found["flop"] = meta_step.count_flop(nets, sizes)
     return found
+
+
+def describe(found):
+    """A line for people."""
+    line = (
+        f"{1000 * found['seconds']:,.1f} ms a meta-step, "
+        f"{found['adaptations_per_second']:,.0f} adaptations/s, compiled in "
+        f"{found['compile_seconds']:.0f} s"
+    )
+    faster = found.get("times_faster_than_torch")
+    return f"{line}, {faster:.1f} times the PyTorch peer" if faster else line
 
 
 def main():
     """Compiles, times, prints, writes."""
-    begin, made = time.perf_counter(), provenance.describe()
-    rows = [shrink(row) for row in (ROWS[0], ROWS[4])] if _TINY.value else ROWS
-    result = {"rows": [], "failed": {}}
-    pool = concurrent.futures.ThreadPoolExecutor(len(rows))
-    waiting = {row: pool.submit(prepare, row) for row in dict.fromkeys(rows)}
-    for row, future in waiting.items():
-        left = _SECONDS.value - (time.perf_counter() - begin)
+    rows = [shrink(row) for row in (ROWS[0], ROWS[5])] if _TINY.value else ROWS
+    result = {"rows": [], "failed": {}} | provenance.describe()
+    for row in rows[_PART.value :: _PARTS.value]:
         try:
-            found = measure(row, future.result(timeout=max(0, left)))
+            result["rows"].append(measure(row))
+            line = describe(result["rows"][-1])
         except Exception as error:  # one row must not cost the others
-            reason = str(error).splitlines()[:1] or [type(error).__name__]
-            result["failed"][row.name] = f"{type(error).__name__}: {reason[0][:300]}"
-            print(f"{row.name}: {result['failed'][row.name]}", flush=True)
-        else:
-            result["rows"].append(found)
-            peer = found.get("times_faster_than_torch")
-            print(
-                f"{row.name}: {1000 * found['seconds']:,.1f} ms a meta-step, "
-                f"{found['adaptations_per_second']:,.0f} adaptations/s, compiled in "
-                f"{found['compile_seconds']:.0f} s"
-                + (f", {peer:.1f} times the PyTorch peer" if peer else ""),
-                flush=True,
-            )
-        files.write_json(_OUT.value, result | made)
-    if not all(future.done() for future in waiting.values()):
-        os._exit(0)  # Python would wait for what is still being compiled
+            line = f"{type(error).__name__}: {str(error)[:300]}"
+            result["failed"][row.name] = line
+        print(f"{row.name}: {line}", flush=True)
+        files.write_json(f"{_OUT.value}/table.{_PART.value}.json", result)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 # Trains for a while and packs what came of it, every minute:
 #   train.sh DATA OUT NAME SECONDS CONFIG [OVERRIDES...]
 # OUT/NAME.tgz: newest snapshot, metrics and sample grids.
-# OUT/NAME-state.tgz.NN: newest checkpoint, to resume from, in parts of 15 MB.
+# With STATE=1 also OUT/NAME-state.tgz.NN: newest checkpoint, to resume from, in parts of
+# 15 MB.
 set -uo pipefail
 data=$1 out=$2 name=$3 seconds=$4 config=$5
 shift 5
@@ -35,8 +36,11 @@ trainer=$!
 while kill -0 $trainer 2>/dev/null && [ $SECONDS -lt $end ]; do
   sleep 2
   [ $((SECONDS % 60)) -lt 2 ] && pack
+  true
 done
 wait $trainer
 echo "$name: the trainer ended with exit code $?"
+tail -n 1 "$run/metrics.jsonl"
 pack
-pack_state
+[ -n "${STATE:-}" ] && pack_state
+true

@@ -100,7 +100,9 @@ def count_flop(nets, sizes):
     plain = with_lowering(nets, "xla")
 
     def forward(function, *arguments):
-        return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
+        # On the CPU: not every back end counts before it has compiled.
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
 
     image = shape((1, size, size, 1), "float32")
     latent = shape((1, nets.latent), "float32")
@@ -130,9 +132,7 @@ def make_ours(nets, sizes, inner=None, others=0):
     drawn = adaptation.Episode(support, further if others else None)
 
     def step(state, drawn, key):
-        return reptile.meta_step(
-            nets, state, drawn, key, inner, optimizer, sizes.group
-        )
+        return reptile.meta_step(nets, state, drawn, key, inner, optimizer, sizes.group)
 
     begin = time.perf_counter()
     jitted = jax.jit(step, donate_argnums=0, compiler_options=compilation.options())

@@ -24,6 +24,7 @@ from figr_jax.evaluation import controls, metrics
 from figr_jax.runlog import say
 
 BESIDE = 5  # images of a class beside its support: a prototype, and two halves of two
+REPORTED = 50  # classes of a report, at most; further ones are for tuning
 WAYS = 20  # classes in an episode of recognizability
 _FEW = 2  # images of a training class, to find the nearest one by
 _CHUNK = 500  # inner steps in one call of the device; the progress bar moves after each
@@ -113,6 +114,20 @@ def choose(classes, count, seed):
     return np.sort(classes[order[: count or None]])
 
 
+def tuning_classes(eligible):
+    """Held-out classes that no report of at most `REPORTED` classes measures.
+
+    A recipe may be chosen by them. Reports choose by seed 0.
+
+    Args:
+      eligible: class indices, see `find_eligible`.
+
+    Returns:
+      Class indices, sorted; none where all classes are in reports.
+    """
+    return np.setdiff1d(eligible, choose(eligible, REPORTED, 0))
+
+
 def model_split(model, bank):
     """The `splits.Split` that a model was trained with.
 
@@ -137,7 +152,9 @@ def _compile(networks, inner, shots, count, at, size):
     def one(slow, support, key):
         noise_key, latent_key = jax.random.split(key)
         noise = adaptation.draw_noise(noise_key, networks, shots, inner)
-        latents = jax.random.normal(latent_key, (count * inner.best_of, networks.latent))
+        latents = jax.random.normal(
+            latent_key, (count * inner.best_of, networks.latent)
+        )
         latents = inner.latent_scale * latents.reshape(count, inner.best_of, -1)
 
         def draw(fast, latents):
