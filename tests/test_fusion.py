@@ -1,0 +1,100 @@
+"""The family fusion: a generator that sees its support."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import quick
+
+from figr_jax import adaptation, config, generation, losses, networks
+from figr_jax.networks import fusion
+
+
+def build(**options):
+    sizes = dict(image_size=8, width=2, stages=1, latent=7)
+    return networks.build("fusion", **sizes, **options)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """An untrained model with fusion networks, as if loaded."""
+    cfg = quick()
+    cfg.networks.update(family="fusion", warp=True)
+    cfg.sampling.update(critic_steps=1, best_of=3)
+    slow = jax.jit(config.build_networks(cfg).init)(jax.random.key(0))
+    return generation.FewShotGenerator(slow, {"config": cfg.to_dict()})
+
+
+@pytest.mark.parametrize("shots", [1, 3])
+@pytest.mark.parametrize("options", [{}, {"regions": 2}, {"warp": True}])
+def test_any_number_of_support_images_is_fused(shots, options):
+    nets = build(channels=3, **options)
+    slow = jax.eval_shape(nets.init, jax.random.key(0))
+    latents = jax.ShapeDtypeStruct((5, 7), jnp.float32)
+    support = jax.ShapeDtypeStruct((shots, 8, 8, 3), jnp.float32)
+    images = jax.eval_shape(nets.generate, slow.generator, latents, support)
+    assert images.shape == (5, 8, 8, 3)
+
+
+def test_mixing_logits_are_standard_normal_and_apart_for_each_support_image():
+    latents = jax.random.normal(jax.random.key(0), (4000, 100))
+    logits = fusion.mixing_logits(latents, 3, 2).reshape(4000, -1)
+    correlation = jnp.corrcoef(logits.T)
+    np.testing.assert_allclose(logits.std(0), 1, atol=0.05)
+    assert abs(correlation - jnp.eye(12)).max() < 0.4
+    # More support images leave the logits of the first ones as they are.
+    more = fusion.mixing_logits(latents, 5, 2)[..., :3]
+    np.testing.assert_allclose(more.reshape(4000, -1), logits, atol=1e-5)
+
+
+def test_a_sharp_mixture_takes_one_support_image():
+    maps = jnp.arange(3.0)[:, None, None, None] * jnp.ones((3, 4, 4, 2))
+    logits = 1e3 * jnp.eye(3)[:, None, None]
+    for taken, image in enumerate(fusion.mix(maps, logits)):
+        np.testing.assert_allclose(image, taken)
+    even = fusion.mix(maps, jnp.zeros((1, 2, 2, 3)))
+    np.testing.assert_allclose(even, 1, rtol=1e-6)
+
+
+def test_features_are_read_at_displaced_positions():
+    maps = jax.random.normal(jax.random.key(0), (2, 6, 6, 3))
+    still = jnp.zeros((4, 2, 6, 6, 2))
+    expected = jnp.broadcast_to(maps, (4, *maps.shape))
+    np.testing.assert_allclose(fusion.displace(maps, still), expected, atol=1e-6)
+    right = fusion.displace(maps, still.at[..., 1].set(1 / 6))
+    np.testing.assert_allclose(right[0, :, :, :5], maps[:, :, 1:], atol=1e-5)
+    half_up = fusion.displace(maps, still.at[..., 0].set(-0.5 / 6))
+    between = (maps[:, 1:] + maps[:, :-1]) / 2
+    np.testing.assert_allclose(half_up[3, :, 1:], between, atol=1e-5)
+
+
+def test_the_critic_chooses_among_candidates():
+    nets, loss = build(), losses.wgan_gp()
+    fast = jax.jit(nets.init)(jax.random.key(0))
+    support = jax.random.uniform(jax.random.key(1), (3, 8, 8, 1), minval=-1)
+    candidates = jax.random.normal(jax.random.key(2), (6, 4, 7))
+    for name in ("wgan_gp", "wgan_gp_published"):  # which values real images low
+        loss = losses.LOSSES[name](10.0)
+        chosen = adaptation.choose_latents(nets, fast, support, candidates, loss)
+        images = nets.generate(fast.generator, candidates.reshape(24, 7), support)
+        values = nets.criticize(fast.critic, images).reshape(6, 4)
+        best = values.argmax(1) if name == "wgan_gp" else values.argmin(1)
+        np.testing.assert_array_equal(chosen, candidates[np.arange(6), best])
+
+
+def test_an_image_depends_on_seed_and_number_alone(model):
+    support = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
+    model.adapt(support)
+    many = model.generate(40)
+    np.testing.assert_array_equal(model.generate(3), many[:3])
+    np.testing.assert_array_equal(model.draw(model.best_latents(2)), many[:2])
+    assert (model.generate(3, seed=1) != many[:3]).any()
+
+
+def test_the_images_change_with_the_support(model):
+    supports = np.random.default_rng(1).integers(0, 256, (2, 2, 8, 8, 1), np.uint8)
+    drawn = []
+    for support in supports:  # no inner step: the generator sees it all the same
+        model.adapt(support, inner_steps=0)
+        drawn.append(model.draw(model.latents(2)))
+    assert (drawn[0] != drawn[1]).any()
