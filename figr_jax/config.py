@@ -160,7 +160,8 @@ SCHEMA = {
     },
     # How a trained model adapts, where that is not as in meta-training.
     "sampling": {
-        "steps": _between(0, 1_000_000, 0, "inner steps K; 0: as in meta-training"),
+        "steps": _between(-1, 1_000_000, -1, "inner steps K; -1: as in meta-training"),
+        "rate": _positive(1.0, "factor of the inner learning rate"),
         "critic_steps": _between(
             0, 1000, 0, "critic updates in an inner step; 0: as in meta-training"
         ),
@@ -351,8 +352,8 @@ def build_sampling(config):
     """The `adaptation.Inner` by which a trained model adapts that a config names."""
     inner, sampling = build_inner(config), config.sampling
     return inner._replace(
-        optimizer=_decayed(inner.optimizer, sampling.decay_rate),
-        steps=sampling.steps or inner.steps,
+        optimizer=_scaled(inner.optimizer, sampling.rate, sampling.decay_rate),
+        steps=inner.steps if sampling.steps < 0 else sampling.steps,
         critic_steps=sampling.critic_steps or inner.critic_steps,
         latent_scale=sampling.latent_scale,
         best_of=sampling.best_of,
@@ -372,10 +373,10 @@ def _loss(name, penalty_weight):
 
 
 @functools.cache
-def _decayed(optimizer, rate):
-    if rate == 1:
+def _scaled(optimizer, rate, decay_rate):
+    if rate == decay_rate == 1:
         return optimizer
-    schedule = optax.exponential_decay(1.0, 1, rate)
+    schedule = optax.exponential_decay(rate, 1, decay_rate)
     return optax.chain(optimizer, optax.scale_by_schedule(schedule))
 
 

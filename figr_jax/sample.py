@@ -39,7 +39,7 @@ _DATA_DIR = flags.DEFINE_string(
 
 def _recipe(model, paths):
     """What to make: read as a whole, or put together from the flags."""
-    from figr_jax import recipe
+    from figr_jax import config, recipe
 
     if sum(map(bool, (paths, _HELDOUT.value, _RECIPE.value))) != 1:
         raise errors.BadInput(
@@ -51,7 +51,7 @@ def _recipe(model, paths):
             "--recipe says what to make; leave one of them out",
         )
         return recipe.read(_RECIPE.value, model)
-    steps = model.config.sampling.steps or model.config.inner.steps
+    steps = config.build_sampling(model.config).steps
     if _INNER_STEPS.value is not None:
         steps = _INNER_STEPS.value
     return recipe.Recipe(_support(model, paths), _SEED.value, steps, None)

@@ -58,14 +58,17 @@ def test_a_sharp_mixture_takes_one_support_image():
 
 def test_features_are_read_at_displaced_positions():
     maps = jax.random.normal(jax.random.key(0), (2, 6, 6, 3))
+    logits = jnp.tile(1e3 * jnp.eye(2), (2, 1))[:, None, None]  # images 0, 1, 0, 1
     still = jnp.zeros((4, 2, 6, 6, 2))
-    expected = jnp.broadcast_to(maps, (4, *maps.shape))
-    np.testing.assert_allclose(fusion.displace(maps, still), expected, atol=1e-6)
-    right = fusion.displace(maps, still.at[..., 1].set(1 / 6))
-    np.testing.assert_allclose(right[0, :, :, :5], maps[:, :, 1:], atol=1e-5)
-    half_up = fusion.displace(maps, still.at[..., 0].set(-0.5 / 6))
-    between = (maps[:, 1:] + maps[:, :-1]) / 2
-    np.testing.assert_allclose(half_up[3, :, 1:], between, atol=1e-5)
+    expected = jnp.concatenate([maps, maps])
+    np.testing.assert_allclose(fusion.mix(maps, logits, still), expected, atol=1e-6)
+    right = fusion.mix(maps, logits, still.at[..., 1].set(1 / 6))
+    np.testing.assert_allclose(right[:, :, :5], expected[:, :, 1:], atol=1e-5)
+    half_up = fusion.mix(maps, logits, still.at[..., 0].set(-0.5 / 6))
+    between = (expected[:, 1:] + expected[:, :-1]) / 2
+    np.testing.assert_allclose(half_up[:, 1:], between, atol=1e-5)
+    even = fusion.mix(maps, 0 * logits, still)
+    np.testing.assert_allclose(even[0], maps.mean(0), atol=1e-6)
 
 
 def test_the_critic_chooses_among_candidates():

@@ -215,7 +215,7 @@ def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="
     at = tuple(at or (inner.steps,))
     keys = jax.random.split(jax.random.key(seed), len(supports))
     drawn, seconds = [], []
-    size = min(_CLASSES, len(supports), max(1, _CHUNK // inner.steps))
+    size = min(_CLASSES, len(supports), max(1, _CHUNK // max(1, inner.steps)))
     function = _compile(networks, inner, supports.shape[1], count, at, size)
     with tqdm.tqdm(total=len(supports), desc=what, unit=" classes") as bar:
         for first in range(0, len(supports), size):

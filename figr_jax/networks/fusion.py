@@ -157,43 +157,46 @@ def mix(maps, logits, flow=None):
       maps: `[shots, H, W, F]`.
       logits: `[N, regions, regions, shots]`; their softmax over the shots, resized to
         the resolution of the maps, is the mixing weights.
-      flow: `[N, shots, grid, grid, 2]`, or None.
+      flow: `[N, shots, grid, grid, 2]`, displacements along H and W as shares of the
+        side, resized likewise; None: the maps stay in place.
 
     Returns:
       `[N, H, W, F]`.
     """
     n, regions, _, shots = logits.shape
-    if regions == 1 and flow is None:
-        weights = jax.nn.softmax(logits[:, 0, 0])
-        return jnp.einsum("ns,shwf->nhwf", weights, maps)
     height, width = maps.shape[1:3]
     if regions > 1:
         logits = jax.image.resize(logits, (n, height, width, shots), "linear")
-    weights = jnp.broadcast_to(jax.nn.softmax(logits), (n, height, width, shots))
-    if flow is None:
-        return jnp.einsum("nhws,shwf->nhwf", weights, maps)
-    flow = jax.image.resize(flow, (n, shots, height, width, 2), "linear")
-    return jnp.einsum("nhws,nshwf->nhwf", weights, displace(maps, flow))
+    weights = jax.nn.softmax(logits)
+    if flow is not None:
+        flow = jax.image.resize(flow, (n, shots, height, width, 2), "linear")
+        return _mix_displaced(maps, weights, flow)
+    if regions == 1:
+        return jnp.einsum("ns,shwf->nhwf", weights[:, 0, 0], maps)
+    return jnp.einsum("nhws,shwf->nhwf", weights, maps)
 
 
-def displace(maps, flow):
-    """Reads maps at displaced positions, linearly interpolated.
+def _mix_displaced(maps, weights, flow):
+    """Mixes maps that are read at displaced positions, linearly interpolated.
 
     In two passes (Catmull and Smith 1980), along W, then along H: each is a matrix
-    product, which is faster than gathering and has a deterministic derivative.
+    product, which is faster than gathering and has a deterministic derivative. The
+    second one also sums over the support.
 
     Args:
       maps: `[shots, H, W, F]`.
+      weights: mixing weights `[N, H or 1, W or 1, shots]`.
       flow: `[N, shots, H, W, 2]`, displacements along H and W as shares of the side.
 
     Returns:
-      `[N, shots, H, W, F]`.
+      `[N, H, W, F]`.
     """
     height, width = maps.shape[1:3]
     rows = jnp.arange(height)[:, None] + flow[..., 0] * height
     columns = jnp.arange(width) + flow[..., 1] * width
     moved = jnp.einsum("nshwv,shvf->nshwf", _interpolation(columns, width), maps)
-    return jnp.einsum("nshwk,nskwf->nshwf", _interpolation(rows, height), moved)
+    weights = weights.transpose(0, 3, 1, 2)[..., None] * _interpolation(rows, height)
+    return jnp.einsum("nshwk,nskwf->nhwf", weights, moved)
 
 
 def _interpolation(positions, size):

@@ -13,7 +13,7 @@ from fastapi import exceptions, responses, staticfiles
 from starlette.exceptions import HTTPException
 
 import figr_jax
-from figr_jax import recipe
+from figr_jax import config, recipe
 from figr_jax.data import images
 from figr_jax.errors import BadInput, FailedWork
 from figr_jax.evaluation import human
@@ -160,7 +160,8 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
             for image in _decode(asked.support, networks.channels)
         ]
         steps = asked.inner_steps
-        steps = model.generator.config.inner.steps if steps is None else steps
+        if steps is None:
+            steps = config.build_sampling(model.generator.config).steps
         size = sum(x.nbytes for x in jax.tree.leaves(model.generator.slow.generator))
         adapted = works.Adapted(model, np.stack(support), asked.seed, steps)
         return line_up(works.adapt(adapted), size)
