@@ -27,6 +27,7 @@ from figr_jax import (
     recipe,
     shipped,
 )
+from figr_jax.config import build_sampling
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets
 from figr_jax.evaluation import light, presentation, protocol
@@ -148,7 +149,7 @@ def describe(model, info, measured):
     """The model card."""
     config, report, made = model.config, info["report"], provenance.describe()
     networks, inner, sampling = config.networks, config.inner, config.sampling
-    critic_steps = sampling.critic_steps or inner.critic_steps
+    sampler = build_sampling(config)
     std = ", minibatch_std" if networks.minibatch_std else ""
     lines = [
         f"# {_NAME.value}",
@@ -158,12 +159,14 @@ def describe(model, info, measured):
         f"{len(model.info['split']['heldout'])} classes held out.",
         f"- Licence of its images: {' '.join(info['licence'].split())}",
         f"- Networks: {networks.family}, width {networks.width}, {networks.stages} "
-        f"stages{std}; {inner.shots} shots, {inner.steps} inner steps of "
-        f"{inner.optimizer} at {inner.learning_rate:g}; outer "
-        f"{config.outer.optimizer} at {config.outer.learning_rate:g}.",
-        f"- Sampling: {critic_steps} critic updates an inner step, the rate "
-        f"times {sampling.decay_rate:g} from one update to the next, latents times "
-        f"{sampling.latent_scale:g}.",
+        f"stages{std}; {inner.shots} shots, {inner.others} others, {inner.steps} inner "
+        f"steps of {inner.optimizer} at {inner.learning_rate:g}; outer "
+        f"{config.outer.optimizer} at {config.outer.learning_rate:g}, "
+        f"{config.outer.tasks} tasks a meta-step.",
+        f"- Sampling: {sampler.steps} inner steps of {sampler.critic_steps} critic "
+        f"updates, at {sampling.rate:g} of the inner rate, times "
+        f"{sampling.decay_rate:g} from one update to the next; latents times "
+        f"{sampling.latent_scale:g}, best of {sampling.best_of}.",
         f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}, in "
         f"{count_hours(_CHECKPOINT.value):.1f} hours.",
         *(

@@ -129,13 +129,7 @@ SCHEMA = {
             networks.DTYPES, "float32", "of the arithmetic; parameters stay float32"
         ),
         "sharpness": _positive(
-            2.0, "family fusion: how much one support image outweighs the others"
-        ),
-        "regions": _between(
-            1, 64, 1, "family fusion: regions along an axis, each with its own weights"
-        ),
-        "warp": _one_of(
-            (False, True), False, "family fusion: whether noise displaces features"
+            3.0, "family fusion: how much one support image outweighs the others"
         ),
     },
     "inner": {

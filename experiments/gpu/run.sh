@@ -2,7 +2,7 @@
 # Measures, checks and trains on one accelerator, within nine minutes:
 #
 #   bash experiments/gpu/run.sh DATA OUT
-#   bash experiments/gpu/run.sh --rehearse      the same on the CPU, with tiny sizes
+#   bash experiments/gpu/run.sh --rehearse OUT   the same on the CPU, with tiny sizes
 #
 # DATA is a TFDS data folder with Omniglot and its bank; results go to OUT. Each step has
 # its own time limit, so that a failure of one does not lose the others. TOTAL is the
@@ -12,16 +12,19 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
-# Several processes share the device. Autotuning takes longer than all measurements.
+# Several processes share the device. Autotuning takes longer than all measurements;
+# without it Triton's products are slow (docs/performance.md), so cuBLAS takes them.
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_autotune_level=0"
+XLA_FLAGS+=" --xla_gpu_enable_triton_gemm=false"
 
 total=${TOTAL:-530} measuring=120 compiling=45 parts=12 tasks=16
 tiny=() ceilings=() correctness=() shrunk=()
 if [ "${1:-}" = --rehearse ]; then
   export JAX_PLATFORMS=cpu
-  data=${DATA:-$HOME/tensorflow_datasets} out=$(mktemp -d)
-  total=${TOTAL:-270} measuring=160 parts=2 tasks=2
+  out=${2:?give the folder for results}
+  data=$out/data # prepared here, not the user's
+  total=${TOTAL:-270} measuring=160 compiling=150 parts=2 tasks=2
   tiny=(--tiny) ceilings=(--size=256)
   correctness=(--width=2 --stages=1 --image_size=8)
   shrunk=(--config.dataset.name=glyphs --config.dataset.split=random
@@ -52,13 +55,15 @@ for name in ("jax", "flax", "optax", "orbax-checkpoint"): print(name, m.version(
 nvidia-smi -L 2>/dev/null
 step ceilings 40 python3 experiments/gpu/ceilings.py --out="$work/ceilings.json" \
   "${ceilings[@]}"
-begin=$SECONDS
+begin=$SECONDS measurements=()
 for part in $(seq 0 $((parts - 1))); do
   step "speed table, part $part" "$measuring" python3 experiments/gpu/speed_table.py \
     --out="$work" --part="$part" --parts="$parts" "${tiny[@]}" &
+  measurements+=($!)
 done
 step correctness "$measuring" python3 experiments/gpu/correctness.py \
   --out="$work/correctness.json" "${correctness[@]}" &
+measurements+=($!)
 
 # Training compiles while the last rows are timed, and steps once they are done.
 sleep $((measuring > compiling ? measuring - compiling : 0))
@@ -67,18 +72,19 @@ plan=
 while [ -z "$plan" ] && [ $((SECONDS - begin)) -lt "$measuring" ]; do
   sleep 2
   plan=$(python3 experiments/gpu/plan.py --table="$work" --tasks="$tasks" \
-    --seconds=$((total - SECONDS - compiling)) --runs=${#runs[@]} 2>/dev/null)
+    --seconds=$((total > SECONDS + compiling ? total - SECONDS - compiling : 1)) --runs=${#runs[@]} 2>/dev/null)
 done
 left=$((total - SECONDS))
 for run in "${runs[@]}"; do
   read -r name more <<<"$run"
   echo "== training $name for $left s: $plan $more"
   RUNS=${RUNS:-$work/runs} bash "$here/train.sh" "$data" "$out" "$name" "$left" \
-    configs/fusion.py $plan "${shrunk[@]}" $more >"$work/$name.log" 2>&1 &
+    configs/omniglot_fusion.py $plan "${shrunk[@]}" $more >"$work/$name.log" 2>&1 &
 done
-sleep $((measuring + begin > SECONDS ? measuring + begin - SECONDS : 0))
+wait "${measurements[@]}"
 collect
 wait
 collect
 tail -n 4 "$work"/*.log
 ls -l "$out"
+[ -s "$out/figures.json" ] && [ -s "$out/omniglot-32.tgz" ]

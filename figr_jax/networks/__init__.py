@@ -96,9 +96,7 @@ def build(
     layer_norm=True,
     minibatch_std=False,
     dtype="float32",
-    sharpness=2.0,
-    regions=1,
-    warp=False,
+    sharpness=3.0,
 ):
     """A generator and its critic, for any size.
 
@@ -114,19 +112,17 @@ def build(
       minibatch_std: True lets the critic see how different the images of a batch are.
       dtype: of the arithmetic, one of `DTYPES`.
       sharpness: of the mixing weights, see `fusion.Generator`; the other families
-        ignore this and what follows.
-      regions: see `fusion.Generator`.
-      warp: see `fusion.Generator`.
+        ignore it.
 
     Returns:
       `Networks`.
     """
     module = FAMILIES[family]
     sees_support = family == "fusion"
-    mixing = (sharpness, regions, warp) if sees_support else ()
+    more = (sharpness,) if sees_support else ()
     sizes = image_size, channels, width, stages, convolution, layer_norm
     return Networks(
-        module.Generator(*sizes, *mixing),
+        module.Generator(*sizes, *more),
         module.Critic(width, stages, convolution, layer_norm, minibatch_std),
         latent,
         image_size,

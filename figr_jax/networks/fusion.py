@@ -1,9 +1,11 @@
 """A generator that sees its support: it fuses the features of the support images.
 
 In FIGR the support reaches the generator through the critic alone. Here an encoder maps
-each support image to feature maps, and the generator joins a random mixture of those
-maps at each resolution, after F2GAN (Hong et al. 2020), whose generator fuses the
-features of a class with random weights. The critic is that of the family `subpixel`.
+each support image to feature maps. The generator displaces these maps smoothly, mixes
+them with random weights, and joins the mixture at each resolution. Mixing with random
+weights follows F2GAN (Hong et al. 2020); the displacement is ours: it aligns supports
+that are drawn in different places, and varies the layout. The critic is that of the
+family `subpixel`.
 """
 
 import jax
@@ -15,8 +17,9 @@ from figr_jax.networks import layers, subpixel
 
 Critic = subpixel.Critic
 
-VECTOR = 64  # numbers that describe a support
-_RANGE = 0.25  # of the image's side: the farthest that a warp moves a feature
+VECTOR = 64  # numbers that describe a support image
+GRID = 4  # height and width of the grid of displacements
+_RANGE = 0.25  # of the image's side: the largest displacement
 
 
 class Encoder(nn.Module):
@@ -66,8 +69,6 @@ class Generator(nn.Module):
       layer_norm: whether layers are normalised.
       sharpness: of the mixing weights. 0 mixes all support images alike, a large value
         takes one of them.
-      regions: mixing weights differ between `regions` x `regions` regions of an image.
-      warp: whether the noise displaces the features before they are mixed.
     """
 
     image_size: int
@@ -76,30 +77,27 @@ class Generator(nn.Module):
     stages: int
     convolution: str = "auto"
     layer_norm: bool = True
-    sharpness: float = 2.0
-    regions: int = 1
-    warp: bool = False
+    sharpness: float = 3.0
 
     @nn.compact
     def __call__(self, latents, support):
         """Maps `[N, latent]` and `[shots, H, W, C]` to `[N, H, W, C]` in [-1, 1]."""
         encode = Encoder(self.width, self.stages, self.convolution, self.layer_norm)
         maps, vectors = encode(support)
-        logits = self.sharpness * mixing_logits(latents, len(support), self.regions)
-        flow = None
-        if self.warp:
-            flow = Flow()(latents, _normalize(vectors))
+        flow = Flow()(latents, _normalize(vectors))
+        logits = self.sharpness * mixing_logits(latents, len(support))
+        weights = jax.nn.softmax(logits)
         vector = jnp.broadcast_to(_normalize(vectors.mean(0)), (len(latents), VECTOR))
         x = layers.start(
             jnp.concatenate([latents, vector], -1),
             *(self.image_size, self.width, self.stages, self.layer_norm),
         )
         for level in reversed(maps[1:]):
-            x = jnp.concatenate([x, mix(level, logits, flow)], -1)
+            x = jnp.concatenate([x, mix(level, weights, flow)], -1)
             x = layers.Convolution(level.shape[-1] * 2, 3, self.convolution)(x)
             x = subpixel.shuffle(x)
             x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
-        x = jnp.concatenate([x, mix(maps[0], logits, flow)], -1)
+        x = jnp.concatenate([x, mix(maps[0], weights, flow)], -1)
         x = layers.Convolution(self.width, 3, self.convolution)(x)
         x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
         return jnp.tanh(layers.Convolution(self.channels, 5, self.convolution)(x))
@@ -110,96 +108,75 @@ def _normalize(vectors):
     return vectors * jax.lax.rsqrt((vectors**2).mean(-1, keepdims=True) + 1e-6)
 
 
-def mixing_logits(latents, shots, regions):
-    """The part of the latents that says how to mix.
+def mixing_logits(latents, shots):
+    """Logits of the mixing weights: coordinates of the latents.
 
-    Each support image and region has a fixed random direction; its logit is the
-    latent's coordinate along it. So a latent has the same size for any number of shots.
+    Each support image has a fixed random direction; its logit is the latent's
+    coordinate along it. So a latent has the same size for any number of shots.
 
     Args:
       latents: `[N, latent]`, standard normal.
       shots: number of support images.
-      regions: regions along each axis of an image.
 
     Returns:
-      `[N, regions, regions, shots]`, standard normal.
+      `[N, shots]`, standard normal.
     """
     size = latents.shape[-1]
-    directions = np.random.default_rng(0).standard_normal((shots, regions**2, size))
+    directions = np.random.default_rng(0).standard_normal((shots, size))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    logits = latents @ jnp.asarray(directions.reshape(-1, size).T, latents.dtype)
-    return logits.reshape(-1, shots, regions, regions).transpose(0, 2, 3, 1)
+    return latents @ jnp.asarray(directions.T, latents.dtype)
 
 
 class Flow(nn.Module):
-    """Displacements of the features of each support image, smooth, at first none."""
-
-    grid: int = 4
+    """Displacements of the feature maps of each support image, small at first."""
 
     @nn.compact
     def __call__(self, latents, vectors):
-        """Maps `[N, latent]` and `[shots, VECTOR]` to `[N, shots, grid, grid, 2]`."""
-        n, shots = len(latents), len(vectors)
+        """Computes displacements along H and W, as shares of the side.
+
+        Args:
+          latents: `[N, latent]`.
+          vectors: `[shots, VECTOR]`, of the support images.
+
+        Returns:
+          `[N, shots, GRID, GRID, 2]`.
+        """
         mean = jnp.broadcast_to(vectors.mean(0), vectors.shape)
-        seen = jnp.concatenate([vectors, mean], -1)
-        seen = layers.Dense(VECTOR)(seen)[None] + layers.Dense(VECTOR)(latents)[:, None]
-        seen = nn.gelu(seen)
-        shape = (VECTOR, 2 * self.grid**2)
+        seen = layers.Dense(VECTOR)(jnp.concatenate([vectors, mean], -1))
+        seen = nn.gelu(seen + layers.Dense(VECTOR)(latents)[:, None])
+        shape = (VECTOR, 2 * GRID**2)
         kernel = self.param("kernel", nn.initializers.normal(0.02), shape)
         flow = _RANGE * jnp.tanh(seen @ kernel)
-        return flow.reshape(n, shots, self.grid, self.grid, 2)
+        return flow.reshape(*flow.shape[:2], GRID, GRID, 2)
 
 
-def mix(maps, logits, flow=None):
-    """A random mixture of the feature maps of the support images, one an image.
+def mix(maps, weights, flow):
+    """Mixes displaced feature maps of the support images.
+
+    A map is read at displaced positions, linearly interpolated, in two passes (Catmull
+    and Smith 1980): along W, then along H. Each is a matrix product, which is faster
+    than gathering and has a deterministic derivative. The second also sums over the
+    support.
 
     Args:
       maps: `[shots, H, W, F]`.
-      logits: `[N, regions, regions, shots]`; their softmax over the shots, resized to
-        the resolution of the maps, is the mixing weights.
+      weights: mixing weights `[N, shots]`.
       flow: `[N, shots, grid, grid, 2]`, displacements along H and W as shares of the
-        side, resized likewise; None: the maps stay in place.
+        side; resized to the resolution of the maps.
 
     Returns:
       `[N, H, W, F]`.
     """
-    n, regions, _, shots = logits.shape
-    height, width = maps.shape[1:3]
-    if regions > 1:
-        logits = jax.image.resize(logits, (n, height, width, shots), "linear")
-    weights = jax.nn.softmax(logits)
-    if flow is not None:
-        flow = jax.image.resize(flow, (n, shots, height, width, 2), "linear")
-        return _mix_displaced(maps, weights, flow)
-    if regions == 1:
-        return jnp.einsum("ns,shwf->nhwf", weights[:, 0, 0], maps)
-    return jnp.einsum("nhws,shwf->nhwf", weights, maps)
-
-
-def _mix_displaced(maps, weights, flow):
-    """Mixes maps that are read at displaced positions, linearly interpolated.
-
-    In two passes (Catmull and Smith 1980), along W, then along H: each is a matrix
-    product, which is faster than gathering and has a deterministic derivative. The
-    second one also sums over the support.
-
-    Args:
-      maps: `[shots, H, W, F]`.
-      weights: mixing weights `[N, H or 1, W or 1, shots]`.
-      flow: `[N, shots, H, W, 2]`, displacements along H and W as shares of the side.
-
-    Returns:
-      `[N, H, W, F]`.
-    """
-    height, width = maps.shape[1:3]
+    shots, height, width, _ = maps.shape
+    flow = jax.image.resize(flow, (len(flow), shots, height, width, 2), "linear")
     rows = jnp.arange(height)[:, None] + flow[..., 0] * height
     columns = jnp.arange(width) + flow[..., 1] * width
     moved = jnp.einsum("nshwv,shvf->nshwf", _interpolation(columns, width), maps)
-    weights = weights.transpose(0, 3, 1, 2)[..., None] * _interpolation(rows, height)
-    return jnp.einsum("nshwk,nskwf->nhwf", weights, moved)
+    readers = weights[:, :, None, None, None] * _interpolation(rows, height)
+    return jnp.einsum("nshwk,nskwf->nhwf", readers, moved)
 
 
 def _interpolation(positions, size):
-    """Weights of the `size` grid points next to each position: `[..., size]`."""
+    """Weights of the `size` grid points around each position: `[..., size]`."""
     positions = jnp.clip(positions, 0, size - 1)[..., None]
     return jnp.maximum(0, 1 - jnp.abs(positions - jnp.arange(size)))
