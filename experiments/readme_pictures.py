@@ -1,11 +1,11 @@
-"""Makes the README's pictures from a run of the quickstart and from shipped weights.
+"""Makes the README's pictures from shipped weights and from a run of the quickstart.
 
 python experiments/readme_pictures.py --checkpoint=runs/quickstart
 
-Writes into experiments/results: quickstart.png, the run's last sample grid;
-own_images.png, four shaky sketches each of a house and a fish and a letter in four of
-matplotlib's faces, drawn here, redrawn by shipped weights as `figr_jax.sample` does it;
-and pictures.json, which says how.
+Writes into experiments/results: own_images.png, four shaky sketches each of a house and
+a fish and a letter in four of matplotlib's faces, redrawn by shipped weights as
+`figr_jax.sample` does it; with --checkpoint also quickstart.png, the last sample grid of
+that run; and pictures.json, which says how.
 """
 
 import json
@@ -20,7 +20,9 @@ from PIL import Image, ImageDraw, ImageFont
 import figr_jax
 from figr_jax import errors, files, pictures, provenance
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's folder.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Folder of a run of the quickstart, for its picture."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latents.")
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -68,25 +70,36 @@ def redraw(model, drawings, seed):
     return pictures.panel(support, model.generate(12, seed), columns=len(support))
 
 
-def main():
-    """Writes the pictures."""
-    run = pathlib.Path(_CHECKPOINT.value)
+def write_quickstart(run):
+    """Copies the last sample grid of a run; returns what it is from, a dict."""
     step = figr_jax.load(run).info["step"]
     grid = run / "samples" / f"{step}.png"
     files.write_bytes(RESULTS / "quickstart.png", grid.read_bytes())
-    model, rng = figr_jax.load(SHIPPED), np.random.default_rng(_SEED.value)
+    config = json.loads((run / "config.json").read_text())
+    return {"meta_steps": step, "config": config} | provenance.describe()
+
+
+def write_own_images(seed):
+    """Redraws sketches and a letter; returns what by, a dict."""
+    model, rng = figr_jax.load(SHIPPED), np.random.default_rng(seed)
     own = [
         [sketch(HOUSE, rng) for _ in range(4)],
         [sketch(FISH, rng) for _ in range(4)],
         [letter("R", face) for face in ("cmr10", "cmb10", "cmss10", "cmmi10")],
     ]
-    panels = [redraw(model, drawings, _SEED.value) for drawings in own]
+    panels = [redraw(model, drawings, seed) for drawings in own]
     pictures.save(RESULTS / "own_images.png", pictures.side_by_side(panels))
+    return {"model": SHIPPED, "seed": seed} | provenance.describe()
 
-    config = json.loads((run / "config.json").read_text())
-    made = {"seed": _SEED.value, "meta_steps": step, "own_images": SHIPPED}
-    made["config"] = config
-    files.write_json(RESULTS / "pictures.json", made | provenance.describe())
+
+def main():
+    """Writes the pictures."""
+    path = RESULTS / "pictures.json"
+    made = json.loads(path.read_text())
+    made["own_images"] = write_own_images(_SEED.value)
+    if _CHECKPOINT.value:
+        made["quickstart"] = write_quickstart(pathlib.Path(_CHECKPOINT.value))
+    files.write_json(path, made)
 
 
 if __name__ == "__main__":
