@@ -5,7 +5,7 @@ python experiments/readme_pictures.py --checkpoint=runs/quickstart
 Writes into experiments/results: own_images.png, four shaky sketches each of a house and
 a fish and a letter in four of matplotlib's faces, redrawn by shipped weights as
 `figr_jax.sample` does it; with --checkpoint also quickstart.png, the last sample grid of
-that run; and pictures.json, which says how.
+that run. A .json file next to each picture records its source.
 """
 
 import json
@@ -71,16 +71,17 @@ def redraw(model, drawings, seed):
 
 
 def write_quickstart(run):
-    """Copies the last sample grid of a run; returns what it is from, a dict."""
+    """Copies the last sample grid of a run."""
     step = figr_jax.load(run).info["step"]
     grid = run / "samples" / f"{step}.png"
     files.write_bytes(RESULTS / "quickstart.png", grid.read_bytes())
     config = json.loads((run / "config.json").read_text())
-    return {"meta_steps": step, "config": config} | provenance.describe()
+    made = {"meta_steps": step, "config": config} | provenance.describe()
+    files.write_json(RESULTS / "quickstart.json", made)
 
 
 def write_own_images(seed):
-    """Redraws sketches and a letter; returns what by, a dict."""
+    """Redraws sketches and a letter."""
     model, rng = figr_jax.load(SHIPPED), np.random.default_rng(seed)
     own = [
         [sketch(HOUSE, rng) for _ in range(4)],
@@ -89,17 +90,15 @@ def write_own_images(seed):
     ]
     panels = [redraw(model, drawings, seed) for drawings in own]
     pictures.save(RESULTS / "own_images.png", pictures.side_by_side(panels))
-    return {"model": SHIPPED, "seed": seed} | provenance.describe()
+    made = {"model": SHIPPED, "seed": seed} | provenance.describe()
+    files.write_json(RESULTS / "own_images.json", made)
 
 
 def main():
     """Writes the pictures."""
-    path = RESULTS / "pictures.json"
-    made = json.loads(path.read_text())
-    made["own_images"] = write_own_images(_SEED.value)
+    write_own_images(_SEED.value)
     if _CHECKPOINT.value:
-        made["quickstart"] = write_quickstart(pathlib.Path(_CHECKPOINT.value))
-    files.write_json(path, made)
+        write_quickstart(pathlib.Path(_CHECKPOINT.value))
 
 
 if __name__ == "__main__":

@@ -119,6 +119,24 @@ def sampling():
     return lines
 
 
+def tuning():
+    """The table of quality.jsonl: trained models by several ways to sample."""
+    rows = []
+    for line in (RESULTS / "quality.jsonl").read_text().splitlines():
+        made = json.loads(line)
+        values = (f"{made[metric]['mean']:.3f}" for metric in METRICS)
+        rows.append([made["checkpoint"], made["setting"], *values, made["commit"]])
+    head = ["checkpoint", "sampling", *METRICS, "commit"]
+    text = [
+        "Means over 50 tuning classes, which no report measures. The models are those "
+        "that `experiments/gpu/run.sh` trained side by side on one H200, 1,400 "
+        "meta-steps of 16 tasks each: `plain` mixes the features in place, `warp` also "
+        "displaces them. `python experiments/quality.py` adds rows to "
+        "[quality.jsonl](quality.jsonl)."
+    ]
+    return ["## Tuning classes", "", *text, "", *table(head, rows), ""]
+
+
 def low_data():
     """Accuracy of classifiers of few real images."""
     path = RESULTS / "low_data.json"
@@ -265,7 +283,17 @@ def main():
         "means over classes with 95 % bootstrap intervals.",
         "",
     ]
-    parts = (weights, reports, sampling, low_data, figures, trials, speed, others)
+    parts = (
+        weights,
+        reports,
+        tuning,
+        sampling,
+        low_data,
+        figures,
+        trials,
+        speed,
+        others,
+    )
     text = "\n".join(head + [line for part in parts for line in part()])
     files.write_bytes(RESULTS / "README.md", text.encode())
     print(f"wrote {RESULTS / 'README.md'}")
