@@ -4,8 +4,8 @@ python experiments/readme_pictures.py --checkpoint=runs/quickstart
 
 Writes into experiments/results: own_images.png, four shaky sketches each of a house and
 a fish and a letter in four of matplotlib's faces, redrawn by shipped weights as
-`figr_jax.sample` does it; with --checkpoint also quickstart.png, the last sample grid of
-that run. A .json file next to each picture records its source.
+`figr_jax.sample` does it; with --checkpoint also quickstart.png, the last sample grid
+of that run. A .json file next to each picture records its source.
 """
 
 import json
