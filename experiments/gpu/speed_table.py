@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
     @property
     def name(self):
-        """What the table calls it."""
+        """Its name in the table."""
         return " ".join(str(x) for x in self[:6])
 
 
