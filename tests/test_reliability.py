@@ -408,10 +408,10 @@ def unlucky(monkeypatch):
     _, bad = episodes.keys(quick().run.seed, jnp.int32(3))
     meta_step = training.reptile.meta_step
 
-    def poisoned(networks, state, supports, key, *args):
+    def poisoned(networks, state, tasks, key, *args):
         fatal = jnp.all(jax.random.key_data(key) == jax.random.key_data(bad))
-        supports = jnp.where(fatal, jnp.nan, supports)
-        return meta_step(networks, state, supports, key, *args)
+        tasks = jax.tree.map(lambda x: jnp.where(fatal, jnp.nan, x), tasks)
+        return meta_step(networks, state, tasks, key, *args)
 
     monkeypatch.setattr(training.reptile, "meta_step", poisoned)
 
