@@ -33,8 +33,8 @@ _IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Height and width, pixels."
 SHOTS, OTHERS, STEPS, RATE, MOST = 4, 8, 3, 1e-2, 1e-3
 
 
-def make_movement(lowering, tasks, device):
-    """A compiled function that returns the movement of task 0, and its arguments."""
+def build(lowering):
+    """Networks, in one lowering, and how they adapt."""
     nets = networks.build(
         "fusion",
         image_size=_IMAGE_SIZE.value,
@@ -42,15 +42,23 @@ def make_movement(lowering, tasks, device):
         stages=_STAGES.value,
         convolution=lowering,
     )
-    inner = adaptation.Inner(losses.wgan_gp(), optax.sgd(RATE), STEPS)
-    # Drawn on the CPU, so that every device starts from the same numbers.
-    with jax.default_device(jax.devices("cpu")[0]):
-        slow = jax.jit(nets.init)(jax.random.key(0))
-        size = _IMAGE_SIZE.value
-        shape = (tasks, SHOTS + OTHERS, size, size, 1)
-        pixels = jax.random.uniform(jax.random.key(1), shape[1:], minval=-1, maxval=1)
+    return nets, adaptation.Inner(losses.wgan_gp(), optax.sgd(RATE), STEPS)
+
+
+def draw_inputs(cpu):
+    """Slow parameters, images and noise: the same numbers for every device."""
+    nets, inner = build("xla")
+    with jax.default_device(cpu):
+        init = jax.jit(nets.init, compiler_options=compilation.options())
+        shape = (SHOTS + OTHERS, _IMAGE_SIZE.value, _IMAGE_SIZE.value, 1)
+        pixels = jax.random.uniform(jax.random.key(1), shape, minval=-1, maxval=1)
         noise = adaptation.draw_noise(jax.random.key(2), nets, SHOTS, inner, OTHERS)
-        pixels = jnp.broadcast_to(pixels, shape)
+        return init(jax.random.key(0)), pixels, noise
+
+
+def make_movement(lowering, tasks, device, inputs):
+    """Compiles a function that returns the movement of one of `tasks` equal tasks."""
+    nets, inner = build(lowering)
 
     def movement(slow, pixels, noise):
         def one(pixels):
@@ -58,26 +66,32 @@ def make_movement(lowering, tasks, device):
             fast, _ = adaptation.adapt_with_noise(nets, slow, episode, noise, inner)
             return flatten_util.ravel_pytree(jax.tree.map(jnp.subtract, fast, slow))[0]
 
-        return one(pixels[0]) if tasks == 1 else jax.vmap(one)(pixels)[0]
+        if tasks == 1:
+            return one(pixels)
+        return jax.vmap(one)(jnp.broadcast_to(pixels, (tasks, *pixels.shape)))[0]
 
-    arguments = jax.device_put((slow, pixels, noise), device)
+    inputs = jax.device_put(inputs, device)
     options = compilation.options() if device.platform == "cpu" else {}
     with jax.default_matmul_precision("highest"):
         jitted = jax.jit(movement, compiler_options=options)
-        compiled = jitted.lower(*arguments).compile()
-    return lambda: jax.device_get(compiled(*arguments))
+        compiled = jitted.lower(*inputs).compile()
+    return lambda: jax.device_get(compiled(*inputs))
 
 
 def main():
     """Compares, prints, writes."""
     device, cpu = jax.devices()[0], jax.devices("cpu")[0]
+    inputs = draw_inputs(cpu)
     cases = {"reference": ("xla", 1, cpu)} | {
         f"{lowering}, {tasks} tasks": (lowering, tasks, device)
         for lowering in ("xla", "patches")
         for tasks in (1, 2)
     }
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        made = {name: pool.submit(make_movement, *x) for name, x in cases.items()}
+        made = {
+            name: pool.submit(make_movement, *case, inputs)
+            for name, case in cases.items()
+        }
     reference = made.pop("reference").result()()
     found = {}
     for name, future in made.items():

@@ -87,4 +87,7 @@ wait
 collect
 tail -n 4 "$work"/*.log
 ls -l "$out"
-[ -s "$out/figures.json" ] && [ -s "$out/omniglot-32.tgz" ]
+# What the run is for: figures of every step, and a model.
+grep -q adaptations_per_second "$out/figures.json" &&
+  grep -q relative_error "$out/figures.json" &&
+  ls "$out"/*.tgz >/dev/null
