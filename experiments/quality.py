@@ -38,13 +38,28 @@ METRICS = (
 
 
 def parse(setting):
-    """`"steps=3,best_of=4"` as a dict."""
-    pairs = (pair.split("=") for pair in setting.split(",") if pair)
-    return {name: ast.literal_eval(value) for name, value in pairs}
+    """`"steps=3,best_of=4"` as a dict of fields of the section `sampling`.
+
+    Raises:
+      BadInput: if it is of another form, or names no such field.
+    """
+    known = config.SCHEMA["sampling"]
+    try:
+        pairs = (pair.split("=") for pair in setting.split(",") if pair)
+        fields = {name: ast.literal_eval(value) for name, value in pairs}
+    except (ValueError, SyntaxError):
+        fields = {"": None}
+    if not fields.keys() <= known.keys():
+        raise errors.BadInput(
+            f"{setting!r}: must be name=number pairs with commas between, of "
+            f"{', '.join(known)}"
+        )
+    return fields
 
 
 def main(argv):
     """Measures, prints, adds lines."""
+    settings = [parse(setting) for setting in argv or [""]]
     compilation.keep_programs()
     model = generation.load(_CHECKPOINT.value)
     dataset, shots = model.config.dataset, model.config.inner.shots
@@ -53,6 +68,11 @@ def main(argv):
     split = protocol.model_split(model, bank)
     eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
     tuning = protocol.tuning_classes(eligible)
+    if len(tuning) < 2:
+        raise errors.BadInput(
+            f"{dataset.name}: {len(tuning)} tuning classes, all others are in reports; "
+            "2 are needed: train with more held-out classes"
+        )
     classes = protocol.choose(tuning, _CLASSES.value, 0)
     draw = protocol.draw_supports(bank, classes, shots, _SEED.value, eligible)
     judge = protocol.Judge(*embedding.load_all(bank, split))
@@ -72,9 +92,10 @@ def main(argv):
         pairs = zip(draw.supports, keys, strict=True)
         record("jittered", [controls.jitter(x, _COUNT.value, k) for x, k in pairs])
         record("held-out real", draw.real)
-    for setting in argv or [""]:
-        model.config.sampling.update(parse(setting))
-        config.validate(model.config)
+    for setting, fields in zip(argv or [""], settings, strict=True):
+        values = model.config.to_dict()
+        values["sampling"] |= fields
+        model.config = config.from_dict(values)
         inner = config.build_sampling(model.config)
         drawn, seconds = protocol.adapt_and_draw(
             *(model.networks, inner, model.slow, draw.supports),

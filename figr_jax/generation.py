@@ -232,7 +232,7 @@ class FewShotGenerator:
           What it returns for all rows, concatenated.
         """
         batch = np.zeros((_BATCH, *rows.shape[1:]), np.float32)
-        program = self._compile(function, (*adapted, batch), *rows.shape[1:])
+        program = self._compile(function, (*adapted, batch))
         found = [np.asarray(program(*adapted, batch))[:0]] if not len(rows) else []
         begin = time.perf_counter()
         for first in range(0, len(rows), _BATCH):

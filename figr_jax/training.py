@@ -175,9 +175,7 @@ def _survive(what):
 
 def _check_memory(cfg):
     """Refuses networks that cannot be trained here, before anything is allocated."""
-    shapes = jax.eval_shape(config.build_networks(cfg).init, jax.random.key(0))
-    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
-    needed, device = COPIES * 4 * parameters, jax.local_devices()[0]
+    needed, device = _count_bytes(cfg), jax.local_devices()[0]
     memory = episodes.memory_of(device)
     if needed > memory:
         raise BadInput(
@@ -419,9 +417,14 @@ def _fitting(cfg, device):
 
     The other half is for their activations.
     """
+    return int(episodes.memory_of(device) / 2 / _count_bytes(cfg))
+
+
+def _count_bytes(cfg):
+    """Bytes of `COPIES` copies of the parameters."""
     shapes = jax.eval_shape(config.build_networks(cfg).init, jax.random.key(0))
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
-    return int(episodes.memory_of(device) / 2 / (COPIES * 4 * parameters))
+    return COPIES * 4 * parameters
 
 
 def _compile_block(cfg, state, mesh, source):
