@@ -15,6 +15,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 ALLOWED_SIZE = "a power of two from 8 to 1024"
 MAX_PIXELS = 2**26  # of an image; decoding takes up to some ten bytes for each
 MAX_BYTES = 2**28  # of an image file
+MAX_DIMENSION = 2**16  # pixels; Pillow needs time quadratic in a row's length
 _MAX_SIDE = 2**12  # pixels of the longer side above which an image is shrunk at once
 _INK = 64  # grey levels that ink differs from the background
 _BORDER_INK = 0.05  # share of a border above which it is not of one colour
@@ -61,6 +62,11 @@ def decode(file, channels, max_pixels=MAX_PIXELS):
             if image.width * image.height > max_pixels:
                 raise Unreadable(
                     f"{image.width}x{image.height} pixels, more than {max_pixels:,}"
+                )
+            if max(image.size) > MAX_DIMENSION:
+                raise Unreadable(
+                    f"{image.width}x{image.height} pixels, a side of more than "
+                    f"{MAX_DIMENSION:,}"
                 )
             pixels = _decode(image, channels)
     except Unreadable:
