@@ -24,6 +24,9 @@ from figr_jax.evaluation import controls, embedding, protocol
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder, or the name of shipped weights.", required=True
 )
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Of a mix that the model was trained on: the data set to measure."
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
 _CLASSES = flags.DEFINE_integer("classes", 50, "Tuning classes to measure on.")
 _COUNT = flags.DEFINE_integer("count", 32, "Images of each class.")
@@ -64,13 +67,13 @@ def main(argv):
     model = generation.load(_CHECKPOINT.value)
     dataset, shots = model.config.dataset, model.config.inner.shots
     size = dataset.image_size, dataset.channels
-    bank = banks.load(dataset.name, *size, _DATA_DIR.value)
+    bank = banks.load(_DATASET.value or dataset.name, *size, _DATA_DIR.value)
     split = protocol.model_split(model, bank)
     eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
     tuning = protocol.tuning_classes(eligible)
     if len(tuning) < 2:
         raise errors.BadInput(
-            f"{dataset.name}: {len(tuning)} tuning classes, all others are in reports; "
+            f"{bank.dataset}: {len(tuning)} tuning classes, all others are in reports; "
             "2 are needed: train with more held-out classes"
         )
     classes = protocol.choose(tuning, _CLASSES.value, 0)
@@ -80,6 +83,7 @@ def main(argv):
     def record(name, sets, **more):
         found = protocol.summary(protocol.judge_all(judge, [sets], [draw]), 0)
         line = {"checkpoint": _CHECKPOINT.value, "setting": name, **more}
+        line["dataset"] = bank.dataset
         line |= {metric: found[metric] for metric in METRICS}
         line |= {"classes": len(classes), "count": _COUNT.value, "seed": _SEED.value}
         with open(LOG, "a") as file:

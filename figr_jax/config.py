@@ -195,6 +195,12 @@ SCHEMA = {
     },
     "run": {
         "seed": _count(0, 0, "seed of every random draw"),
+        "init_from": Field(
+            "",
+            "shipped weights or a run whose slow parameters training begins with",
+            "the name of shipped weights or a run's folder",
+            lambda x: True,
+        ),
         "meta_steps": _count(1, 100_000, "meta-steps of the whole run"),
         "log_every": _count(1, 50, "meta-steps in a dispatch and in a logged block"),
         "sample_every": _count(0, 10_000, "meta-steps between sample grids; 0: none"),

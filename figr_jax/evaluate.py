@@ -27,6 +27,9 @@ _OUT = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where prepared data sets live; by default that of TFDS."
 )
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Of a mix that the model was trained on: the data set to measure."
+)
 _DRAWS = flags.DEFINE_integer("draws", 3, "Supports for each class.", lower_bound=1)
 _COUNT = flags.DEFINE_integer("count", 64, "Images of each class.", lower_bound=16)
 _CLASSES = flags.DEFINE_integer(
@@ -57,7 +60,7 @@ _CURVES = flags.DEFINE_list(
 
 # What stands in the place of a report, and the other flags that it takes.
 _INSTEAD = {
-    "judge_sheet": ("checkpoint", "data_dir", "classes", "seed"),
+    "judge_sheet": ("checkpoint", "data_dir", "dataset", "classes", "seed"),
     "judge_answers": (),
     "curves": ("out",),
 }
@@ -112,6 +115,7 @@ def main():
         )
     from figr_jax import compilation, generation
     from figr_jax.data import bank as banks
+    from figr_jax.data import datasets
     from figr_jax.evaluation import human
 
     compilation.keep_programs()
@@ -123,7 +127,12 @@ def main():
             "be measured on"
         )
     size = dataset.image_size, dataset.channels
-    bank = banks.load(dataset.name, *size, _DATA_DIR.value)
+    name = _DATASET.value or dataset.name
+    if name not in (dataset.name, *datasets.parts(dataset.name)):
+        raise errors.BadInput(
+            f"--dataset={name}: the checkpoint was trained on {dataset.name}"
+        )
+    bank = banks.load(name, *size, _DATA_DIR.value)
     if _JUDGE_SHEET.value:
         out, seed = _JUDGE_SHEET.value, _SEED.value
         count = human.make_sheet(model, bank, out, _CLASSES.value, seed)

@@ -37,16 +37,18 @@ def main():
         raise errors.BadInput(f"--image_size={size}: must be {images.ALLOWED_SIZE}")
     if channels not in (1, 3):
         raise errors.BadInput(f"--channels={channels}: must be 1 or 3")
+    if _REPORT.value and _DATASET.value.startswith("mix:"):
+        raise errors.BadInput("--report is for one data set; give each of the mix")
     report_dir = _REPORT.value and files.make_folder(_REPORT.value, "--report")
-    bank = banks.load(
-        _DATASET.value, size, channels, _DATA_DIR.value, _MANUAL_DIR.value
-    )
-    counts = np.diff(bank.class_start)
-    print(
-        f"{bank.dataset} {bank.version}: {len(bank.images):,} images of "
-        f"{np.count_nonzero(counts):,} classes, {counts.min():,} to {counts.max():,} "
-        f"each; the bank has {bank.images.nbytes:,} bytes: {bank.images.filename}"
-    )
+    for name in datasets.parts(_DATASET.value):
+        bank = banks.load(name, size, channels, _DATA_DIR.value, _MANUAL_DIR.value)
+        counts = np.diff(bank.class_start)
+        print(
+            f"{bank.dataset} {bank.version}: {len(bank.images):,} images of "
+            f"{np.count_nonzero(counts):,} classes, {counts.min():,} to "
+            f"{counts.max():,} each; the bank has {bank.images.nbytes:,} bytes: "
+            f"{bank.images.filename}"
+        )
     if report_dir:
         from figr_jax.data import report
 

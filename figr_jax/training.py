@@ -111,7 +111,30 @@ def _find_start(cfg, workdir):
     say("initialising the networks")
     # Op by op this takes longer than many meta-steps.
     state = jax.jit(init, compiler_options=compilation.options())(cfg.run.seed)
+    if cfg.run.init_from:
+        state = state._replace(slow=_load_slow(cfg.run.init_from, state.slow))
     return _Start(state, None, 0)
+
+
+def _load_slow(path, like):
+    """The slow parameters of a snapshot, which must have the shapes of `like`."""
+    model = generation.load(path)
+    shapes = [
+        {
+            jax.tree_util.keystr(where): leaf.shape
+            for where, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+        }
+        for tree in (model.slow, like)
+    ]
+    if shapes[0] != shapes[1]:
+        raise BadInput(
+            f"--config.run.init_from={path}: its networks are "
+            f"{dict(model.config.networks)} for {model.config.dataset.image_size} "
+            f"pixels and {model.config.dataset.channels} channels; give this run the "
+            "same"
+        )
+    say(f"starting from the weights of {path}")
+    return jax.tree.map(jnp.asarray, model.slow)
 
 
 class _Run(NamedTuple):
@@ -272,7 +295,7 @@ def _examples(bank, heldout, shots):
 
     A dict: name of a class to PNG files of its images, in base64.
     """
-    chosen = episodes.large_enough(bank, heldout, shots)[:EXAMPLES]
+    chosen = _spread(episodes.large_enough(bank, heldout, shots), EXAMPLES)
     return {
         bank.names[index]: [
             recipe.encode(image)
@@ -280,6 +303,12 @@ def _examples(bank, heldout, shots):
         ]
         for index in chosen
     }
+
+
+def _spread(classes, count):
+    """At most `count` of the classes, evenly spaced: of a mix some of each data set."""
+    chosen = np.linspace(0, len(classes) - 1, min(count, len(classes))).round()
+    return classes[chosen.astype(int)]
 
 
 def _describe(cfg, bank, heldout, state, mesh):
@@ -561,7 +590,7 @@ def _write_grid(workdir, state, info, bank, heldout):
     """Writes samples/<step>.png: held-out classes as in the paper's figures."""
     model = generation.FewShotGenerator(_of_one_device(state.slow), info)
     shots, seed = model.config.inner.shots, model.config.run.seed
-    heldout = episodes.large_enough(bank, heldout, shots)[:GRID_CLASSES]
+    heldout = _spread(episodes.large_enough(bank, heldout, shots), GRID_CLASSES)
     if not len(heldout):
         return
     say(f"drawing {len(heldout)} held-out classes (the first time this compiles)")

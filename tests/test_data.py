@@ -132,7 +132,7 @@ def test_others_are_not_in_the_support_while_the_class_has_enough(count, others)
 
 def test_without_others_the_support_is_the_same():
     class_start, classes = jnp.array([0, 8, 20]), jnp.array([0, 1])
-    given = jax.random.key(0), class_start, classes, jnp.arange(5), 3
+    given = jax.random.key(0), class_start, classes, jnp.array([0]), jnp.arange(5), 3
     with_others = episodes.draw(*given, 4)
     assert with_others.shape == (5, 7)
     np.testing.assert_array_equal(with_others[:, :3], episodes.draw(*given))
@@ -142,7 +142,8 @@ def test_episodes_stay_in_one_allowed_class():
     class_start = jnp.array([0, 8, 20, 28])
     classes = jnp.array([0, 2])
     tasks = jnp.arange(2)
-    draw = jax.vmap(lambda key: episodes.draw(key, class_start, classes, tasks, 8))
+    given = class_start, classes, jnp.array([0]), tasks, 8
+    draw = jax.vmap(lambda key: episodes.draw(key, *given))
     chosen = np.asarray(draw(jax.random.split(jax.random.key(0), 200)))
     found = np.searchsorted(class_start, chosen, side="right") - 1
     assert (found == found[..., :1]).all()

@@ -31,7 +31,7 @@ class Bank(NamedTuple):
       class_start: `[classes + 1]` int64, where each class begins and the last one ends.
       names: names of the classes.
       attributes: what else is known of the classes: name to one value a class; for
-        omniglot their `alphabet` and their `set`.
+        omniglot their `alphabet` and their `set`, for a mix their `dataset`.
       dataset: name of the data set.
       version: its version.
       licence: of its images, in words; empty if it is not known.
@@ -63,11 +63,47 @@ def load(dataset, image_size, channels, data_dir=None, manual_dir=None):
       manual_dir: where original files lie; None to download them.
 
     Returns:
-      A `Bank`.
+      A `Bank`. That of a mix is in memory.
 
     Raises:
       BadInput: if there is no such data set, or its folder cannot be written.
     """
+    names = datasets.parts(dataset)
+    banks = [_load(name, image_size, channels, data_dir, manual_dir) for name in names]
+    return banks[0] if names == [dataset] else _join(dataset, banks)
+
+
+def _join(dataset, banks):
+    """Joins the banks of several data sets; their class names must differ."""
+    names = [name for bank in banks for name in bank.names]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadInput(f"{dataset}: two of its data sets have a class named {twice!r}")
+    keys = {key for bank in banks for key in bank.attributes}
+    attributes = {
+        key: [
+            value
+            for bank in banks
+            for value in bank.attributes.get(key, [None] * len(bank.names))
+        ]
+        for key in keys
+    }
+    attributes["dataset"] = [bank.dataset for bank in banks for _ in bank.names]
+    firsts = np.cumsum([0, *(len(bank.images) for bank in banks)])
+    starts = [b.class_start[:-1] + at for b, at in zip(banks, firsts, strict=False)]
+    return Bank(
+        np.concatenate([bank.images for bank in banks]),
+        np.concatenate([*starts, firsts[-1:]]),
+        tuple(names),
+        attributes,
+        dataset,
+        ",".join(bank.version for bank in banks),
+        "; ".join(f"{bank.dataset}: {bank.licence or 'unknown'}" for bank in banks),
+    )
+
+
+def _load(dataset, image_size, channels, data_dir, manual_dir):
+    """`load` for a single data set."""
     reserve = image_size**2 * channels
     try:
         builder = datasets.prepare(dataset, data_dir, manual_dir, reserve)

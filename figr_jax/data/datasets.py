@@ -20,15 +20,23 @@ _BUILDERS = {
     "open_icons": "figr_jax.data.builders.open_icons.open_icons:OpenIcons",
 }
 ALLOWED = (
-    f"one of {', '.join(_BUILDERS)}, folder:PATH (one folder of images a class), or "
-    "tfds:NAME (a prepared set of tensorflow-datasets)"
+    f"one of {', '.join(_BUILDERS)}, folder:PATH (one folder of images a class), "
+    "tfds:NAME (a prepared set of tensorflow-datasets), or mix:NAME,NAME (several)"
 )
 
 
 def is_name(name):
     """Whether `name` may be that of a data set."""
     kind, _, rest = name.partition(":")
+    if kind == "mix":
+        return all("mix:" not in part and is_name(part) for part in parts(name))
     return name.partition("/")[0] in _BUILDERS or (kind in ("folder", "tfds") and rest)
+
+
+def parts(name):
+    """The names of the data sets that make up `name`: several for `mix:NAME,NAME`."""
+    kind, _, rest = name.partition(":")
+    return rest.split(",") if kind == "mix" else [name]
 
 
 def resolve(name):
@@ -38,6 +46,8 @@ def resolve(name):
       BadInput: if it is a folder's and no folder can have it.
     """
     kind, _, rest = name.partition(":")
+    if kind == "mix":
+        return "mix:" + ",".join(map(resolve, parts(name)))
     if kind != "folder":
         return name
     try:

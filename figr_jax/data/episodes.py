@@ -29,6 +29,7 @@ class Resident(NamedTuple):
     images: jax.Array  # shape=(images, H, W, C), uint8, sorted by class
     class_start: jax.Array  # shape=(classes + 1,), int32
     classes: jax.Array  # shape=(allowed,), int32
+    first: jax.Array  # shape=(data sets,), int32, see `first_classes`
 
     def draw(self, key, _, tasks, shots, others):
         """The episodes of a meta-step: `[tasks, shots + others, H, W, C]` uint8."""
@@ -37,7 +38,7 @@ class Resident(NamedTuple):
     def spec(self, axis):
         """How it lies on a mesh: whole, on each device."""
         del axis
-        return Resident(P(), P(), P())
+        return Resident(P(), P(), P(), P())
 
 
 class Streamed(NamedTuple):
@@ -117,13 +118,29 @@ def draw_others(key, count, support, others):
     return jnp.where(left > 0, chosen, again)
 
 
-def draw(key, class_start, classes, tasks, shots, others=0):
-    """Draws the episodes of a meta-step.
+def first_classes(bank, classes):
+    """Where in `classes` each data set of a mix begins.
+
+    Args:
+      bank: `bank.Bank`.
+      classes: `[allowed]` ascending class indices.
+
+    Returns:
+      `[data sets]` int32, without data sets that have no class; `[0]` if there is one.
+    """
+    names = np.asarray(bank.attributes.get("dataset", [bank.dataset] * len(bank.names)))
+    here = names[classes]
+    return np.flatnonzero(np.append(True, here[1:] != here[:-1])).astype(np.int32)
+
+
+def draw(key, class_start, classes, first, tasks, shots, others=0):
+    """Draws the episodes of a meta-step: of a mix, as many from each data set.
 
     Args:
       key: PRNG key; each task folds in its number.
       class_start: `[classes + 1]` int32, first image of each class.
       classes: `[allowed]` int32, the classes to draw from.
+      first: `[data sets]` int32, see `first_classes`.
       tasks: `[tasks]` numbers of the tasks; any process may draw any of them.
       shots: number of support images in each.
       others: number of further images of the class in each, see `draw_others`.
@@ -134,7 +151,7 @@ def draw(key, class_start, classes, tasks, shots, others=0):
 
     def episode(task):
         class_key, support_key = jax.random.split(jax.random.fold_in(key, task))
-        chosen = classes[jax.random.randint(class_key, (), 0, len(classes))]
+        chosen = classes[_draw_class(class_key, len(classes), first)]
         start, end = class_start[chosen], class_start[chosen + 1]
         support = draw_support(support_key, end - start, shots)
         if not others:
@@ -144,6 +161,15 @@ def draw(key, class_start, classes, tasks, shots, others=0):
         return start + jnp.concatenate([support, further])
 
     return jax.vmap(episode)(tasks)
+
+
+def _draw_class(key, count, first):
+    """Draws a data set, then one of its classes: a number below `count`."""
+    if len(first) == 1:
+        return jax.random.randint(key, (), 0, count)
+    dataset = jax.random.randint(jax.random.fold_in(key, 1), (), 0, len(first))
+    ends = jnp.append(first[1:], count)
+    return jax.random.randint(key, (), first[dataset], ends[dataset])
 
 
 def memory_of(device):
@@ -176,7 +202,8 @@ def put(bank, classes, mesh):
       mesh: `jax.sharding.Mesh`.
     """
     start, classes = (np.asarray(x, np.int32) for x in (bank.class_start, classes))
-    return put_everywhere(Resident(bank.images, start, classes), mesh)
+    first = first_classes(bank, classes)
+    return put_everywhere(Resident(bank.images, start, classes, first), mesh)
 
 
 def gather(bank, classes, seed, steps, tasks, shots, others=0):
@@ -196,8 +223,8 @@ def gather(bank, classes, seed, steps, tasks, shots, others=0):
     """
     with jax.default_device(_host()):
         start = jnp.asarray(bank.class_start, jnp.int32)
-        sizes = shots, others
-        chosen = _draw_steps(seed, np.asarray(steps), start, classes, tasks, *sizes)
+        source = start, classes, first_classes(bank, classes)
+        chosen = _draw_steps(seed, np.asarray(steps), source, tasks, shots, others)
     return bank.images[np.asarray(chosen)]
 
 
@@ -210,10 +237,10 @@ def _host():
 
 
 @functools.partial(jax.jit, static_argnames=("shots", "others"))
-def _draw_steps(seed, steps, class_start, classes, tasks, shots, others):
+def _draw_steps(seed, steps, source, tasks, shots, others):
     def one(step):
         key, _ = keys(seed, step)
-        return draw(key, class_start, classes, tasks, shots, others)
+        return draw(key, *source, tasks, shots, others)
 
     return jax.vmap(one)(steps)
 

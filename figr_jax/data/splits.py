@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from figr_jax.data import datasets
 from figr_jax.errors import BadInput
 
 
@@ -36,6 +37,28 @@ class Split(NamedTuple):
         training = np.setdiff1d(np.arange(len(names), dtype=np.int32), heldout)
         return training, heldout
 
+    def part(self, bank):
+        """The split of one data set of a mix: the held-out classes that are its own.
+
+        Args:
+          bank: `bank.Bank` of the split's data set, or of one of its mix.
+
+        Returns:
+          A `Split`; this one if it is not of a mix.
+
+        Raises:
+          BadInput: if the bank is of another data set.
+        """
+        names = datasets.parts(self.dataset)
+        if bank.dataset == self.dataset:
+            return self
+        if bank.dataset not in names:
+            raise BadInput(f"{bank.dataset}: must be {' or '.join(names)}")
+        version = self.version.split(",")[names.index(bank.dataset)]
+        known = set(bank.names)
+        heldout = tuple(name for name in self.heldout if name in known)
+        return Split(bank.dataset, version, heldout)
+
 
 _WEAK = ("character01", "character02", "character03")
 ALLOWED = (
@@ -53,12 +76,15 @@ def is_rule(rule):
 def choose(bank, rule, heldout, seed):
     """Chooses the held-out classes.
 
+    Of a mix, each data set by itself: `alphabets` and `weak` apply to those that have
+    alphabets, `random` to the others.
+
     Args:
       bank: `bank.Bank`.
       rule: `random`; `alphabets` for Omniglot's own evaluation set (Lake et al. 2015);
         `weak` for three characters of each alphabet, 150 in all (Boutin et al. 2022,
         "Diversity vs. recognizability"); `classes:NAME,NAME` for these.
-      heldout: how many, if `random`.
+      heldout: how many of a data set, if `random`.
       seed: of the draw, if `random`.
 
     Returns:
@@ -69,20 +95,17 @@ def choose(bank, rule, heldout, seed):
         or no class of that name.
     """
     kind, _, names = rule.partition(":")
-    if kind == "random":
-        chosen = draw(bank.names, heldout, seed)
-    elif kind == "classes":
+    if kind == "classes":
         chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
-    elif "alphabet" not in bank.attributes:
+    elif kind != "random" and "alphabet" not in bank.attributes:
         raise BadInput(
             f"--config.dataset.split={rule!r}: {bank.dataset} has no alphabets, only "
             "omniglot has"
         )
-    elif kind == "alphabets":
-        sets = zip(bank.names, bank.attributes["set"], strict=True)
-        chosen = tuple(name for name, belongs in sets if belongs == "evaluation")
     else:
-        chosen = tuple(name for name in bank.names if name.endswith(_WEAK))
+        chosen = ()
+        for name in datasets.parts(bank.dataset):
+            chosen += _choose_from(bank, name, kind, heldout, seed)
     split = Split(bank.dataset, bank.version, chosen)
     training, _ = split.indices(bank.names)
     if not len(training):
@@ -92,6 +115,22 @@ def choose(bank, rule, heldout, seed):
             "none to train on (--config.dataset.heldout, --config.dataset.split)"
         )
     return split
+
+
+def _choose_from(bank, dataset, kind, heldout, seed):
+    """Chooses held-out classes of one data set of a bank."""
+    sets = bank.attributes.get("dataset", [dataset] * len(bank.names))
+    own = [i for i, name in enumerate(sets) if name == dataset]
+    names = [bank.names[i] for i in own]
+    has_alphabets = (
+        "alphabet" in bank.attributes and bank.attributes["alphabet"][own[0]]
+    )
+    if kind == "random" or not has_alphabets:
+        return draw(names, heldout, seed)
+    if kind == "alphabets":
+        belongs = bank.attributes["set"]
+        return tuple(bank.names[i] for i in own if belongs[i] == "evaluation")
+    return tuple(name for name in names if name.endswith(_WEAK))
 
 
 def draw(names, heldout, seed):

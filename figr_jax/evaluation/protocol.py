@@ -131,10 +131,14 @@ def tuning_classes(eligible):
 def model_split(model, bank):
     """The `splits.Split` that a model was trained with.
 
+    Args:
+      model: `generation.FewShotGenerator`.
+      bank: `bank.Bank` of its data set, or of one of its mix.
+
     Raises:
-      BadInput: if it is of another version of the data set.
+      BadInput: if the bank is of another data set, or of another version.
     """
-    split = splits.Split(**model.info["split"])
+    split = splits.Split(**model.info["split"]).part(bank)
     if split.version != bank.version:
         raise BadInput(
             f"{bank.dataset} {bank.version} is prepared, the checkpoint was trained on "

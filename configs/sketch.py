@@ -1,0 +1,36 @@
+"""Drawings of anything: characters, glyphs and icons in equal shares.
+
+python -m figr_jax.main --config=configs/sketch.py
+
+Starts from the shipped weights omniglot-32, so its networks and inner loop are those of
+configs/omniglot_fusion.py. Prepare the data once:
+python -m figr_jax.prepare --dataset=mix:omniglot,glyphs,open_icons
+
+A meta-step takes 0.7 seconds on two CPU cores.
+"""
+
+from figr_jax import config as schema
+
+
+def get_config():
+    """The defaults, with what differs."""
+    config = schema.default()
+    config.dataset.update(
+        name="mix:omniglot,glyphs,open_icons", split="weak", heldout=100
+    )
+    config.networks.update(family="fusion", width=16, stages=3)
+    config.inner.update(
+        shots=4, others=8, optimizer="adam", learning_rate=1e-3, optimizer_args="b1=0.0"
+    )
+    config.sampling.update(
+        steps=3, critic_steps=2, rate=0.1, decay_rate=0.8, latent_scale=1.3
+    )
+    config.outer.update(learning_rate=5e-4, decay=0.5)
+    config.run.update(
+        init_from="omniglot-32",
+        meta_steps=8000,
+        log_every=10,
+        sample_every=500,
+        save_every=250,
+    )
+    return config
