@@ -14,7 +14,6 @@ import json
 import pathlib
 
 import jax
-import numpy as np
 from absl import flags
 
 from figr_jax import compilation, config, errors, generation, provenance
@@ -22,7 +21,7 @@ from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, embedding, protocol
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "A run's folder, or the name of shipped weights.", required=True
+    "checkpoint", None, "A run's folder, or the name of shipped weights."
 )
 _DATASET = flags.DEFINE_string(
     "dataset", None, "Of a mix that the model was trained on: the data set to measure."
@@ -60,60 +59,101 @@ def parse(setting):
     return fields
 
 
-def main(argv):
-    """Measures, prints, adds lines."""
-    settings = [parse(setting) for setting in argv or [""]]
-    compilation.keep_programs()
-    model = generation.load(_CHECKPOINT.value)
-    dataset, shots = model.config.dataset, model.config.inner.shots
-    size = dataset.image_size, dataset.channels
-    bank = banks.load(_DATASET.value or dataset.name, *size, _DATA_DIR.value)
-    split = protocol.model_split(model, bank)
-    eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
-    tuning = protocol.tuning_classes(eligible)
-    if len(tuning) < 2:
-        raise errors.BadInput(
-            f"{bank.dataset}: {len(tuning)} tuning classes, all others are in reports; "
-            "2 are needed: train with more held-out classes"
+class Tuning:
+    """Tuning classes of a model's data set, with a support of each and a judge."""
+
+    def __init__(self, model, dataset=None):
+        """Draws the supports and loads the embeddings, or trains them once.
+
+        Args:
+          model: `generation.FewShotGenerator`.
+          dataset: which data set of a mix; by default the model's own.
+
+        Raises:
+          BadInput: if all held-out classes are in reports.
+        """
+        own, shots = model.config.dataset, model.config.inner.shots
+        size = own.image_size, own.channels
+        bank = banks.load(dataset or own.name, *size, _DATA_DIR.value)
+        split = protocol.model_split(model, bank)
+        _, heldout = split.indices(bank.names)
+        eligible = protocol.find_eligible(bank, heldout, shots)
+        tuning = protocol.tuning_classes(eligible)
+        if len(tuning) < 2:
+            raise errors.BadInput(
+                f"{bank.dataset}: {len(tuning)} tuning classes, all others are in "
+                "reports; 2 are needed: train with more held-out classes"
+            )
+        self.dataset = bank.dataset
+        self.classes = protocol.choose(tuning, _CLASSES.value, 0)
+        self._draw = protocol.draw_supports(
+            bank, self.classes, shots, _SEED.value, eligible
         )
-    classes = protocol.choose(tuning, _CLASSES.value, 0)
-    draw = protocol.draw_supports(bank, classes, shots, _SEED.value, eligible)
-    judge = protocol.Judge(*embedding.load_all(bank, split))
+        self._judge = protocol.Judge(*embedding.load_all(bank, split))
 
-    def record(name, sets, **more):
-        found = protocol.summary(protocol.judge_all(judge, [sets], [draw]), 0)
-        line = {"checkpoint": _CHECKPOINT.value, "setting": name, **more}
-        line["dataset"] = bank.dataset
-        line |= {metric: found[metric] for metric in METRICS}
-        line |= {"classes": len(classes), "count": _COUNT.value, "seed": _SEED.value}
-        with open(LOG, "a") as file:
-            file.write(json.dumps(line | provenance.describe()) + "\n")
-        shown = (f"{metric} {found[metric]['mean']:.3f}" for metric in METRICS)
-        print(f"{_CHECKPOINT.value}, {name}: {', '.join(shown)}", flush=True)
+    def measure(self, model, fields):
+        """Adapts, draws and measures with some fields of `sampling` replaced.
 
-    if _CONTROLS.value:
-        keys = jax.random.split(jax.random.key(0), len(classes))
-        pairs = zip(draw.supports, keys, strict=True)
-        record("jittered", [controls.jitter(x, _COUNT.value, k) for x, k in pairs])
-        record("held-out real", draw.real)
-    for setting, fields in zip(argv or [""], settings, strict=True):
+        Returns:
+          A dict: name of a metric to `mean`, `low` and `high`; also `sampling`,
+          `meta_steps` and `seconds_per_class`.
+        """
         values = model.config.to_dict()
         values["sampling"] |= fields
-        model.config = config.from_dict(values)
-        inner = config.build_sampling(model.config)
+        inner = config.build_sampling(config.from_dict(values))
         drawn, seconds = protocol.adapt_and_draw(
-            *(model.networks, inner, model.slow, draw.supports),
+            *(model.networks, inner, model.slow, self._draw.supports),
             *(_SEED.value, _COUNT.value),
-            what=setting,
         )
-        record(
-            setting,
-            np.asarray(drawn[:, 0]),
-            sampling=model.config.sampling.to_dict(),
-            meta_steps=model.info["step"],
-            config=model.info["config"],
-            seconds_per_class=seconds,
-        )
+        return self._summarize(drawn[:, 0]) | {
+            "sampling": values["sampling"],
+            "meta_steps": model.info["step"],
+            "seconds_per_class": seconds,
+        }
+
+    def measure_controls(self):
+        """The metrics of the jittered support and of real images: name to a dict."""
+        supports = self._draw.supports
+        keys = jax.random.split(jax.random.key(0), len(supports))
+        pairs = zip(supports, keys, strict=True)
+        jittered = [controls.jitter(x, _COUNT.value, key) for x, key in pairs]
+        sets = {"jittered": jittered, "held-out real": self._draw.real}
+        return {name: self._summarize(drawn) for name, drawn in sets.items()}
+
+    def _summarize(self, sets):
+        judged = protocol.judge_all(self._judge, [sets], [self._draw])
+        found = protocol.summary(judged, 0)
+        return {metric: found[metric] for metric in METRICS}
+
+
+def show(found):
+    """The means of the metrics as one line."""
+    return ", ".join(f"{metric} {found[metric]['mean']:.3f}" for metric in METRICS)
+
+
+def main(argv):
+    """Measures, prints, adds lines."""
+    if not _CHECKPOINT.value:
+        raise errors.BadInput("--checkpoint is missing: give a run's folder or a name")
+    settings = {setting: parse(setting) for setting in argv or [""]}
+    compilation.keep_programs()
+    model = generation.load(_CHECKPOINT.value)
+    tuning = Tuning(model, _DATASET.value)
+
+    def record(setting, found):
+        line = {"checkpoint": _CHECKPOINT.value, "setting": setting, **found}
+        line |= {"dataset": tuning.dataset, "config": model.info["config"]}
+        line |= {"classes": len(tuning.classes), "count": _COUNT.value}
+        line |= {"seed": _SEED.value} | provenance.describe()
+        with open(LOG, "a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(f"{_CHECKPOINT.value}, {setting}: {show(found)}", flush=True)
+
+    if _CONTROLS.value:
+        for name, found in tuning.measure_controls().items():
+            record(name, found)
+    for setting, fields in settings.items():
+        record(setting, tuning.measure(model, fields))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,126 @@
+"""One trial of a sweep: trains for some core minutes, then measures on tuning classes.
+
+python experiments/sweep.py --name=base --minutes=8
+python experiments/sweep.py --name=steps5 --minutes=8 -- --config.inner.steps=5
+
+Trains --base with the given overrides. A few meta-steps show how many fit into the
+minutes, so that the outer rate falls as the config says; compiling is left out. Every
+quarter of the run is measured on 50 tuning classes, in each of --settings, and added to
+experiments/results/sweep.jsonl: the overrides, core minutes, metrics with 95 %
+intervals, commit and device.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import psutil
+import quality
+from absl import flags
+
+from figr_jax import compilation, errors, generation, provenance
+
+_NAME = flags.DEFINE_string("name", None, "Of the trial.", required=True)
+_BASE = flags.DEFINE_string(
+    "base", "configs/omniglot_fusion.py", "Config that the trial starts from."
+)
+_MINUTES = flags.DEFINE_float(
+    "minutes", 8, "Of training, of one core.", lower_bound=0.1
+)
+_SETTINGS = flags.DEFINE_multi_string(
+    "settings", [""], "Fields of `sampling`, see quality.py; one measurement for each."
+)
+
+ROOT = pathlib.Path(__file__).parent.parent
+LOG = ROOT / "experiments" / "results" / "sweep.jsonl"
+TRIED = 40  # meta-steps that show how long one takes
+PARTS = 4  # of a run, each of which is measured
+# Of all trials: one task a meta-step, which a CPU adapts to as fast as to many.
+COMMON = (
+    *("--config.dataset.name=omniglot", "--config.dataset.split=weak"),
+    *("--config.outer.tasks=1", "--config.outer.learning_rate=5e-4"),
+    *("--config.run.log_every=10", "--config.run.sample_every=0"),
+)
+
+
+def train(workdir, overrides):
+    """Trains to the end of a config's meta-steps.
+
+    Args:
+      workdir: the run's folder.
+      overrides: of the config, as flags; later ones win.
+
+    Returns:
+      Minutes of all cores, without compiling.
+
+    Raises:
+      FailedWork: if training fails.
+    """
+    command = [sys.executable, "-m", "figr_jax.main", f"--workdir={workdir}"]
+    command += [f"--config={_BASE.value}", *COMMON, *overrides]
+    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    begin = end = 0
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        if line.startswith("compiled"):
+            begin = _core_minutes(process)
+        if line.startswith("meta-step"):
+            end = _core_minutes(process)
+    if process.wait():
+        raise errors.FailedWork(f"the trial failed: {' '.join(command)}")
+    return end - begin
+
+
+def _core_minutes(process):
+    times = process.cpu_times()
+    return (times.user + times.system) / 60
+
+
+def run_trial(workdir, minutes, overrides):
+    """Trains for some core minutes, in parts of equal length.
+
+    Args:
+      workdir: the run's folder, new.
+      minutes: of one core.
+      overrides: of the config, as flags.
+
+    Returns:
+      Minutes of all cores that it took, without compiling.
+    """
+    tried = ("--config.outer.decay=0.0", f"--config.run.meta_steps={TRIED}")
+    taken = train(workdir, [*overrides, *tried, f"--config.run.save_every={TRIED}"])
+    unit = 10 * PARTS
+    steps = max(2, round(minutes / taken * TRIED / unit)) * unit
+    last = (
+        f"--config.run.meta_steps={steps}",
+        f"--config.run.save_every={steps // PARTS}",
+    )
+    return taken + train(workdir, [*overrides, *last])
+
+
+def main(argv):
+    """Trains, measures, adds lines."""
+    compilation.keep_programs()
+    workdir = ROOT / "runs" / "sweep" / _NAME.value
+    if workdir.exists():
+        raise errors.BadInput(
+            f"--name={_NAME.value}: {workdir} exists; give a new name"
+        )
+    taken = run_trial(workdir, _MINUTES.value, argv)
+    model = generation.load(workdir)
+    tuning, last = quality.Tuning(model), model.info["step"]
+    for part in range(1, PARTS + 1):
+        model = generation.load(workdir / "snapshots" / str(last * part // PARTS))
+        for setting in _SETTINGS.value:
+            found = tuning.measure(model, quality.parse(setting))
+            minutes = taken * part / PARTS
+            line = {"trial": _NAME.value, "base": _BASE.value, "overrides": argv}
+            line |= {"core_minutes": minutes, "setting": setting, **found}
+            with open(LOG, "a") as file:
+                file.write(json.dumps(line | provenance.describe()) + "\n")
+            print(f"{_NAME.value}, {minutes:.1f} min, {setting}: {quality.show(found)}")
+
+
+if __name__ == "__main__":
+    errors.run(main, takes_arguments=True)
