@@ -4,10 +4,10 @@ python experiments/sweep.py --name=base --minutes=8
 python experiments/sweep.py --name=steps5 --minutes=8 -- --config.inner.steps=5
 
 Trains --base with the given overrides. A few meta-steps show how many fit into the
-minutes, so that the outer rate falls as the config says; compiling is left out. Every
-quarter of the run is measured on 50 tuning classes, in each of --settings, and added to
-experiments/results/sweep.jsonl: the overrides, core minutes, metrics with 95 %
-intervals, commit and device.
+minutes, so that the outer rate falls as the config says; compiling is left out. Each
+quarter of the run is measured on 50 tuning classes in the first of --settings, the last
+one in all. experiments/results/sweep.jsonl gets a line for each: the overrides, core
+minutes, metrics with 95 % intervals, commit and device.
 """
 
 import json
@@ -91,7 +91,7 @@ def run_trial(workdir, minutes, overrides):
     tried = ("--config.outer.decay=0.0", f"--config.run.meta_steps={TRIED}")
     taken = train(workdir, [*overrides, *tried, f"--config.run.save_every={TRIED}"])
     unit = 10 * PARTS
-    steps = max(2, round(minutes / taken * TRIED / unit)) * unit
+    steps = max(TRIED // 10 + 1, round(minutes / taken * TRIED / unit)) * unit
     last = (
         f"--config.run.meta_steps={steps}",
         f"--config.run.save_every={steps // PARTS}",
@@ -112,7 +112,7 @@ def main(argv):
     tuning, last = quality.Tuning(model), model.info["step"]
     for part in range(1, PARTS + 1):
         model = generation.load(workdir / "snapshots" / str(last * part // PARTS))
-        for setting in _SETTINGS.value:
+        for setting in _SETTINGS.value if part == PARTS else _SETTINGS.value[:1]:
             found = tuning.measure(model, quality.parse(setting))
             minutes = taken * part / PARTS
             line = {"trial": _NAME.value, "base": _BASE.value, "overrides": argv}
