@@ -27,7 +27,7 @@ _SGD = ["--config.inner.optimizer=sgd", "--config.inner.optimizer_args="]
 _BASE = ("base", [])
 _STEPS = ("steps600", ["--config.run.meta_steps=600"])  # what fits into the minutes
 
-# Of each claim: what is asked, and its arms: name to overrides of the quickstart.
+# Of each claim: what is asked, and its arms: name to overrides of configs/subpixel.py.
 CLAIMS = {
     "joint": (
         "Reptile (K = 10) against joint training (K = 1)",
@@ -40,7 +40,7 @@ CLAIMS = {
     ),
     "inner_optimizer": ("inner Adam against inner SGD", [_BASE, ("sgd", _SGD)]),
     "rates": (
-        "the quickstart's rates against those of the paper and of the published code",
+        "our rates against those of the paper and of the published code",
         [
             _BASE,
             (

@@ -10,10 +10,10 @@ of that run. A .json file next to each picture records its source.
 
 import json
 import pathlib
-import tempfile
 
 import matplotlib
 import numpy as np
+import sketches
 from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
@@ -27,47 +27,16 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latent
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 SHIPPED = "omniglot-32"
-SIDE = 128  # pixels of a sketch
-HOUSE = [
-    [(0.2, 0.9), (0.2, 0.45), (0.8, 0.45), (0.8, 0.9), (0.2, 0.9)],
-    [(0.12, 0.5), (0.5, 0.12), (0.88, 0.5)],
-    [(0.42, 0.9), (0.42, 0.65), (0.58, 0.65), (0.58, 0.9)],
-]
-FISH = [
-    [(0.1, 0.5), (0.3, 0.28), (0.55, 0.3), (0.72, 0.5), (0.9, 0.3), (0.9, 0.7)]
-    + [(0.72, 0.5), (0.55, 0.7), (0.3, 0.72), (0.1, 0.5)],
-    [(0.28, 0.45), (0.3, 0.45)],
-]
-
-
-def sketch(strokes, rng):
-    """Strokes of points in [0, 1]^2, drawn with a shaky hand: a PIL image."""
-    image = Image.new("L", (SIDE, SIDE), 255)
-    pen, width = ImageDraw.Draw(image), int(rng.integers(6, 12))
-    for stroke in strokes:
-        points = SIDE * (np.array(stroke) + rng.normal(0, 0.03, (len(stroke), 2)))
-        pen.line([tuple(p) for p in points], fill=0, width=width, joint="curve")
-    return image
 
 
 def letter(character, face):
     """A character in a face that matplotlib carries: a PIL image."""
     path = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
-    image = Image.new("L", (SIDE, SIDE), 255)
-    font = ImageFont.truetype(path, int(0.95 * SIDE))
-    middle = (SIDE / 2, SIDE / 2)
+    image = Image.new("L", (sketches.SIDE, sketches.SIDE), 255)
+    font = ImageFont.truetype(path, int(0.95 * sketches.SIDE))
+    middle = (sketches.SIDE / 2, sketches.SIDE / 2)
     ImageDraw.Draw(image).text(middle, character, fill=0, font=font, anchor="mm")
     return image
-
-
-def redraw(model, drawings, seed):
-    """A panel of the drawings and what the model makes of them."""
-    with tempfile.TemporaryDirectory() as folder:
-        for i, drawing in enumerate(drawings):
-            drawing.save(f"{folder}/{i}.png")
-        support, _ = model.read([folder])
-    model.adapt(support, seed)
-    return pictures.panel(support, model.generate(12, seed), columns=len(support))
 
 
 def write_quickstart(run):
@@ -84,11 +53,12 @@ def write_own_images(seed):
     """Redraws sketches and a letter."""
     model, rng = figr_jax.load(SHIPPED), np.random.default_rng(seed)
     own = [
-        [sketch(HOUSE, rng) for _ in range(4)],
-        [sketch(FISH, rng) for _ in range(4)],
+        [sketches.sketch(sketches.SKETCHES["house"], rng) for _ in range(4)],
+        [sketches.sketch(sketches.SKETCHES["fish"], rng) for _ in range(4)],
         [letter("R", face) for face in ("cmr10", "cmb10", "cmss10", "cmmi10")],
     ]
-    panels = [redraw(model, drawings, seed) for drawings in own]
+    drawn = [sketches.redraw(model, drawings, 12, seed) for drawings in own]
+    panels = [pictures.panel(support, new, len(support)) for support, new in drawn]
     pictures.save(RESULTS / "own_images.png", pictures.side_by_side(panels))
     made = {"model": SHIPPED, "seed": seed} | provenance.describe()
     files.write_json(RESULTS / "own_images.json", made)

@@ -3,7 +3,7 @@
 python experiments/recipe.py --name=base --minutes=20
 python experiments/recipe.py --name=wide --minutes=20 -- --config.networks.width=32
 
-Trains on Omniglot, split `weak`, from the quickstart's config, less the decay of the
+Trains on Omniglot, split `weak`, from configs/subpixel.py, less the decay of the
 outer rate, `minibatch_std` and what it says of sampling, with the given overrides, for
 that many minutes of one core of this machine (compiling left out; less if the overrides
 set run.meta_steps and these are done), and adds one line to
@@ -45,7 +45,7 @@ STEPS = 10  # inner steps to measure with, at least: joint training knows one
 def train(workdir, overrides):
     """Trains until the time is over; the exit code and the minutes taken, or None."""
     command = [sys.executable, "-m", "figr_jax.main"]
-    command += [f"--config={ROOT}/configs/quickstart.py", f"--workdir={workdir}"]
+    command += [f"--config={ROOT}/configs/subpixel.py", f"--workdir={workdir}"]
     command += ["--config.dataset.name=omniglot", "--config.dataset.split=weak"]
     command += ["--config.run.meta_steps=1000000", "--config.run.save_every=500"]
     # A trial that ends by the clock has no last half for the outer rate to fall in.

@@ -29,7 +29,7 @@ from figr_jax.data.builders import base, sources  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-# A run of seconds: the quickstart with its networks shrunk. Without the decay of the
+# A run of seconds: the subpixel config, shrunk. Without the decay of the
 # outer rate, by which a meta-step knows how long the whole run is.
 SHRINK = [
     "--config.outer.decay=0",
@@ -62,7 +62,7 @@ def shrink(cfg, **run):
 
 
 def quick(**run):
-    return shrink(load_config(ROOT / "configs/quickstart.py"), **run)
+    return shrink(load_config(ROOT / "configs/subpixel.py"), **run)
 
 
 def metrics(workdir):
@@ -174,7 +174,7 @@ def data_dir():
 def workdir(tmp_path_factory, data_dir):
     """The folder of a finished tiny run."""
     path = tmp_path_factory.mktemp("run")
-    config = f"--config={ROOT / 'configs/quickstart.py'}"
+    config = f"--config={ROOT / 'configs/subpixel.py'}"
     run_verb("main", config, f"--workdir={path}", f"--data_dir={data_dir}", *SHRINK)
     return path
 

@@ -8,7 +8,7 @@ from conftest import ROOT, SHRINK, run_verb, start_verb
 from figr_jax import config
 from figr_jax.errors import BadInput
 
-CONFIG = f"--config={ROOT / 'configs/quickstart.py'}"
+CONFIG = f"--config={ROOT / 'configs/subpixel.py'}"
 
 
 def complaint(verb, *args):

@@ -43,7 +43,7 @@ def test_one_all_reduce_a_meta_step_and_nothing_else():
 
 
 def run_args(data_dir, workdir, place, meta_steps):
-    config = f"--config={ROOT / 'configs/quickstart.py'}"
+    config = f"--config={ROOT / 'configs/subpixel.py'}"
     flags = (f"--data_dir={data_dir}", f"--workdir={workdir}")
     fields = {"outer.tasks": 8, "run.bank": place, "run.meta_steps": meta_steps}
     # Not Adam: its first step is the sign of the gradient, whatever small it is, and so

@@ -23,7 +23,7 @@ from figr_jax import checkpoints, files, generation, runlog, training
 from figr_jax.data import episodes
 from figr_jax.errors import BadInput, FailedWork
 
-CONFIG = f"--config={ROOT / 'configs/quickstart.py'}"
+CONFIG = f"--config={ROOT / 'configs/subpixel.py'}"
 ENDLESS = "--config.run.meta_steps=1000000"
 
 

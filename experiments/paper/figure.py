@@ -8,7 +8,7 @@ Figures 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 7
 (FIGR-8), and `icons`, open_icons beside them. Figures 1 and 2 are of the data:
 `python -m figr_jax.prepare --dataset=open_icons --report=FOLDER`. `paper` is the config
 of that experiment as it stands; `small` is for two CPU cores within hours: the same
-config with the quickstart's networks and rates, and 5,000 meta-steps; `shipped` trains
+config with the networks and rates of configs/subpixel.py, and 5,000 meta-steps; `shipped` trains
 nothing and takes the weights that ship. Figures 5, 8 and 9 are 4 and 7 after longer
 training, so there is only `paper` of them. The same command goes on with a run that was
 stopped. Writes figure_<figure>_<size>.png and .json into experiments/results: the first
@@ -71,7 +71,7 @@ def make_config(name, size, steps):
     config = read_config(name)
     config.run.update(meta_steps=steps, save_every=200, sample_every=1000)
     if size == "small":
-        small = read_config("quickstart")
+        small = read_config("subpixel")
         # Made for glyphs: on Omniglot it costs recognizability (recipe.jsonl).
         config.networks.update(small.networks, minibatch_std=False)
         config.networks.stages += config.dataset.image_size // 64  # also down to 4x4

@@ -55,7 +55,7 @@ def start(workdir, bank, log_every, save_every):
     ]
     command = [
         *(sys.executable, "-m", "figr_jax.main"),
-        f"--config={ROOT / 'configs/quickstart.py'}",
+        f"--config={ROOT / 'configs/subpixel.py'}",
         f"--workdir={workdir}",
         *(f"--config.{field}" for field in fields),
     ]

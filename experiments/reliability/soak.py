@@ -2,7 +2,7 @@
 
 python experiments/reliability/soak.py --minutes=30
 
-Runs configs/quickstart.py with short periods in a process of its own. Prints one JSON
+Runs configs/subpixel.py with short periods in a process of its own. Prints one JSON
 line: resident memory, open files, and the disk that checkpoints and snapshots take,
 after the warm-up and at the end. Exit code 1 if the median of one grew by more than 5 %
 (a save in progress holds more for a moment), or more steps were kept than should be.
@@ -41,7 +41,7 @@ def start(workdir):
     """Starts the run, waits for its first block."""
     command = [
         *(sys.executable, "-m", "figr_jax.main"),
-        f"--config={ROOT / 'configs/quickstart.py'}",
+        f"--config={ROOT / 'configs/subpixel.py'}",
         f"--workdir={workdir}",
         *(f"--config.run.{name}={value}" for name, value in PERIODS.items()),
     ]
