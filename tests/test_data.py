@@ -173,6 +173,41 @@ def test_episodes_from_the_host_are_those_of_the_device(split_at, others, mesh):
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.stack(on_device))
 
 
+def make_mix():
+    """A mix of 2 classes and 6 classes."""
+    names = [f"d/{i}" for i in range(2)] + [f"e/{i}" for i in range(6)]
+    attributes = {"dataset": ["d"] * 2 + ["e"] * 6}
+    bank = make_bank([8] * 8, "mix:d,e", attributes)
+    return bank._replace(names=tuple(names), version="1.0.0,2.0.0")
+
+
+def test_a_mix_draws_from_each_data_set_alike():
+    bank, classes = make_mix(), np.array([0, 2, 3, 4, 5, 6])
+    first = episodes.first_classes(bank, classes)
+    assert first.tolist() == [0, 1]
+    given = jnp.asarray(bank.class_start), jnp.asarray(classes), jnp.asarray(first)
+    chosen = episodes.draw(jax.random.key(0), *given, jnp.arange(4000), 3)
+    counts = collections.Counter((np.asarray(chosen)[:, 0] // 8).tolist())
+    assert set(counts) == set(classes.tolist())
+    assert abs(counts[0] - 2000) < 6 * 1000**0.5
+    assert max(abs(counts[c] - 400) for c in classes[1:].tolist()) < 6 * 400**0.5
+
+
+def test_each_data_set_of_a_mix_has_its_own_split():
+    bank = make_mix()
+    split = splits.choose(bank, "random", 1, 0)
+    assert len(split.heldout) == 2
+    alone = make_bank([8] * 6, "e")._replace(names=bank.names[2:], version="2.0.0")
+    assert split.part(alone) == splits.choose(alone, "random", 1, 0)
+    with pytest.raises(BadInput, match="f: must be d or e"):
+        split.part(alone._replace(dataset="f"))
+
+
+def test_data_sets_of_a_mix_must_differ(data_dir):
+    with pytest.raises(BadInput, match="two of its data sets have a class named"):
+        banks.load("mix:glyphs,glyphs", 8, 1, data_dir)
+
+
 def test_a_stream_gathers_block_after_block(mesh):
     bank, classes = make_bank(), np.array([0, 1])
     with episodes.stream(bank, classes, mesh, 7, range(10, 30, 5), 5, 2, 3) as blocks:

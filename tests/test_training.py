@@ -52,6 +52,25 @@ def test_the_numbers_do_not_depend_on_the_block_size(whole, tmp_path, data_dir):
     jax.tree.map(np.testing.assert_array_equal, state, whole[1])
 
 
+def test_a_run_may_start_from_other_weights(whole, tmp_path, data_dir, capsys):
+    cfg = quick(init_from=str(whole[0]), meta_steps=1)
+    cfg.outer.learning_rate = 1e-9  # too small to move them
+    state = training.train(cfg, tmp_path / "run", data_dir)
+    jax.tree.map(
+        lambda new, old: np.testing.assert_allclose(new, old, atol=1e-6),
+        state.slow,
+        whole[1].slow,
+    )
+    assert f"starting from the weights of {whole[0]}" in capsys.readouterr().out
+
+
+def test_weights_of_other_networks_are_refused(whole, tmp_path, data_dir):
+    cfg = quick(init_from=str(whole[0]))
+    cfg.networks.latent += 1
+    with pytest.raises(BadInput, match="init_from=.*give this run the same"):
+        training.train(cfg, tmp_path / "run", data_dir)
+
+
 def test_a_finished_run_is_left_alone(whole, data_dir, capsys):
     before = metrics(whole[0])
     training.train(quick(), whole[0], data_dir)
@@ -98,7 +117,8 @@ def all_data(data_dir):
     prepare_noise("figr8", many, data_dir)
     prepare_noise("cifar100", many, data_dir, COLOUR=True)
     configs = {"BUILDER_CONFIGS": OpenIcons.BUILDER_CONFIGS}
-    prepare_noise("open_icons", many, data_dir, **configs)
+    icons = [f"icon {i:02}" for i in range(60)]  # a mix needs names of its own
+    prepare_noise("open_icons", icons, data_dir, **configs)
     return data_dir
 
 
@@ -108,7 +128,8 @@ def test_every_shipped_config_runs_a_meta_step(path, tmp_path, all_data):
     cfg = shrink(load_config(path), meta_steps=1, bank="host")
     cfg.inner.shots = 2
     if cfg.dataset.split == "weak":  # noise has no alphabets to choose from
-        cfg.dataset.split = "random"
+        cfg.dataset.update(split="random", heldout=50)
+    cfg.run.init_from = ""  # of the networks before they were shrunk
     training.train(cfg, tmp_path, all_data)
     (record,) = metrics(tmp_path)
     assert np.isfinite(list(record.values())).all()

@@ -8,12 +8,12 @@ Figures 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 7
 (FIGR-8), and `icons`, open_icons beside them. Figures 1 and 2 are of the data:
 `python -m figr_jax.prepare --dataset=open_icons --report=FOLDER`. `paper` is the config
 of that experiment as it stands; `small` is for two CPU cores within hours: the same
-config with the networks and rates of configs/subpixel.py, and 5,000 meta-steps; `shipped` trains
-nothing and takes the weights that ship. Figures 5, 8 and 9 are 4 and 7 after longer
-training, so there is only `paper` of them. The same command goes on with a run that was
-stopped. Writes figure_<figure>_<size>.png and .json into experiments/results: the first
-four held-out classes of the drawn split (of figure 3: the one), not picked; each with
-its support in red.
+config with the networks and rates of configs/subpixel.py, and 5,000 meta-steps;
+`shipped` trains nothing and takes the weights that ship. Figures 5, 8 and 9 are 4 and 7
+after longer training, so there is only `paper` of them. The same command continues a
+run that was stopped. Writes figure_<figure>_<size>.png and .json into
+experiments/results: the first four held-out classes of the drawn split (of figure 3:
+the one), not picked; each with its support in red.
 """
 
 import json
