@@ -34,7 +34,6 @@ setuptools.setup(
         "orbax-checkpoint>=0.12,<0.13",
         "absl-py",
         "ml-collections",
-        "flatbuffers",  # by which jax.export writes a traced function down
         "protobuf",  # comes with TFDS, whose files it reads; its errors are ours
         "array_record",  # the TFDS file format that needs no TensorFlow
         "importlib_resources",  # TFDS imports it and does not declare it

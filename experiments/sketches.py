@@ -173,8 +173,7 @@ def redraw(model, drawings, count, seed):
         for i, drawing in enumerate(drawings):
             drawing.save(f"{folder}/{i}.png")
         support, _ = model.read([folder])
-    model.adapt(support, seed)
-    return support, model.generate(count, seed)
+    return support, model.adapt(support, seed).generate(count, seed)
 
 
 def spread(images):

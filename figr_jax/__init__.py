@@ -2,8 +2,8 @@
 
 import figr_jax
 model = figr_jax.load("runs/quickstart")
-model.adapt(images)          # uint8 [shots, H, W, C], a class never seen
-new = model.generate(24)     # uint8 [24, H, W, C]
+adapted = model.adapt(images)  # uint8 [shots, H, W, C], a class never seen
+new = adapted.generate(24)     # uint8 [24, H, W, C]
 """
 
 __version__ = "0.1.0"

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import optax
 from jax import lax
+from jax import numpy as jnp
 
 from figr_jax import losses
 from figr_jax.networks import GanParams
@@ -212,27 +213,26 @@ def adapt(networks, slow, episode, key, inner):
     return adapt_with_noise(networks, slow, episode, noise, inner)
 
 
-def choose_latents(networks, fast, support, candidates, loss):
-    """Chooses, for each image, the candidate that the adapted critic values most.
+def choose_candidates(networks, fast, support, candidates, loss):
+    """Finds, for each image, the candidate that the adapted critic values most.
 
     Args:
       networks: `Networks`.
       fast: fast parameters, `GanParams`.
       support: `[shots, H, W, C]` float32 in [-1, 1].
-      candidates: `[N, best_of, latent]`.
+      candidates: latents `[N, best_of, latent]`.
       loss: `losses.Loss`.
 
     Returns:
-      `[N, latent]`.
+      `[N]` int32, their numbers.
     """
     n, best_of, latent = candidates.shape
     if best_of == 1:
-        return candidates[:, 0]
+        return jnp.zeros(n, jnp.int32)
     fake = networks.generate(
         fast.generator, candidates.reshape(n * best_of, latent), support
     )
     values = networks.criticize(fast.critic, fake).reshape(n, best_of)
     # The generator's loss says in which direction a critic values images.
     one = jax.vmap(lambda value: loss.generator(lambda _: value, None))
-    best = one(values.ravel()).reshape(n, best_of).argmin(1)
-    return candidates[np.arange(n), best]
+    return one(values.ravel()).reshape(n, best_of).argmin(1)

@@ -4,20 +4,11 @@ import contextlib
 import functools
 import hashlib
 import importlib.metadata
-import json
 import os
 import pathlib
-import pickle
-import platform
-import threading
-import uuid
-import zlib
 
 import jax
 from jax import lax
-from jax.experimental import serialize_executable
-
-from figr_jax import files
 
 
 def keep_programs():
@@ -68,100 +59,6 @@ def _is_known(name, value):
     except jax.errors.JaxRuntimeError:  # of another version
         return False
     return True
-
-
-_PROGRAMS = {}  # of this process, by digest
-_LOCK = threading.Lock()
-
-
-def keep(function, arguments, name):
-    """A function, compiled once: for this process, and for later ones as well.
-
-    JAX finds a compiled program again by its operations, so that each start traces and
-    lowers the function in Python first. Here it is known by its name, in the folder of
-    `keep_programs`.
-
-    Args:
-      function: of pytrees of arrays.
-      arguments: what it is to be called with, or their shapes; a tuple.
-      name: JSON-able, everything that the program depends on but the shapes of its
-        arguments, the code of this package and JAX's settings.
-
-    Returns:
-      `jax.stages.Compiled`, for the first local device.
-    """
-    leaves, structure = jax.tree.flatten(arguments)
-    kinds = [(x.shape, str(x.dtype)) for x in leaves]
-    key = [name, kinds, str(structure), describe_code(), _describe_machine()]
-    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-    if digest not in _PROGRAMS:
-        with _LOCK:  # one thread compiles what several want
-            if digest not in _PROGRAMS:
-                _PROGRAMS[digest] = _make(digest, function, arguments)
-    return _PROGRAMS[digest]
-
-
-def _make(digest, function, arguments):
-    folder = jax.config.jax_compilation_cache_dir
-    if not folder or not jax.config.jax_enable_compilation_cache:
-        return _compile(function, arguments)
-    path = pathlib.Path(folder, f"program-{digest}")
-    if not path.exists() and not os.access(folder, os.W_OK):
-        return _compile(function, arguments)  # JAX's own cache may have it
-    return _read(path) or _write(path, function, arguments)
-
-
-def _compile(function, arguments):
-    # Of the first device also where another is JAX's default or has the arguments.
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), arguments
-    )
-    function = jax.jit(function, compiler_options=options())
-    return function.lower(*shapes).compile()
-
-
-def _read(path):
-    """A program that `_write` wrote; None if there is none, or it cannot be used."""
-    try:
-        stored = pickle.loads(zlib.decompress(path.read_bytes()))
-        return serialize_executable.deserialize_and_load(
-            *stored, execution_devices=jax.local_devices()[:1]
-        )
-    except Exception:  # what is not as it was written raises many kinds
-        return None
-
-
-def _write(path, function, arguments):
-    # JAX's own cache may hold this program, but what comes out of it cannot be kept: it
-    # is written and read without an error, and lacks its functions when it is called.
-    # That cache goes by the name too, so a new one makes sure that XLA compiles.
-    def program(*arguments):
-        return function(*arguments)
-
-    program.__name__ = f"{function.__name__}_{uuid.uuid4().hex}"
-    compiled = _compile(program, arguments)
-    # Not every back end can, and a disk may be full: then it is not kept.
-    with contextlib.suppress(OSError, ValueError, NotImplementedError, RuntimeError):
-        stored = pickle.dumps(serialize_executable.serialize(compiled))
-        files.write_bytes(path, zlib.compress(stored, 1))
-    return compiled
-
-
-@functools.cache
-def _describe_machine():
-    """What a program depends on once it is traced. JSON-able."""
-    device = jax.local_devices()[0]
-    version = device.client.platform_version
-    processor = platform.processor()
-    with contextlib.suppress(OSError):  # Linux says which instructions it has
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        known = {line for line in lines if line.startswith(("flags", "Features"))}
-        processor = sorted(known)
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
-    flags = os.environ.get("XLA_FLAGS")
-    return str(device), device.device_kind, version, processor, cores, flags
 
 
 # Read now, not later, when it may differ from what was imported.

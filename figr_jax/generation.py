@@ -1,8 +1,9 @@
-"""Few-shot generation from a snapshot: adapt to a support, then draw new images."""
+"""Few-shot generation: a model adapts to a support, the adapted model generates."""
 
 import difflib
+import functools
 import pathlib
-import time
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,9 +12,11 @@ from figr_jax import adaptation, checkpoints, compilation, config, shipped
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images, splits
 from figr_jax.errors import BadInput, FailedWork
+from figr_jax.networks import GanParams, Networks
 
 # Images made in one call: the last batch is padded, so any count compiles once.
 _BATCH = 32
+_TRACED = len(adaptation.Trace._fields)
 
 
 def _whole(name, value):
@@ -25,16 +28,116 @@ def _whole(name, value):
     return int(value)
 
 
+class Adapted(NamedTuple):
+    """A model adapted to one support: what new images are generated from.
+
+    Attributes:
+      networks: `networks.Networks`.
+      inner: `adaptation.Inner` of the adaptation.
+      fast: fast parameters, `networks.GanParams`.
+      support: `[shots, H, W, C]` uint8.
+      trace: `adaptation.Trace` of numpy arrays `[inner_steps]`.
+    """
+
+    networks: Networks
+    inner: adaptation.Inner
+    fast: GanParams
+    support: np.ndarray
+    trace: adaptation.Trace
+
+    def generate(self, count, seed=0):
+        """Generates new images of the class.
+
+        Image i depends on the support, the seeds and i alone, not on `count`.
+
+        Args:
+          count: number of images.
+          seed: of the latents.
+
+        Returns:
+          `[count, H, W, C]` uint8.
+
+        Raises:
+          ValueError: if a number is not whole or below 0.
+        """
+        return self.draw(self.best_latents(count, seed))
+
+    def draw(self, latents):
+        """Generates the images of given latents.
+
+        Args:
+          latents: `[count, latent]` float32, standard normal; `inner.latent_scale`
+            stretches them.
+
+        Returns:
+          `[count, H, W, C]` uint8.
+
+        Raises:
+          ValueError: if the latents are of another size.
+        """
+        if latents.shape[1:] != (self.networks.latent,):
+            raise ValueError(
+                f"latents of shape {list(latents.shape)}: must be [count, "
+                f"{self.networks.latent}]"
+            )
+        program = _program(_generate, self.networks, self._key())
+        return _in_batches(program, (self.fast.generator, self.support), latents)
+
+    def best_latents(self, count, seed=0):
+        """Latents of good images of the class.
+
+        For each image the adapted critic chooses one of `inner.best_of` candidates.
+        Row i depends on the support, the seeds and i alone.
+
+        Args:
+          count: number of latents.
+          seed: of the candidates.
+
+        Returns:
+          `[count, latent]` float32.
+        """
+        candidates = draw_candidates(
+            count, self.inner.best_of, self.networks.latent, seed
+        )
+        if self.inner.best_of == 1:
+            return candidates[:, 0]
+        program = _program(_choose, self.networks, self._key())
+        chosen = _in_batches(program, (self.fast, self.support), candidates)
+        return candidates[np.arange(count), chosen]
+
+    def _key(self):
+        """The part of `inner` that generating depends on: compiled once for any K."""
+        return self.inner._replace(steps=0)
+
+
+def draw_candidates(count, best_of, latent, seed):
+    """Draws candidates for the latents of images; row i depends on seed and i alone.
+
+    Args:
+      count: number of images.
+      best_of: candidates for each.
+      latent: size of a latent.
+      seed: of the draw.
+
+    Returns:
+      `[count, best_of, latent]` float32, standard normal.
+    """
+    _whole("count", count), _whole("seed", seed)
+    shape = best_of, latent
+    rows = [
+        np.random.default_rng([seed, i]).standard_normal(shape) for i in range(count)
+    ]
+    return np.array(rows, np.float32).reshape(count, *shape)
+
+
 class FewShotGenerator:
-    """A meta-trained model that adapts to a few images and draws new ones.
+    """A meta-trained model that adapts to a few images of a class.
 
     Attributes:
       networks: `networks.Networks`.
       slow: slow parameters, `networks.GanParams`; adaptation leaves them as they are.
       config: the config that the model was trained with.
       info: the snapshot's record: `config`, `split`, `background` and more.
-      seconds: how long the last `adapt` and `generate` took without compilation, and
-        all compilations (`compile`) so far.
     """
 
     def __init__(self, slow, info):
@@ -43,204 +146,51 @@ class FewShotGenerator:
         self.networks = config.build_networks(self.config)
         self.slow = slow
         self.info = info
-        self.seconds = {"compile": 0.0}
-        self._fast = self._support = None
 
     def adapt(self, support, seed=0, inner_steps=None):
-        """Adapts to a support; `generate` then draws from the adapted parameters.
+        """Adapts to a support.
 
         Args:
           support: `[shots, H, W, C]` uint8 in [0, 255], of the model's size; grey
-            images may lack the last axis. `figr_jax.data.images.read` makes them from
-            files. Any number of shots.
+            images may lack the last axis. `read` makes them from files. Any number of
+            shots.
           seed: of the latents and mixes of the inner steps.
-          inner_steps: K; what the model was trained with if None.
+          inner_steps: K; by default as the model's config says.
 
         Returns:
-          `adaptation.Trace` of numpy arrays `[inner_steps]`.
+          An `Adapted`.
 
         Raises:
           ValueError: if the images are of another kind or size, or a number is not
             whole or below 0.
         """
-        traces = list(self.adapt_by_step(support, seed, inner_steps))
-        columns = np.array(traces, np.float32).reshape(
-            -1, len(adaptation.Trace._fields)
-        )
-        return adaptation.Trace(*columns.T)
+        *_, adapted = self.adapt_by_step(support, seed, inner_steps)
+        return adapted
 
     def adapt_by_step(self, support, seed=0, inner_steps=None):
-        """`adapt`, one inner step at a time; `generate` may be called in between.
+        """Yields an `Adapted` before the first inner step and after each.
 
-        Args:
-          support: see `adapt`.
-          seed: see `adapt`.
-          inner_steps: see `adapt`.
-
-        Yields:
-          The `adaptation.Trace` of each inner step, of numpy numbers.
-
-        Raises:
-          ValueError: see `adapt`.
+        Arguments and errors are those of `adapt`.
         """
         support = self._check(np.asarray(support))
         inner = config.build_sampling(self.config)
         if inner_steps is not None:
             inner = inner._replace(steps=_whole("inner_steps", inner_steps))
-        networks, shots = self.networks, len(support)
-
-        def draw_noise(seed):
-            key = jax.random.fold_in(jax.random.key(seed), 0)
-            return adaptation.draw_noise(key, networks, shots, inner)
-
-        def init_state(slow):
-            return adaptation.init_state(slow, inner)
-
-        def inner_step(state, support, noise):
-            support = images.to_float(support)
-            episode = adaptation.Episode(support)
-            return adaptation.inner_step(networks, state, episode, noise, inner)
-
-        seed = np.uint32(_whole("seed", seed))
-        noise = self._compile(draw_noise, (seed,), inner.steps, shots)(seed)
+        networks, seed = self.networks, np.uint32(_whole("seed", seed))
+        noise = _program(_draw_noise, networks, inner, len(support))(seed)
         noise = jax.tree.map(np.asarray, noise)
-        state = self._compile(init_state, (self.slow,))(self.slow)
-        self.seconds["adapt"] = 0.0
-        self._support, self._fast = support, state.fast
-        # Not all steps in one program: any number of them is served, each is seen.
-        step = None
-        for i in range(inner.steps):
-            now = state, support, jax.tree.map(lambda x, i=i: x[i], noise)
-            step = step or self._compile(inner_step, now)
-            begin = time.perf_counter()
-            state, trace = jax.block_until_ready(step(*now))
-            self.seconds["adapt"] += time.perf_counter() - begin
-            self._fast = state.fast
-            yield jax.tree.map(np.asarray, trace)
-
-    def latents(self, count, seed=0):
-        """Latents of which row i depends on the seed and i alone.
-
-        Args:
-          count: how many.
-          seed: of the draw.
-
-        Returns:
-          `[count, latent]` float32.
-        """
-        return self._candidates(count, seed, 1)[:, 0]
-
-    def best_latents(self, count, seed=0):
-        """Latents of good images of the class adapted to.
-
-        For each image the critic chooses one of `config.sampling.best_of` candidates.
-        Row i depends on the support, the seeds and i alone.
-
-        Args:
-          count: how many.
-          seed: of the draw.
-
-        Returns:
-          `[count, latent]` float32.
-
-        Raises:
-          RuntimeError: if `adapt` was not called before.
-        """
-        best_of = self.config.sampling.best_of
-        candidates = self._candidates(count, seed, best_of)
-        if best_of == 1:
-            return candidates[:, 0]
-        fast, support = self._adapted()
-        networks, loss = self.networks, config.build_sampling(self.config).loss
-        scale = self.config.sampling.latent_scale
-
-        def choose(fast, support, candidates):
-            support = images.to_float(support)
-            return adaptation.choose_latents(
-                networks, fast, support, candidates * scale, loss
-            )
-
-        chosen = self._in_batches(choose, (fast, support), candidates)
-        return chosen / np.float32(scale)
-
-    def _candidates(self, count, seed, best_of):
-        """Standard normal `[count, best_of, latent]`."""
-        _whole("count", count), _whole("seed", seed)
-        shape = best_of, self.networks.latent
-        rows = [
-            np.random.default_rng([seed, i]).standard_normal(shape)
-            for i in range(count)
-        ]
-        return np.array(rows, np.float32).reshape(count, *shape)
-
-    def generate(self, count, seed=0):
-        """Draws images of the class adapted to.
-
-        Image i depends on the support, the seeds and i alone, not on `count`.
-
-        Args:
-          count: how many.
-          seed: of the latents.
-
-        Returns:
-          `[count, H, W, C]` uint8.
-
-        Raises:
-          RuntimeError: if `adapt` was not called before.
-          ValueError: if a number is not whole or below 0.
-        """
-        return self.draw(self.best_latents(count, seed))
-
-    def draw(self, latents):
-        """Draws the images of latents, of the class adapted to.
-
-        Args:
-          latents: `[count, latent]` float32, standard normal as by `latents`; the
-            config's `sampling.latent_scale` stretches them.
-
-        Returns:
-          `[count, H, W, C]` uint8.
-
-        Raises:
-          RuntimeError: if `adapt` was not called before.
-          ValueError: if the latents are of another size.
-        """
-        fast, support = self._adapted()
-        if latents.shape[1:] != (self.networks.latent,):
-            raise ValueError(
-                f"latents of shape {list(latents.shape)}: must be [count, "
-                f"{self.networks.latent}]"
-            )
-
-        def draw(generator, support, latents):
-            support = images.to_float(support)
-            return images.to_uint8(self.networks.generate(generator, latents, support))
-
-        latents = latents * np.float32(self.config.sampling.latent_scale)
-        return self._in_batches(draw, (fast.generator, support), latents)
-
-    def _adapted(self):
-        """Fast parameters and support of the last adaptation."""
-        if self._fast is None:
-            raise RuntimeError("call adapt(images) before generate(count)")
-        return self._fast, self._support
-
-    def _in_batches(self, function, adapted, rows):
-        """Calls `function(*adapted, rows)` with `_BATCH` rows at a time.
-
-        Returns:
-          What it returns for all rows, concatenated.
-        """
-        batch = np.zeros((_BATCH, *rows.shape[1:]), np.float32)
-        program = self._compile(function, (*adapted, batch))
-        found = [np.asarray(program(*adapted, batch))[:0]] if not len(rows) else []
-        begin = time.perf_counter()
-        for first in range(0, len(rows), _BATCH):
-            some = rows[first : first + _BATCH]
-            result = program(*adapted, np.resize(some, batch.shape))
-            found.append(np.asarray(result)[: len(some)])
-        self.seconds["generate"] = time.perf_counter() - begin
-        return np.concatenate(found)
+        # Not all steps in one program: it serves any number of them, and each is seen.
+        step = _program(_inner_step, networks, inner._replace(steps=0))
+        state = _program(_init_state, networks, inner._replace(steps=0))(self.slow)
+        traces = []
+        for i in range(inner.steps + 1):
+            columns = np.array(traces, np.float32).reshape(-1, _TRACED).T
+            trace = adaptation.Trace(*columns)
+            yield Adapted(networks, inner, state.fast, support, trace)
+            if i < inner.steps:
+                now = jax.tree.map(lambda x, i=i: x[i], noise)
+                state, trace = step(state, support, now)
+                traces.append(jax.tree.map(float, trace))
 
     def read(self, paths, invert=None):
         """Reads image files as a support for `adapt`.
@@ -324,14 +274,58 @@ class FewShotGenerator:
             )
         return support
 
-    def _compile(self, function, arguments, *more):
-        """Compiles a function; `more` is what it depends on but the model."""
-        configs = [self.config[part].to_dict() for part in ("inner", "sampling")]
-        name = [function.__name__, repr(self.networks), configs, more]
-        begin = time.perf_counter()
-        program = compilation.keep(function, arguments, name)
-        self.seconds["compile"] += time.perf_counter() - begin
-        return program
+
+@functools.cache
+def _program(function, networks, inner, *static):
+    """Compiles `function(networks, inner, *static, ...)` for arrays as the rest."""
+    return jax.jit(
+        functools.partial(function, networks, inner, *static),
+        compiler_options=compilation.options(),
+    )
+
+
+def _draw_noise(networks, inner, shots, seed):
+    key = jax.random.fold_in(jax.random.key(seed), 0)
+    return adaptation.draw_noise(key, networks, shots, inner)
+
+
+def _init_state(networks, inner, slow):
+    del networks
+    return adaptation.init_state(slow, inner)
+
+
+def _inner_step(networks, inner, state, support, noise):
+    episode = adaptation.Episode(images.to_float(support))
+    return adaptation.inner_step(networks, state, episode, noise, inner)
+
+
+def _generate(networks, inner, generator, support, latents):
+    latents = inner.latent_scale * latents
+    return images.to_uint8(
+        networks.generate(generator, latents, images.to_float(support))
+    )
+
+
+def _choose(networks, inner, fast, support, candidates):
+    return adaptation.choose_candidates(
+        *(networks, fast, images.to_float(support)),
+        *(inner.latent_scale * candidates, inner.loss),
+    )
+
+
+def _in_batches(program, adapted, rows):
+    """Calls `program(*adapted, rows)` with `_BATCH` rows at a time.
+
+    Returns:
+      What it returns for all rows, concatenated.
+    """
+    parts = []
+    for first in range(0, max(1, len(rows)), _BATCH):
+        some = rows[first : first + _BATCH]
+        batch = np.zeros((_BATCH, *rows.shape[1:]), np.float32)
+        batch[: len(some)] = some
+        parts.append(np.asarray(program(*adapted, batch))[: len(some)])
+    return np.concatenate(parts)
 
 
 def load(path):

@@ -57,12 +57,18 @@ def identify(model):
     return files.json_checksum(model.info["checksums"])
 
 
-def write(model, recipe):
-    """The dict of a `Recipe` for a `generation.FewShotGenerator`."""
+def write(recipe, snapshot, dataset):
+    """Converts a `Recipe` to a JSON-able dict.
+
+    Args:
+      recipe: `Recipe`.
+      snapshot: of the model, see `identify`.
+      dataset: name of the data set that the model was trained on.
+    """
     return {
         "figr_jax": figr_jax.__version__,
-        "snapshot": identify(model),
-        "dataset": model.config.dataset.name,
+        "snapshot": snapshot,
+        "dataset": dataset,
         "support": [encode(image) for image in recipe.support],
         "seed": recipe.seed,
         "inner_steps": recipe.inner_steps,

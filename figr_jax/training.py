@@ -597,8 +597,7 @@ def _write_grid(workdir, state, info, bank, heldout):
     panels = []
     for index in heldout:
         support = episodes.support(bank, index, shots, seed)
-        model.adapt(support, seed)
-        generated = model.generate(GRID_ROWS * shots, seed)
+        generated = model.adapt(support, seed).generate(GRID_ROWS * shots, seed)
         panels.append(pictures.panel(support, generated, columns=shots))
     path = workdir / "samples" / f"{int(state.step)}.png"
     path.parent.mkdir(exist_ok=True)

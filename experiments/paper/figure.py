@@ -119,8 +119,7 @@ def draw_shipped(name):
     for _, texts in classes:
         drawings = [recipe.decode(text, model.networks.channels) for text in texts]
         support = np.stack(drawings[:shots])
-        model.adapt(support)
-        generated = model.generate(training.GRID_ROWS * shots)
+        generated = model.adapt(support).generate(training.GRID_ROWS * shots)
         panels.append(pictures.panel(support, generated, columns=shots))
     return pictures.encode(pictures.side_by_side(panels)), {
         "meta_steps": model.info["step"],

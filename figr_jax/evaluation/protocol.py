@@ -162,9 +162,10 @@ def _compile(networks, inner, shots, count, at, size):
         latents = inner.latent_scale * latents.reshape(count, inner.best_of, -1)
 
         def draw(fast, latents):
-            chosen = adaptation.choose_latents(
+            best = adaptation.choose_candidates(
                 networks, fast, support, latents, inner.loss
             )
+            chosen = latents[np.arange(count), best]
             return images.to_uint8(networks.generate(fast.generator, chosen, support))
 
         first = draw(slow, latents)

@@ -1,6 +1,5 @@
 """The models that the studio offers, by name."""
 
-import copy
 import itertools
 import json
 import pathlib
@@ -99,9 +98,8 @@ class Model:
         """Compiles what the studio needs, for as many images as it was trained with."""
         networks, config = self.generator.networks, self.generator.config
         size = networks.image_size, networks.image_size, networks.channels
-        generator = copy.copy(self.generator)
-        generator.adapt(np.zeros((config.inner.shots, *size), np.uint8))
-        generator.generate(1)
+        support = np.zeros((config.inner.shots, *size), np.uint8)
+        self.generator.adapt(support).generate(1)
 
     def card(self):
         """What there is to know about it, JSON-able."""

@@ -111,11 +111,11 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         return {"job": job.id, "ahead": queue.ahead(job)}
 
     def draw(job, latents):
-        generator = job.result.generator
-        width = generator.networks.latent
+        adapted = job.result.adapted
+        width = adapted.networks.latent
         if any(len(row) != width for row in latents):
             raise _bad(400, f"latents: each row must have {width} numbers")
-        return generator.draw(np.array(latents, np.float32))
+        return adapted.draw(np.array(latents, np.float32))
 
     @app.get("/api/models")
     def list_models() -> list[str]:
@@ -163,8 +163,8 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         if steps is None:
             steps = config.build_sampling(model.generator.config).steps
         size = sum(x.nbytes for x in jax.tree.leaves(model.generator.slow.generator))
-        adapted = works.Adapted(model, np.stack(support), asked.seed, steps)
-        return line_up(works.adapt(adapted), size)
+        work = works.adapt(model.generator, np.stack(support), asked.seed, steps)
+        return line_up(work, size)
 
     @app.post("/api/judge", status_code=202)
     def judge(asked: schema.Judging) -> schema.Queued:
@@ -214,9 +214,9 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
     @app.post("/api/jobs/{id}/images")
     def draw_images(id: str, asked: schema.Latents) -> schema.Drawn:
         """Draws the images of latents, and says how near each is to which drawing."""
-        job = find_job(id, works.Adapted)
+        job = find_job(id, works.Adaptation)
         drawn = draw(job, asked.latents)
-        near = likeness.likeness(drawn, job.result.support)
+        near = likeness.likeness(drawn, job.result.adapted.support)
         return {
             "images": [
                 {
@@ -240,7 +240,7 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         The zip has each as PNG and SVG, the sheet, and a `recipe.json` that
         `figr_jax.sample --recipe` draws the same images from.
         """
-        job = find_job(id, works.Adapted)
+        job = find_job(id, works.Adaptation)
         drawn = draw(job, asked.latents)
         if asked.format == "png":
             data = exports.to_png(drawn[0], asked.size, asked.transparent)
@@ -249,15 +249,8 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         elif asked.format == "sheet":
             data = exports.to_sheet(drawn, min(asked.size, exports.SHEET_SIZE))
         else:
-            made = job.result
-            made = recipe.Recipe(
-                made.support,
-                made.seed,
-                made.inner_steps,
-                np.array(asked.latents, np.float32),
-            )
-            what = recipe.write(job.result.generator, made)
-            data = exports.to_zip(drawn, asked.size, asked.transparent, what)
+            made = job.result.write_recipe(np.array(asked.latents, np.float32))
+            data = exports.to_zip(drawn, asked.size, asked.transparent, made)
         kind, name = _FILES[asked.format]
         return _attach(data, kind, name)
 

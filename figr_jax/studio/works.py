@@ -1,10 +1,10 @@
 """The work of the studio's jobs: to adapt, and to set up a game for the judge."""
 
-import copy
+from typing import NamedTuple
 
 import numpy as np
 
-from figr_jax import pictures, recipe
+from figr_jax import generation, pictures, recipe
 from figr_jax.errors import FailedWork
 from figr_jax.evaluation import human
 
@@ -14,13 +14,26 @@ _EACH = 2  # real images of a judged class, and generated ones
 _SHEET = 4  # images of a sheet
 
 
-class Adapted:
-    """What an adaptation leaves: a model with its own fast parameters."""
+class Adaptation(NamedTuple):
+    """Result of an adaptation.
 
-    def __init__(self, model, support, seed, inner_steps):
-        """Takes a `models.Model` and what it is to adapt to."""
-        self.generator = copy.copy(model.generator)
-        self.support, self.seed, self.inner_steps = support, seed, inner_steps
+    Attributes:
+      adapted: `generation.Adapted`.
+      seed: of the adaptation.
+      snapshot: of the model, see `recipe.identify`.
+      dataset: name of the data set that the model was trained on.
+    """
+
+    adapted: generation.Adapted
+    seed: int
+    snapshot: int
+    dataset: str
+
+    def write_recipe(self, latents):
+        """Returns the recipe of the images of latents, a JSON-able dict."""
+        adapted = self.adapted
+        made = recipe.Recipe(adapted.support, self.seed, adapted.inner.steps, latents)
+        return recipe.write(made, self.snapshot, self.dataset)
 
 
 class Judged:
@@ -31,32 +44,38 @@ class Judged:
         self.key, self.answers = key, {}
 
 
-def adapt(adapted):
-    """The work of an adaptation, told step by step.
+def adapt(model, support, seed, inner_steps):
+    """The work of an adaptation, with an event after each inner step.
 
     Args:
-      adapted: `Adapted`; the job's result, once it is whole.
+      model: `generation.FewShotGenerator`.
+      support: `[shots, H, W, C]` uint8.
+      seed: of the adaptation.
+      inner_steps: K.
 
     Returns:
-      The work, see `jobs.Job`.
+      The work, see `jobs.Job`; the job's result is an `Adaptation`.
     """
 
     def work(job):
         yield {"type": "started"}
-        generator, steps = adapted.generator, adapted.inner_steps
-        latents = generator.latents(PREVIEW, adapted.seed)
-        traces = generator.adapt_by_step(adapted.support, adapted.seed, steps)
-        for step, trace in enumerate(traces, 1):
+        size = model.networks.latent
+        latents = generation.draw_candidates(PREVIEW, 1, size, seed)[:, 0]
+        states = model.adapt_by_step(support, seed, inner_steps)
+        for step, adapted in enumerate(states):
+            if not step:
+                continue
+            drawn = adapted.draw(latents)
             yield {
                 "type": "step",
                 "step": step,
-                "steps": steps,
-                "critic_loss": float(trace.critic_loss),
-                "generator_loss": float(trace.generator_loss),
-                "images": [recipe.encode(image) for image in generator.draw(latents)],
+                "steps": inner_steps,
+                "critic_loss": float(adapted.trace.critic_loss[-1]),
+                "generator_loss": float(adapted.trace.generator_loss[-1]),
+                "images": [recipe.encode(image) for image in drawn],
             }
-        generator.slow = None  # else a model that was put away would not be freed
-        job.result = adapted
+        snapshot, dataset = recipe.identify(model), model.config.dataset.name
+        job.result = Adaptation(adapted, seed, snapshot, dataset)
 
     return work
 
@@ -72,7 +91,7 @@ def judge(model, seed, sheets):
     Returns:
       The work, see `jobs.Job`; the job's result is a `Judged`.
     """
-    generator = copy.copy(model.generator)
+    generator = model.generator
     shots, each = generator.config.inner.shots, _SHEET if sheets else _EACH
 
     def work(job):
@@ -87,8 +106,8 @@ def judge(model, seed, sheets):
         real, generated = [], []
         for number, name in enumerate(names, 1):
             drawn = draw.permutation(model.examples[name])
-            generator.adapt(drawn[:shots], seed)
-            generated.append(generator.generate(each, seed))
+            adapted = generator.adapt(drawn[:shots], seed)
+            generated.append(adapted.generate(each, seed))
             real.append(drawn[shots : shots + each])
             yield {"type": "step", "step": number, "steps": len(names)}
         if sheets:
