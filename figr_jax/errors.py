@@ -39,6 +39,16 @@ def refuse(names, reason):
             raise BadInput(f"--{name}: {reason}")
 
 
+def say(text):
+    """Prints a line of narration at once; if nobody can hear it, work goes on."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # as when Ctrl-C also ends what the output is piped to
+        sys.stdout = open(os.devnull, "w")
+    except OSError:  # a full disk
+        pass
+
+
 def warn(message):
     """Prints one line on stderr about what went wrong and does not stop the work."""
     with contextlib.suppress(OSError):  # nor does a full disk or a closed pipe

@@ -18,19 +18,20 @@ DEVICES = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"
 # The run's block of meta-steps on all devices: its program, as text.
 PROGRAM = """
 import jax, numpy as np
-from figr_jax import adaptation, losses, networks, reptile, training
+from figr_jax import adaptation, losses, networks, reptile
 from figr_jax.data import episodes
+from figr_jax.training import block
 import optax
 
-mesh = training.make_mesh(8)
+mesh = block.make_mesh(8)
 assert mesh.size == 4
 nets = networks.build("dcgan", image_size=8, width=4, stages=1, latent=5)
 inner = adaptation.Inner(losses.wgan_gp(), optax.adam(1e-3), 3)
 outer = optax.adam(1e-3)
 state = jax.eval_shape(lambda key: reptile.init(nets, key, outer), jax.random.key(0))
 images = jax.ShapeDtypeStruct((5, 8, 3, 8, 8, 1), np.uint8)
-block = training.make_block(nets, inner, outer, 8, 3, mesh)
-print(jax.jit(block).lower(state, 5, 0, episodes.Streamed(images)).compile().as_text())
+made = block.make_block(nets, inner, outer, 8, 3, mesh)
+print(jax.jit(made).lower(state, 5, 0, episodes.Streamed(images)).compile().as_text())
 """
 
 

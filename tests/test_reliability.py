@@ -19,9 +19,10 @@ import pytest
 from conftest import ROOT, SHRINK, edit_info, metrics, quick, start_verb
 
 import figr_jax
-from figr_jax import checkpoints, files, generation, runlog, training
+from figr_jax import checkpoints, generation, reptile, training
 from figr_jax.data import episodes
 from figr_jax.errors import BadInput, FailedWork
+from figr_jax.training import lock, runlog, sample_grid, start
 
 CONFIG = f"--config={ROOT / 'configs/subpixel.py'}"
 ENDLESS = "--config.run.meta_steps=1000000"
@@ -284,13 +285,13 @@ FAULTS = {
 def at_grid(monkeypatch):
     """Has something happen at the sample grid of a meta-step, before its save."""
     events = {}
-    write = training._write_grid
+    write = sample_grid.write
 
     def write_grid(workdir, state, *args):
         events.get(int(state.step), lambda: None)()
         write(workdir, state, *args)
 
-    monkeypatch.setattr(training, "_write_grid", write_grid)
+    monkeypatch.setattr(sample_grid, "write", write_grid)
     return events
 
 
@@ -361,7 +362,7 @@ def test_a_folder_that_another_run_took_is_left_to_it(tmp_path, data_dir, at_gri
     def move_and_take():
         wait_for_save(workdir, 2)
         workdir.rename(tmp_path / "moved")
-        other.append(files.SoleWriter(workdir))
+        other.append(lock.SoleWriter(workdir))
 
     other, at_grid[4] = [], move_and_take
     with pytest.raises(FailedWork, match="trains there"):
@@ -406,14 +407,14 @@ def test_a_record_without_its_checksum_is_not_trusted(run):
 def unlucky(monkeypatch):
     """Makes the fourth meta-step's episodes fatal, as they are drawn at first."""
     _, bad = episodes.keys(quick().run.seed, jnp.int32(3))
-    meta_step = training.reptile.meta_step
+    meta_step = reptile.meta_step
 
     def poisoned(networks, state, tasks, key, *args):
         fatal = jnp.all(jax.random.key_data(key) == jax.random.key_data(bad))
         tasks = jax.tree.map(lambda x: jnp.where(fatal, jnp.nan, x), tasks)
         return meta_step(networks, state, tasks, key, *args)
 
-    monkeypatch.setattr(training.reptile, "meta_step", poisoned)
+    monkeypatch.setattr(reptile, "meta_step", poisoned)
 
 
 def test_divergence_is_found_before_it_is_saved(tmp_path, data_dir, unlucky):
@@ -441,13 +442,13 @@ def test_a_run_that_is_asked_to_stop_does_not_rewind_for_ever(
 ):
     cfg = quick(on_divergence="rewind", rewinds=1000)
     cfg.outer.update(optimizer="sgd", learning_rate=1e30)
-    rewind = training._rewind
+    rewind = start.rewind
 
     def rewind_and_ask(*args):
         signal.raise_signal(signal.SIGTERM)
         return rewind(*args)
 
-    monkeypatch.setattr(training, "_rewind", rewind_and_ask)
+    monkeypatch.setattr(start, "rewind", rewind_and_ask)
     state = training.train(cfg, tmp_path, data_dir)
     assert int(state.step) == 0
     said = capsys.readouterr()

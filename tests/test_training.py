@@ -25,6 +25,7 @@ from figr_jax.data import episodes
 from figr_jax.data.builders.open_icons.open_icons import OpenIcons
 from figr_jax.data.images import to_uint8
 from figr_jax.errors import BadInput, FailedWork
+from figr_jax.training import block
 
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 OTHER_RATE = 0.5  # of the outer optimizer: the rate is compiled in, so one is enough
@@ -97,10 +98,10 @@ def test_memory_of_a_meta_step():
     outer = optax.adam(1e-5)
     state = jax.eval_shape(lambda k: reptile.init(nets, k, outer), jax.random.key(0))
     images = jax.ShapeDtypeStruct((1, 1, 2, 8, 8, 1), np.uint8)
-    mesh = training.make_mesh(1)
-    block = training.make_block(nets, inner, outer, 1, 2, mesh)
+    mesh = block.make_mesh(1)
+    made = block.make_block(nets, inner, outer, 1, 2, mesh)
     options = compilation.options()
-    jitted = jax.jit(block, donate_argnums=0, compiler_options=options)
+    jitted = jax.jit(made, donate_argnums=0, compiler_options=options)
     compiled = jitted.lower(state, 1, 0, episodes.Streamed(images)).compile()
     copy = sum(4 * leaf.size for leaf in jax.tree.leaves(state.slow))
     memory = compiled.memory_analysis()
@@ -163,7 +164,7 @@ def test_grid_has_a_red_support_above_three_generated_rows(workdir):
 def supports(monkeypatch):
     """All supports that meta-training adapts to, `[shots, H, W, C]` uint8 each."""
     seen = []
-    meta_step = training.reptile.meta_step
+    meta_step = reptile.meta_step
 
     def spy(networks, state, tasks, *args):
         jax.debug.callback(
@@ -171,7 +172,7 @@ def supports(monkeypatch):
         )
         return meta_step(networks, state, tasks, *args)
 
-    monkeypatch.setattr(training.reptile, "meta_step", spy)
+    monkeypatch.setattr(reptile, "meta_step", spy)
     return seen
 
 

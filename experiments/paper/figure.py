@@ -34,6 +34,7 @@ from figr_jax import (
     shipped,
     training,
 )
+from figr_jax.training import sample_grid
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -100,7 +101,7 @@ def train(name, paper_steps):
     return (workdir / "samples" / f"{steps}.png").read_bytes(), {
         "meta_steps": steps,
         "meta_steps_per_second": rates[len(rates) // 2],
-        "heldout": split["heldout"][: training.GRID_CLASSES],
+        "heldout": split["heldout"][: sample_grid.GRID_CLASSES],
         "config": config.to_dict(),
     }
 
@@ -114,12 +115,12 @@ def draw_shipped(name):
         )
     model = generation.load(f"{name}-32")
     shots = model.config.inner.shots
-    classes = list(model.info["examples"].items())[: training.GRID_CLASSES]
+    classes = list(model.info["examples"].items())[: sample_grid.GRID_CLASSES]
     panels = []
     for _, texts in classes:
         drawings = [recipe.decode(text, model.networks.channels) for text in texts]
         support = np.stack(drawings[:shots])
-        generated = model.adapt(support).generate(training.GRID_ROWS * shots)
+        generated = model.adapt(support).generate(sample_grid.GRID_ROWS * shots)
         panels.append(pictures.panel(support, generated, columns=shots))
     return pictures.encode(pictures.side_by_side(panels)), {
         "meta_steps": model.info["step"],

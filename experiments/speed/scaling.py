@@ -58,8 +58,9 @@ import jax, numpy as np, optax
 from absl import flags
 sys.path.insert(0, "experiments/speed")
 import meta_step
-from figr_jax import adaptation, losses, reptile, training
+from figr_jax import adaptation, losses, reptile
 from figr_jax.data import episodes
+from figr_jax.training import block
 
 flags.FLAGS(sys.argv, known_only=True)
 nets = meta_step.build_networks()
@@ -68,9 +69,9 @@ inner = adaptation.Inner(losses.wgan_gp(), optax.sgd(1e-4), 10)
 outer = optax.adam(1e-5)
 state = jax.eval_shape(lambda key: reptile.init(nets, key, outer), jax.random.key(0))
 images = jax.ShapeDtypeStruct((1, tasks, 4, size, size, 1), np.uint8)
-block = training.make_block(nets, inner, outer, tasks, 4, training.make_mesh(tasks))
+made = block.make_block(nets, inner, outer, tasks, 4, block.make_mesh(tasks))
 low = {"xla_backend_optimization_level": 0}  # it is only read
-lowered = jax.jit(block).lower(state, 1, 0, episodes.Streamed(images))
+lowered = jax.jit(made).lower(state, 1, 0, episodes.Streamed(images))
 print(lowered.compile(compiler_options=low).as_text())
 """
 COLLECTIVE = re.compile(
@@ -136,7 +137,7 @@ def predict(task_seconds, size, tasks):
     """Meta-steps per second on each of `DEVICES`; `tasks` of a number of devices.
 
     The outer update, a hundredth of a task or less, is counted with each task. Devices
-    beyond the tasks stay idle, as in `training.make_mesh`.
+    beyond the tasks stay idle, as in `block.make_mesh`.
     """
 
     def seconds(devices):

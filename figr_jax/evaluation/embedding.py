@@ -20,9 +20,8 @@ from flax import traverse_util
 from jax import numpy as jnp
 
 from figr_jax import compilation, files
-from figr_jax.errors import warn
+from figr_jax.errors import say, warn
 from figr_jax.evaluation import controls, metrics
-from figr_jax.runlog import say
 
 SIZE = 50  # height and width that the network sees, pixels
 FEATURES = 256

@@ -6,8 +6,8 @@ Losses of a Wasserstein GAN do not tell whether its images are good; these do.
 import numpy as np
 
 from figr_jax import config
+from figr_jax.errors import say
 from figr_jax.evaluation import embedding, protocol
-from figr_jax.runlog import say
 
 CLASSES = 10
 COUNT = 32  # images of each class

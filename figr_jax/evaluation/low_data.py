@@ -17,10 +17,9 @@ from flax import linen as nn
 from jax import numpy as jnp
 
 from figr_jax import compilation, config
-from figr_jax.errors import BadInput
+from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import controls, embedding, metrics, protocol
 from figr_jax.networks import layers
-from figr_jax.runlog import say
 
 ARMS = ("no augmentation", "traditional augmentation", "generated")
 CHOICES = (

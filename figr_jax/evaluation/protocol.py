@@ -19,9 +19,8 @@ from jax import numpy as jnp
 
 from figr_jax import adaptation, compilation, files
 from figr_jax.data import images, splits
-from figr_jax.errors import BadInput
+from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import controls, metrics
-from figr_jax.runlog import say
 
 BESIDE = 5  # images of a class beside its support: a prototype, and two halves of two
 REPORTED = 50  # classes of a report, at most; further ones are for tuning

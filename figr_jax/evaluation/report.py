@@ -7,9 +7,8 @@ import numpy as np
 
 from figr_jax import config, files, generation, networks, pictures, provenance, recipe
 from figr_jax.data import bank as banks
-from figr_jax.errors import BadInput
+from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import embedding, presentation, protocol
-from figr_jax.runlog import say
 
 CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50)
 CURVE_SHOTS = (1, 2, 4, 8)

@@ -1,26 +1,15 @@
-"""What a run tells while it works: narration, metrics.jsonl, TensorBoard events."""
+"""The log of a run: progress lines, metrics.jsonl, TensorBoard events."""
 
 import errno
 import importlib
 import json
 import os
-import sys
 from typing import NamedTuple
 
 import numpy as np
 
 from figr_jax import files
-from figr_jax.errors import BadInput, warn
-
-
-def say(text):
-    """Prints a line of narration at once; if nobody can hear it, work goes on."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # as when Ctrl-C also ends what the output is piped to
-        sys.stdout = open(os.devnull, "w")
-    except OSError:  # a full disk
-        pass
+from figr_jax.errors import BadInput, say, warn
 
 
 class Seconds(NamedTuple):

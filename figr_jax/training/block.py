@@ -1,0 +1,200 @@
+"""The compiled block: many meta-steps as one program, and the episodes it takes."""
+
+import contextlib
+import itertools
+import math
+import time
+
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+from jax.sharding import PartitionSpec as P
+
+from figr_jax import adaptation, compilation, config, reptile
+from figr_jax.data import episodes, images
+from figr_jax.errors import BadInput, say
+
+COPIES = 6  # of the parameters: slow, two moments, fast, gradient, difference
+
+
+def make_mesh(tasks):
+    """Returns a mesh of devices that share the tasks of a meta-step evenly.
+
+    Raises:
+      BadInput: if the processes cannot share them evenly.
+    """
+    processes = jax.process_count()
+    if tasks % processes:
+        raise BadInput(
+            f"--config.outer.tasks={tasks}: must be a multiple of the {processes} "
+            "processes, since each needs as many tasks"
+        )
+    own = min(len(jax.local_devices(i)) for i in range(processes))
+    each = math.gcd(tasks // processes, own)
+    devices = [d for i in range(processes) for d in jax.local_devices(i)[:each]]
+    kinds = (jax.sharding.AxisType.Auto,)
+    # Not jax.make_mesh, which may refuse a part of a machine's devices.
+    return jax.sharding.Mesh(np.array(devices), (reptile.AXIS,), axis_types=kinds)
+
+
+def list_blocks(run, step):
+    """Yields the first meta-step and the count of each block, from `step` on.
+
+    Args:
+      run: the config's section of that name.
+      step: meta-steps done.
+    """
+    while step < run.meta_steps:
+        # Blocks end at multiples of log_every, also after a resume in between.
+        count = min(run.log_every - step % run.log_every, run.meta_steps - step)
+        yield step, count
+        step += count
+
+
+@contextlib.contextmanager
+def open_sources(cfg, bank, classes, mesh, seed, step):
+    """Opens the source of episodes for each block of meta-steps.
+
+    Args:
+      cfg: the run's config.
+      bank: `bank.Bank`.
+      classes: `[allowed]` indices of the training classes.
+      mesh: `jax.sharding.Mesh` of the devices that share the tasks.
+      seed: of the episodes.
+      step: meta-steps done.
+
+    Yields:
+      An iterator of `episodes.Resident` or `episodes.Streamed`, one for each block.
+    """
+    fits = episodes.fits(bank, jax.local_devices()[0])
+    if cfg.run.bank == "device" or (cfg.run.bank == "auto" and fits):
+        yield itertools.repeat(episodes.put(bank, classes, mesh))
+        return
+    say(f"streaming episodes from the host: the bank has {bank.images.nbytes:,} bytes")
+    starts = (start for start, _ in list_blocks(cfg.run, step))
+    with episodes.stream(
+        bank,
+        classes,
+        mesh,
+        seed,
+        starts,
+        size=cfg.run.log_every,
+        tasks=cfg.outer.tasks,
+        shots=cfg.inner.shots,
+        others=cfg.inner.others,
+    ) as sources:
+        yield sources
+
+
+def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, group=1):
+    """Many meta-steps as one function of arrays, to be jitted.
+
+    Args:
+      networks: `networks.Networks`.
+      inner: `adaptation.Inner`.
+      optimizer: optax transform of the outer update.
+      tasks: tasks in a meta-step.
+      shots: support images in a task.
+      mesh: `jax.sharding.Mesh` of the devices that share the tasks.
+      others: further images of the class in a task, for the critic.
+      group: tasks that a device adapts to at once.
+
+    Returns:
+      A function `(state, count, seed, source) -> (state, record)`: `count` meta-steps
+      from `ReptileState` on, with the episodes of an `episodes.Resident` or
+      `episodes.Streamed`; the record is the mean of their `reptile.Record`. The count
+      is a traced scalar, so one program serves every block, and the numbers do not
+      depend on how a run is cut into blocks.
+    """
+    axis = reptile.AXIS if mesh.size > 1 else None
+
+    def one(state, i, seed, source):
+        episode_key, adapt_key = episodes.keys(seed, state.step)
+        numbers = reptile.task_numbers(tasks // mesh.size, axis)
+        drawn = source.draw(episode_key, i, numbers, shots, others)
+        drawn = images.to_float(drawn)
+        further = drawn[:, shots:] if others else None
+        return reptile.meta_step(
+            networks,
+            state,
+            adaptation.Episode(drawn[:, :shots], further),
+            adapt_key,
+            inner,
+            optimizer,
+            group,
+            axis,
+        )
+
+    def block(state, count, seed, source):
+        def body(i, carry):
+            state, total = carry
+            state, record = one(state, i, seed, source)
+            return state, jax.tree.map(jnp.add, total, record)
+
+        zeros = reptile.Record(*(jnp.zeros(()) for _ in reptile.Record._fields))
+        state, total = lax.fori_loop(0, count, body, (state, zeros))
+        return state, jax.tree.map(lambda x: x / count, total)
+
+    def shared_block(state, count, seed, source):
+        specs = (P(), P(), P(), source.spec(axis))
+        shared = jax.shard_map(block, mesh=mesh, in_specs=specs, out_specs=P())
+        return shared(state, count, seed, source)
+
+    return shared_block if axis else block
+
+
+def compile_block(cfg, state, mesh, source):
+    """Compiles the block of a config for arrays like `state` and `source`."""
+    block = make_block(
+        config.build_networks(cfg),
+        config.build_inner(cfg),
+        config.build_outer(cfg),
+        cfg.outer.tasks,
+        cfg.inner.shots,
+        mesh,
+        others=cfg.inner.others,
+        group=_choose_group(cfg, mesh),
+    )
+    say("compiling the meta-step (up to a minute on two CPU cores)")
+    begin = time.perf_counter()
+    jitted = jax.jit(block, donate_argnums=0, compiler_options=compilation.options())
+    compiled = jitted.lower(state, cfg.run.log_every, cfg.run.seed, source).compile()
+    say(f"compiled in {time.perf_counter() - begin:.0f} s")
+    return compiled
+
+
+def _choose_group(cfg, mesh):
+    """Tasks that a device adapts to at once: the largest divisor that is allowed."""
+    tasks, limit = cfg.outer.tasks // mesh.size, cfg.outer.group
+    if not limit:
+        device = mesh.local_devices[0]
+        limit = 1 if device.platform == "cpu" else max(1, _fitting(cfg, device))
+    return max(n for n in range(1, tasks + 1) if tasks % n == 0 and n <= limit)
+
+
+def _fitting(cfg, device):
+    """Adaptations whose parameters and gradients take half of a device's memory.
+
+    The other half is for their activations.
+    """
+    return int(episodes.memory_of(device) / 2 / _count_bytes(cfg))
+
+
+def check_memory(cfg):
+    """Raises `BadInput` if the device's memory cannot hold the parameters."""
+    needed, device = _count_bytes(cfg), jax.local_devices()[0]
+    memory = episodes.memory_of(device)
+    if needed > memory:
+        raise BadInput(
+            f"--config.networks.width={cfg.networks.width}: training takes at least "
+            f"{needed / 1e9:,.1f} GB for {COPIES} copies of the parameters, and "
+            f"{device.device_kind} has {memory / 1e9:,.1f} GB"
+        )
+
+
+def _count_bytes(cfg):
+    """Bytes of `COPIES` copies of the parameters."""
+    shapes = jax.eval_shape(config.build_networks(cfg).init, jax.random.key(0))
+    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    return COPIES * 4 * parameters

@@ -1,0 +1,107 @@
+"""The split of a run, and the info record that travels with its checkpoints."""
+
+from figr_jax import provenance, recipe
+from figr_jax.data import datasets, episodes, images, splits
+from figr_jax.errors import BadInput, say
+from figr_jax.training.sample_grid import spread
+
+EXAMPLES = 12  # held-out classes of which images travel with the weights
+EXAMPLES_OF_CLASS = 12  # images of each, at most
+
+
+def choose_split(cfg, bank, start):
+    """Returns the split of a run: the stored one, or one chosen as the config says.
+
+    Classes that were held out when the weights of `run.init_from` were trained stay
+    held out.
+
+    Args:
+      cfg: the run's config.
+      bank: `bank.Bank`.
+      start: `start.Start`.
+
+    Returns:
+      A `splits.Split`.
+
+    Raises:
+      BadInput: if another version of the data set is prepared than the run has.
+    """
+    if start.info:
+        split = splits.Split(**start.info["split"])
+        if split.version != bank.version:
+            raise BadInput(
+                f"{bank.dataset} {bank.version} is prepared, the run being resumed has "
+                f"{split.version}; give that one's --data_dir"
+            )
+        return split
+    sizes = cfg.dataset
+    split = splits.choose(bank, sizes.split, sizes.heldout, sizes.split_seed)
+    if not start.split:
+        return split
+    theirs = splits.Split(**start.split)
+    if not {*datasets.parts(theirs.dataset)} & {*datasets.parts(bank.dataset)}:
+        return split
+    known = set(bank.names)
+    kept = (*split.heldout, *(name for name in theirs.heldout if name in known))
+    return split._replace(heldout=tuple(dict.fromkeys(kept)))
+
+
+def large_enough(cfg, bank, classes):
+    """Returns the classes that have enough images for a support."""
+    shots = cfg.inner.shots
+    allowed = episodes.large_enough(bank, classes, shots)
+    if not len(allowed):
+        raise BadInput(
+            f"--config.inner.shots={shots}: no class of {bank.dataset} has that many"
+        )
+    if len(allowed) < len(classes):
+        left_out = len(classes) - len(allowed)
+        say(f"{left_out} classes have fewer than {shots} images and are left out")
+    wanted = shots + cfg.inner.others
+    few = len(allowed) - len(episodes.large_enough(bank, allowed, wanted))
+    if few:
+        say(
+            f"{few} classes have fewer than {wanted} images: their {cfg.inner.others} "
+            "others are drawn with replacement"
+        )
+    return allowed
+
+
+def make_info(cfg, bank, split, start):
+    """Returns what a snapshot needs to be used without its data set.
+
+    Args:
+      cfg: the run's config.
+      bank: `bank.Bank`.
+      split: `splits.Split`.
+      start: `start.Start`.
+    """
+    _, heldout = split.indices(bank.names)
+    # Each session is a stretch of a run: it may continue on another machine.
+    before = start.info.get("sessions", []) if start.info else []
+    session = {"from_step": int(start.state.step), **provenance.describe()}
+    return {
+        "config": cfg.to_dict(),
+        "split": split._asdict(),
+        "background": _find_background(bank),
+        "examples": _choose_examples(bank, heldout, cfg.inner.shots),
+        "licence": bank.licence,
+        "sessions": [*before, session],
+    }
+
+
+def _find_background(bank):
+    """Returns the grey level of the background in [0, 255], from a thousand images."""
+    return float(images.background(bank.images[:: len(bank.images) // 1000 + 1]).mean())
+
+
+def _choose_examples(bank, heldout, shots):
+    """Returns images of a few held-out classes: class name to PNG files in base64."""
+    chosen = spread(episodes.large_enough(bank, heldout, shots), EXAMPLES)
+    return {
+        bank.names[index]: [
+            recipe.encode(image)
+            for image in bank.class_images(index)[:EXAMPLES_OF_CLASS]
+        ]
+        for index in chosen
+    }

@@ -1,0 +1,135 @@
+"""The start of a run: fresh, from other weights, resumed, or rewound."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from figr_jax import checkpoints, compilation, config, generation, reptile
+from figr_jax.errors import BadInput, FailedWork, say, warn
+
+
+class Start(NamedTuple):
+    """The state that training starts from.
+
+    Attributes:
+      state: `reptile.ReptileState`.
+      rewinds: number of rewinds so far.
+      info: of the checkpoint that it was loaded from; None for a new run.
+      split: of the weights of `run.init_from`, as a dict; None without.
+    """
+
+    state: reptile.ReptileState
+    rewinds: int = 0
+    info: dict | None = None
+    split: dict | None = None
+
+
+def find_start(cfg, workdir):
+    """Loads the newest good checkpoint of a run, or initialises its networks.
+
+    Args:
+      cfg: the run's config.
+      workdir: `pathlib.Path`, the run's folder.
+
+    Returns:
+      A `Start`.
+
+    Raises:
+      BadInput: if the config may not continue the run, or `run.init_from` has other
+        networks.
+      FailedWork: if all checkpoints are damaged.
+    """
+    networks, optimizer = config.build_networks(cfg), config.build_outer(cfg)
+
+    def init(seed):
+        # No meta-step has this number, so no other draw has this key.
+        key = jax.random.fold_in(jax.random.key(seed), np.uint32(2**32 - 1))
+        return reptile.init(networks, key, optimizer)
+
+    def load(path):
+        info = checkpoints.read_info(path)
+        changes = config.check_resume(cfg, config.from_dict(info["config"]))
+        shapes = jax.eval_shape(init, cfg.run.seed)
+        state = checkpoints.load(path, "state", shapes, info)
+        say(f"resuming from {path}")
+        for change in changes:
+            say(f"changed since the last save: {change}")
+        return Start(state, info.get("rewinds", 0), info)
+
+    stored = checkpoints.load_checkpoint(workdir, load)
+    if stored:
+        return stored
+    say("initialising the networks")
+    # Op by op this takes longer than many meta-steps.
+    state = jax.jit(init, compiler_options=compilation.options())(cfg.run.seed)
+    if not cfg.run.init_from:
+        return Start(state)
+    model = generation.load(cfg.run.init_from)
+    _check_shapes(cfg.run.init_from, model, state.slow)
+    say(f"starting from the weights of {cfg.run.init_from}")
+    slow = jax.tree.map(jnp.asarray, model.slow)
+    return Start(state._replace(slow=slow), split=model.info["split"])
+
+
+def _check_shapes(path, model, slow):
+    """Raises `BadInput` if a model's parameters have other shapes than `slow`."""
+
+    def shapes(params):
+        leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+        return {jax.tree_util.keystr(where): leaf.shape for where, leaf in leaves}
+
+    if shapes(model.slow) != shapes(slow):
+        sizes = model.config.dataset
+        raise BadInput(
+            f"--config.run.init_from={path}: its networks are "
+            f"{dict(model.config.networks)} for {sizes.image_size} pixels and "
+            f"{sizes.channels} channels; give this run the same"
+        )
+
+
+class Diverged(Exception):
+    """Losses or parameters are no longer finite."""
+
+
+def rewind(cfg, workdir, store, rewinds, error):
+    """Goes back to the newest good checkpoint, or to the start of the run.
+
+    Args:
+      cfg: the run's config.
+      workdir: `pathlib.Path`, the run's folder.
+      store: its `checkpoints.Store`.
+      rewinds: number of rewinds before this one.
+      error: `Diverged`.
+
+    Returns:
+      A `Start`, of which episodes get another seed, see `episode_seed`.
+
+    Raises:
+      FailedWork: if the config allows no rewind, or no further one.
+    """
+    store.wait()
+    if cfg.run.on_divergence == "stop":
+        raise FailedWork(
+            f"{error}; {store.describe_newest()}; try a smaller "
+            "--config.inner.learning_rate or --config.outer.learning_rate, another "
+            "--config.inner.penalty_weight, or --config.run.on_divergence=rewind"
+        )
+    if rewinds >= cfg.run.rewinds:
+        raise FailedWork(
+            f"{error}, also after {rewinds} rewinds (--config.run.rewinds); "
+            f"{store.describe_newest()}; try a smaller "
+            "--config.inner.learning_rate or --config.outer.learning_rate"
+        )
+    warn(f"{error}; going back, with other episodes: rewind {rewinds + 1}")
+    start = find_start(cfg, workdir)._replace(rewinds=rewinds + 1)
+    store.go_back(int(start.state.step))
+    return start
+
+
+def episode_seed(seed, rewinds):
+    """Returns the seed of the episodes: of the run, or another after each rewind."""
+    if not rewinds:
+        return seed
+    return int(np.random.SeedSequence([seed, rewinds]).generate_state(1)[0] >> 1)
