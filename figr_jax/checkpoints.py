@@ -28,7 +28,8 @@ from figr_jax.errors import BadInput, FailedWork, is_out_of_memory, warn
 KEEP_CHECKPOINTS = 2
 KEEP_SNAPSHOTS = 5
 # 2: the info record has a checksum of its own and the number of rewinds.
-_FORMAT = 2
+# 3: the state of the outer optimizer includes that of the decay of its rate.
+_FORMAT = 3
 
 
 def checksums(tree):

@@ -14,7 +14,7 @@ import jax
 import ml_collections
 import optax
 
-from figr_jax import adaptation, losses, networks, reptile
+from figr_jax import adaptation, losses, networks
 from figr_jax.data import datasets, images, splits
 from figr_jax.errors import BadInput
 from figr_jax.networks import convolution
@@ -362,8 +362,13 @@ def build_sampling(config):
 
 def build_outer(config):
     """The optax transform on the pseudo-gradient that a config names."""
-    optimizer, last = _section_optimizer(config, "outer"), config.run.meta_steps
-    return _anneal(optimizer, int(last * (1 - config.outer.decay)), last)
+    outer, last = config.outer, config.run.meta_steps
+    first = int(last * (1 - outer.decay))  # of the meta-steps with a lower rate
+    schedule = optax.constant_schedule(1.0)
+    if first < last:
+        schedule = optax.linear_schedule(1.0, 0.0, last - first, first)
+    optimizer = _section_optimizer(config, "outer")
+    return optax.chain(optimizer, optax.scale_by_schedule(schedule))
 
 
 # Cached, so that equal configs give equal (hashable) objects and compile once.
@@ -378,11 +383,6 @@ def _scaled(optimizer, rate, decay_rate):
         return optimizer
     schedule = optax.exponential_decay(rate, 1, decay_rate)
     return optax.chain(optimizer, optax.scale_by_schedule(schedule))
-
-
-@functools.cache
-def _anneal(optimizer, first, last):
-    return reptile.anneal(optimizer, first, last)
 
 
 @functools.cache

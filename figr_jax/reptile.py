@@ -48,31 +48,6 @@ def init(networks, key, optimizer):
     return ReptileState(jnp.zeros((), jnp.int32), slow, optimizer.init(slow))
 
 
-def anneal(optimizer, first, last):
-    """An optimizer whose updates shrink to nothing, on a line (Nichol et al. 2018).
-
-    Its state is that of `optimizer`: how far it is, `meta_step` tells it.
-
-    Args:
-      optimizer: optax transform on the pseudo-gradient.
-      first: meta-steps with whole updates.
-      last: meta-steps of the run, after which nothing is left of them.
-
-    Returns:
-      An optax transform, whose `update` also takes `step`, the meta-steps done.
-    """
-    if first == last:
-        return optimizer
-    optimizer = optax.with_extra_args_support(optimizer)
-
-    def update(gradient, state, params=None, *, step, **others):
-        updates, state = optimizer.update(gradient, state, params, **others)
-        share = jnp.clip((last - step) / (last - first), 0, 1)
-        return jax.tree.map(lambda x: (x * share).astype(x.dtype), updates), state
-
-    return optax.GradientTransformationExtraArgs(optimizer.init, update)
-
-
 def task_numbers(tasks, axis=None):
     """Numbers of this device's `tasks` tasks among those of a meta-step."""
     first = lax.axis_index(axis) * tasks if axis else 0
@@ -138,9 +113,8 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
         found = unravel(lax.pmean(flat, axis))
     pseudo_gradient, trace = found
 
-    optimizer = optax.with_extra_args_support(optimizer)
     updates, optimizer_state = optimizer.update(
-        pseudo_gradient, state.optimizer, state.slow, step=state.step
+        pseudo_gradient, state.optimizer, state.slow
     )
     slow = optax.apply_updates(state.slow, updates)
     record = Record(

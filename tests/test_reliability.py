@@ -130,16 +130,25 @@ def test_flipped_bits_never_give_wrong_weights(step, item, whole, tmp_path):
     assert refused > 10
 
 
-def test_what_the_first_format_holds_is_still_read(run, whole, data_dir):
+def test_what_the_first_format_holds_is_still_read(run, whole, tmp_path, data_dir):
+    older, info = tmp_path / "older", checkpoints.read_info(run / "checkpoints/6")
+    state = whole[1]._replace(optimizer=whole[1].optimizer[0])  # not of the decay
+    with contextlib.closing(checkpoints.Store(older, 0)) as store:
+        store.save(6, state, state.slow, info)
+        store.wait()
+
     def to_first(info):
         for name in ("own_checksum", "format", "rewinds"):
             info.pop(name)
         del info["config"]["run"]["on_divergence"]  # a field that came later
 
-    for step in run.glob("*s/6"):
+    for step in older.glob("*s/6"):
         edit_info(step, to_first)
-    assert_equal(figr_jax.load(run).slow, whole[1].slow)
-    training.train(quick(meta_steps=8), run, data_dir)
+    assert_equal(figr_jax.load(older).slow, whole[1].slow)
+    assert_equal(
+        training.train(quick(meta_steps=8), older, data_dir),
+        training.train(quick(meta_steps=8), run, data_dir),
+    )
     assert [record["step"] for record in metrics(run)] == [2, 4, 6, 8]
 
 
@@ -214,7 +223,7 @@ def test_ctrl_c_that_also_ends_the_reader_of_the_output(tmp_path, data_dir):
     process.stdout.close()  # as `main | tee log` has it
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=100) == 0
-    assert figr_jax.load(tmp_path / "run").info["format"] == 2
+    assert figr_jax.load(tmp_path / "run").info["format"] == 3
 
 
 def test_a_second_signal_stops_at_once(tmp_path, data_dir):

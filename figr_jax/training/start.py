@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import optax
 from jax import numpy as jnp
 
 from figr_jax import checkpoints, compilation, config, generation, reptile
@@ -52,7 +53,7 @@ def find_start(cfg, workdir):
         info = checkpoints.read_info(path)
         changes = config.check_resume(cfg, config.from_dict(info["config"]))
         shapes = jax.eval_shape(init, cfg.run.seed)
-        state = checkpoints.load(path, "state", shapes, info)
+        state = _load_state(path, shapes, info)
         say(f"resuming from {path}")
         for change in changes:
             say(f"changed since the last save: {change}")
@@ -71,6 +72,16 @@ def find_start(cfg, workdir):
     say(f"starting from the weights of {cfg.run.init_from}")
     slow = jax.tree.map(jnp.asarray, model.slow)
     return Start(state._replace(slow=slow), split=model.info["split"])
+
+
+def _load_state(path, shapes, info):
+    """Loads a `reptile.ReptileState`, also of a format without the decay's state."""
+    if info["format"] >= 3:
+        return checkpoints.load(path, "state", shapes, info)
+    older = shapes._replace(optimizer=shapes.optimizer[0])
+    state = checkpoints.load(path, "state", older, info)
+    decay = optax.ScaleByScheduleState(state.step)
+    return state._replace(optimizer=(state.optimizer, decay))
 
 
 def _check_shapes(path, model, slow):
