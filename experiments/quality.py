@@ -16,7 +16,7 @@ import pathlib
 import jax
 from absl import flags
 
-from figr_jax import compilation, config, errors, generation, provenance
+from figr_jax import build, compilation, config, errors, generation, provenance
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, embedding, protocol
 
@@ -100,7 +100,7 @@ class Tuning:
         """
         values = model.config.to_dict()
         values["sampling"] |= fields
-        inner = config.build_sampling(config.from_dict(values))
+        inner = build.sampling(config.from_dict(values))
         drawn, seconds = protocol.adapt_and_draw(
             *(model.networks, inner, model.slow, self._draw.supports),
             *(_SEED.value, _COUNT.value),

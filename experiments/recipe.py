@@ -23,7 +23,7 @@ import psutil
 from absl import flags
 
 import figr_jax
-from figr_jax import compilation, config, errors, generation, provenance
+from figr_jax import build, compilation, errors, generation, provenance
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, embedding, protocol
 
@@ -85,7 +85,7 @@ def measure(workdir):
     eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
     classes = protocol.choose(eligible, _CLASSES.value, 0)
     draw = protocol.draw_supports(bank, classes, shots, 0, eligible)
-    inner = config.build_sampling(model.config)
+    inner = build.sampling(model.config)
     inner = inner._replace(steps=max(STEPS, inner.steps))
     drawn, seconds = protocol.adapt_and_draw(
         model.networks, inner, model.slow, draw.supports, 0, COUNT

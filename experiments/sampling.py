@@ -18,8 +18,8 @@ import numpy as np
 from absl import flags
 
 from figr_jax import (
+    build,
     compilation,
-    config,
     errors,
     files,
     generation,
@@ -77,7 +77,7 @@ def main():
         model.config.sampling.update(
             decay_rate=rate, critic_steps=critic_steps, latent_scale=scale
         )
-        inner = config.build_sampling(model.config)
+        inner = build.sampling(model.config)
         name = f"rate x {rate:g}, {critic_steps} critic step(s)"
         name += f", latents x {scale:g}" if scale != 1 else ""
         drawn, seconds = protocol.adapt_and_draw(

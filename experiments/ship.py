@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 
 from figr_jax import (
+    build,
     compilation,
     errors,
     files,
@@ -27,7 +28,6 @@ from figr_jax import (
     recipe,
     shipped,
 )
-from figr_jax.config import build_sampling
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets
 from figr_jax.evaluation import light, presentation, protocol
@@ -149,7 +149,7 @@ def describe(model, info, measured):
     """The model card."""
     config, report, made = model.config, info["report"], provenance.describe()
     networks, inner, sampling = config.networks, config.inner, config.sampling
-    sampler = build_sampling(config)
+    sampler = build.sampling(config)
     std = ", minibatch_std" if networks.minibatch_std else ""
     lines = [
         f"# {_NAME.value}",

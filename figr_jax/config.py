@@ -1,20 +1,15 @@
-"""The schema: every field, its default, its unit, its allowed range; and what it names.
+"""The config schema: every field with its default, unit and allowed range.
 
 Defaults are the paper's (Table 1, FIGR-8), on the data that needs no download.
 """
 
-import ast
-import functools
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import ml_collections
-import optax
 
-from figr_jax import adaptation, losses, networks
+from figr_jax import build, losses, networks
 from figr_jax.data import datasets, images, splits
 from figr_jax.errors import BadInput
 from figr_jax.networks import convolution
@@ -61,35 +56,16 @@ def _optimizer_fields(default, learning_rate):
             default,
             "name of an optax optimizer",
             "the name of an optax optimizer that takes a learning rate",
-            _is_optimizer,
+            build.is_optimizer,
         ),
         "learning_rate": _positive(learning_rate, "its learning rate"),
         "optimizer_args": Field(
             "",
             "its other arguments, as b1=0.0,b2=0.9",
             "name=number pairs with commas between, as b1=0.0,b2=0.9",
-            lambda x: _parse_args(x) is not None,
+            lambda x: build.parse_args(x) is not None,
         ),
     }
-
-
-def _is_optimizer(name):
-    function = getattr(optax, name, None)
-    return (
-        inspect.isfunction(function)
-        and "learning_rate" in inspect.signature(function).parameters
-    )
-
-
-def _parse_args(text):
-    """`"b1=0.0,b2=0.9"` as `(("b1", 0.0), ("b2", 0.9))`; None if it does not parse."""
-    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    try:
-        args = tuple((k.strip(), ast.literal_eval(v.strip())) for k, _, v in pairs)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-    numbers = all(isinstance(v, int | float) for _, v in args)
-    return args if numbers and all(k.isidentifier() for k, _ in args) else None
 
 
 SCHEMA = {
@@ -299,7 +275,7 @@ def validate(config):
                 f"run.log_every={run.log_every}"
             )
     for section in ("inner", "outer"):
-        _section_optimizer(config, section)
+        build.optimizer(config, section)
 
 
 def check_resume(config, stored):
@@ -324,83 +300,3 @@ def check_resume(config, stored):
             if new != old:
                 changes.append(f"{path} from {old!r} to {new!r}")
     return changes
-
-
-def build_networks(config):
-    """The `networks.Networks` that a config names."""
-    sizes = dict(config.networks)
-    return networks.build(
-        sizes.pop("family"),
-        image_size=config.dataset.image_size,
-        channels=config.dataset.channels,
-        **sizes,
-    )
-
-
-def build_inner(config):
-    """The `adaptation.Inner` of meta-training that a config names."""
-    inner = config.inner
-    return adaptation.Inner(
-        _loss(inner.loss, inner.penalty_weight),
-        _section_optimizer(config, "inner"),
-        inner.steps,
-        inner.critic_steps,
-    )
-
-
-def build_sampling(config):
-    """The `adaptation.Inner` by which a trained model adapts that a config names."""
-    inner, sampling = build_inner(config), config.sampling
-    return inner._replace(
-        optimizer=_scaled(inner.optimizer, sampling.rate, sampling.decay_rate),
-        steps=inner.steps if sampling.steps < 0 else sampling.steps,
-        critic_steps=sampling.critic_steps or inner.critic_steps,
-        latent_scale=sampling.latent_scale,
-        best_of=sampling.best_of,
-    )
-
-
-def build_outer(config):
-    """The optax transform on the pseudo-gradient that a config names."""
-    outer, last = config.outer, config.run.meta_steps
-    first = int(last * (1 - outer.decay))  # of the meta-steps with a lower rate
-    schedule = optax.constant_schedule(1.0)
-    if first < last:
-        schedule = optax.linear_schedule(1.0, 0.0, last - first, first)
-    optimizer = _section_optimizer(config, "outer")
-    return optax.chain(optimizer, optax.scale_by_schedule(schedule))
-
-
-# Cached, so that equal configs give equal (hashable) objects and compile once.
-@functools.cache
-def _loss(name, penalty_weight):
-    return losses.LOSSES[name](penalty_weight)
-
-
-@functools.cache
-def _scaled(optimizer, rate, decay_rate):
-    if rate == decay_rate == 1:
-        return optimizer
-    schedule = optax.exponential_decay(rate, 1, decay_rate)
-    return optax.chain(optimizer, optax.scale_by_schedule(schedule))
-
-
-@functools.cache
-def _optimizer(name, learning_rate, args):
-    optimizer = getattr(optax, name)(learning_rate, **dict(args))
-    # Some want more than a gradient (a value, a line search): found here, not in a run.
-    params = jax.ShapeDtypeStruct((1,), "float32")
-    jax.eval_shape(lambda x: optimizer.update(x, optimizer.init(x), x), params)
-    return optimizer
-
-
-def _section_optimizer(config, section):
-    values = config[section]
-    args = _parse_args(values.optimizer_args)
-    try:
-        return _optimizer(values.optimizer, values.learning_rate, args)
-    except (TypeError, ValueError) as error:
-        raise BadInput(
-            f"--config.{section}.optimizer={values.optimizer!r} with optimizer_args="
-            f"{values.optimizer_args!r}: optax says: {error}"
-        ) from error

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from figr_jax import adaptation, checkpoints, compilation, config, shipped
+from figr_jax import adaptation, build, checkpoints, compilation, config, shipped
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images, splits
 from figr_jax.errors import BadInput, FailedWork
@@ -143,7 +143,7 @@ class FewShotGenerator:
     def __init__(self, slow, info):
         """Makes a generator from slow parameters and their info record."""
         self.config = config.from_dict(info["config"])
-        self.networks = config.build_networks(self.config)
+        self.networks = build.networks(self.config)
         self.slow = slow
         self.info = info
 
@@ -173,7 +173,7 @@ class FewShotGenerator:
         Arguments and errors are those of `adapt`.
         """
         support = self._check(np.asarray(support))
-        inner = config.build_sampling(self.config)
+        inner = build.sampling(self.config)
         if inner_steps is not None:
             inner = inner._replace(steps=_whole("inner_steps", inner_steps))
         networks, seed = self.networks, np.uint32(_whole("seed", seed))
@@ -363,7 +363,7 @@ def _load(path, read_info, load_slow):
     """A `FewShotGenerator` of one snapshot."""
     info = read_info(path)
     try:
-        networks = config.build_networks(config.from_dict(info["config"]))
+        networks = build.networks(config.from_dict(info["config"]))
     except (BadInput, AttributeError) as error:
         raise FailedWork(
             f"{path}: its config cannot be used ({error}); figr_jax {info['version']} "

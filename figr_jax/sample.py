@@ -7,7 +7,7 @@ import time
 
 from absl import flags
 
-from figr_jax import errors
+from figr_jax import build, errors
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
@@ -41,7 +41,7 @@ _DATA_DIR = flags.DEFINE_string(
 
 def _recipe(model, paths):
     """What to make: read as a whole, or put together from the flags."""
-    from figr_jax import config, recipe
+    from figr_jax import recipe
 
     if sum(map(bool, (paths, _HELDOUT.value, _RECIPE.value))) != 1:
         raise errors.BadInput(
@@ -53,7 +53,7 @@ def _recipe(model, paths):
             "--recipe says what to make; leave one of them out",
         )
         return recipe.read(_RECIPE.value, model)
-    steps = config.build_sampling(model.config).steps
+    steps = build.sampling(model.config).steps
     if _INNER_STEPS.value is not None:
         steps = _INNER_STEPS.value
     return recipe.Recipe(_support(model, paths), _SEED.value, steps, None)

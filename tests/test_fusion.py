@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import quick
 
-from figr_jax import adaptation, config, generation, losses, networks
+from figr_jax import adaptation, generation, losses, networks
 from figr_jax.networks import fusion
 
 
@@ -21,7 +21,7 @@ def model():
     cfg = quick()
     cfg.networks.update(family="fusion")
     cfg.sampling.update(critic_steps=1, best_of=3)
-    slow = jax.jit(config.build_networks(cfg).init)(jax.random.key(0))
+    slow = jax.jit(build.networks(cfg).init)(jax.random.key(0))
     return generation.FewShotGenerator(slow, {"config": cfg.to_dict()})
 
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from figr_jax import checkpoints, config, training
+from figr_jax import build, checkpoints, config, training
 from figr_jax.data import bank as banks
 from figr_jax.data import images
 from figr_jax.data.builders import base
@@ -272,7 +272,7 @@ def test_any_value_of_any_field_is_taken_or_refused(field, value):
     except BadInput as error:
         assert f"{name}" in str(error) or "config" in str(error)
         return
-    config.build_networks(cfg), config.build_inner(cfg), config.build_outer(cfg)
+    build.networks(cfg), build.inner(cfg), build.outer(cfg)
 
 
 @settings(max_examples=100, deadline=None)

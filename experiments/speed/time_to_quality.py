@@ -1,6 +1,6 @@
 """How good are the images after equal core minutes of meta-training?
 
-python experiments/speed/time_to_quality.py --minutes=12
+python experiments/speed/time_to_quality.py --minutes=8
 
 Trains three recipes on Omniglot, split `weak`, 4 shots, by experiments/sweep.py: the
 paper's algorithm and ResNet at the best rates known, the subpixel networks, and fusion.
@@ -21,18 +21,19 @@ from matplotlib.figure import Figure
 from figr_jax import errors, files, provenance
 
 _MINUTES = flags.DEFINE_float(
-    "minutes", 12, "Of training, of one core, for each recipe.", lower_bound=0.1
+    "minutes", 8, "Of training, of one core, for each recipe.", lower_bound=0.1
 )
 
 EXPERIMENTS = pathlib.Path(__file__).parent.parent
 RESULTS = EXPERIMENTS / "results"
 METRICS = {"recognizability": "recognizability", "kid": "KID (log)"}
-# Label, name of the trial, base config, overrides.
+# Label, name of the trial, base config, sampling setting, overrides.
 RECIPES = (
     (
         "the paper's algorithm and ResNet, width 16",
-        "paper",
+        "paper8",
         "configs/subpixel.py",
+        "",
         [
             "--config.networks.family=resnet",
             "--config.networks.minibatch_std=False",
@@ -42,29 +43,37 @@ RECIPES = (
     ),
     (
         "subpixel networks",
-        "subpixel",
+        "subpixel8",
         "configs/subpixel.py",
+        "",
         ["--config.networks.minibatch_std=False"],
     ),
-    ("fusion", "fusion", "configs/omniglot_fusion.py", []),
+    (
+        "fusion, no inner step when sampling",
+        "k5",
+        "configs/omniglot_fusion.py",
+        "steps=0",
+        ["--config.inner.steps=5"],
+    ),
 )
 
 
-def read_trial(name):
+def read_trial(name, setting):
     """The lines of a trial in the log, in the order of its core minutes."""
-    lines = (RESULTS / "sweep.jsonl").read_text().splitlines()
-    lines = [line for line in map(json.loads, lines) if line["trial"] == name]
+    lines = map(json.loads, (RESULTS / "sweep.jsonl").read_text().splitlines())
+    lines = [x for x in lines if (x["trial"], x["setting"]) == (name, setting)]
     return sorted(lines, key=lambda line: line["core_minutes"])
 
 
-def run(name, base, overrides):
+def run(name, base, setting, overrides):
     """Runs a trial.
 
     Raises:
       FailedWork: if it fails; it says why.
     """
     command = [sys.executable, str(EXPERIMENTS / "sweep.py"), f"--name={name}"]
-    command += [f"--base={base}", f"--minutes={_MINUTES.value}", "--", *overrides]
+    command += [f"--base={base}", f"--minutes={_MINUTES.value}"]
+    command += [f"--settings={setting}", "--", *overrides]
     if subprocess.run(command).returncode:
         raise errors.FailedWork(f"the trial {name} failed")
 
@@ -93,11 +102,10 @@ def draw(trials):
 def main():
     """Runs what is missing, draws."""
     trials = {}
-    for label, name, base, overrides in RECIPES:
-        name = f"time_to_quality_{name}"
-        if not read_trial(name):
-            run(name, base, overrides)
-        trials[label] = read_trial(name)
+    for label, name, base, setting, overrides in RECIPES:
+        if not read_trial(name, setting):
+            run(name, base, setting, overrides)
+        trials[label] = read_trial(name, setting)
     draw(trials)
     made = {"minutes": _MINUTES.value, "trials": trials} | provenance.describe()
     files.write_json(RESULTS / "time_to_quality.json", made)

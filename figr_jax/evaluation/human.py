@@ -11,7 +11,7 @@ import pathlib
 
 import numpy as np
 
-from figr_jax import config, files, pictures
+from figr_jax import build, files, pictures
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import metrics, protocol
 
@@ -52,7 +52,7 @@ def make_sheet(model, bank, out, classes, seed):
     draw = protocol.draw_supports(bank, chosen, shots, seed)
     generated, _ = protocol.adapt_and_draw(
         model.networks,
-        config.build_sampling(model.config),
+        build.sampling(model.config),
         model.slow,
         draw.supports,
         seed,

@@ -5,7 +5,7 @@ Losses of a Wasserstein GAN do not tell whether its images are good; these do.
 
 import numpy as np
 
-from figr_jax import config
+from figr_jax import build
 from figr_jax.errors import say
 from figr_jax.evaluation import embedding, protocol
 
@@ -34,8 +34,8 @@ class Light:
         classes = protocol.choose(eligible, CLASSES, self._seed)
         self._draw = protocol.draw_supports(bank, classes, shots, self._seed, eligible)
         self._judge = protocol.Judge(*embedding.load_all(bank, split))
-        self._networks = config.build_networks(cfg)
-        self._inner = config.build_sampling(cfg)
+        self._networks = build.networks(cfg)
+        self._inner = build.sampling(cfg)
         floor = self._measure(self._draw.real)
         told = "  ".join(f"{name} {value:.3f}" for name, value in floor.items())
         say(f"held-out real images, as evaluations see them: {told}")

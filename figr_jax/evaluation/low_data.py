@@ -16,7 +16,7 @@ import tqdm
 from flax import linen as nn
 from jax import numpy as jnp
 
-from figr_jax import compilation, config
+from figr_jax import build, compilation
 from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import controls, embedding, metrics, protocol
 from figr_jax.networks import layers
@@ -117,7 +117,7 @@ def _generate(model, known, options):
     drawn = [
         protocol.adapt_and_draw(
             model.networks,
-            config.build_sampling(model.config),
+            build.sampling(model.config),
             model.slow,
             known[:, i * shots : (i + 1) * shots],
             options.seed + i,

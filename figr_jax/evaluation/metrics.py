@@ -6,12 +6,7 @@ trained on other classes (`embedding`). Every function is deterministic.
 
 import numpy as np
 from scipy import special
-
-
-def squared_distances(x, y):
-    """Squared Euclidean distances: `[n, F]` and `[m, F]` to `[n, m]`."""
-    squares = (x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T
-    return np.maximum(squares, 0)
+from scipy.spatial import distance
 
 
 def recognizability(features, labels, prototypes, ways=20):
@@ -32,7 +27,7 @@ def recognizability(features, labels, prototypes, ways=20):
     Returns:
       `[n]` in [0, 1]: for each image, its accuracy over all episodes.
     """
-    distances = squared_distances(features, prototypes)
+    distances = distance.cdist(features, prototypes)
     own = distances[np.arange(len(labels)), labels]
     farther = (distances > own[:, None]).sum(1)
     as_near = (distances == own[:, None]).sum(1) - 1  # without the own class
@@ -131,11 +126,10 @@ def manifold(real, generated, k=5):
     """
 
     def radii(points):
-        distances = squared_distances(points, points)
-        np.fill_diagonal(distances, 0)
+        distances = distance.cdist(points, points)
         return np.partition(distances, k, axis=1)[:, k]  # the 0th is the point itself
 
-    between = squared_distances(real, generated)
+    between = distance.cdist(real, generated)
     in_real = between <= radii(real)[:, None]
     in_generated = between <= radii(generated)
     return {
@@ -169,12 +163,8 @@ def copying(generated, real, support):
     """
     from scipy import stats  # takes half a second: not at the start of every run
 
-    ours = squared_distances(generated, support).min(1)
-    theirs = squared_distances(real, support).min(1)
-    m, n = len(ours), len(theirs)
-    ranks = stats.rankdata(np.concatenate([ours, theirs]))[:m]  # ties share a rank
-    u = ranks.sum() - m * (m + 1) / 2
-    return float((u - m * n / 2) / np.sqrt(m * n * (m + n + 1) / 12))
+    ours, theirs = (distance.cdist(x, support).min(1) for x in (generated, real))
+    return float(stats.ranksums(ours, theirs).statistic)
 
 
 def wilson(right, count, confidence=0.95):

@@ -1,7 +1,8 @@
 """A report as people read it: its table, its words, its pictures."""
 
+from scipy.spatial import distance
+
 from figr_jax import pictures
-from figr_jax.evaluation import metrics
 
 # Name of a metric: its title, how it is printed, and what it says.
 METRICS = {
@@ -92,7 +93,7 @@ def draw_sheet(judge, supports, generated):
     rows = []
     for support, images in zip(supports, generated[:, :_SHOWN], strict=True):
         (_, ours), (_, theirs) = judge.features([images, support])
-        near = support[metrics.squared_distances(ours, theirs).argmin(1)]
+        near = support[distance.cdist(ours, theirs).argmin(1)]
         rows.append(pictures.compare(support, images, near))
     return pictures.stack(rows)
 

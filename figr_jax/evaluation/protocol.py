@@ -16,6 +16,7 @@ import numpy as np
 import tqdm
 from jax import lax
 from jax import numpy as jnp
+from scipy.spatial import distance
 
 from figr_jax import adaptation, compilation, files
 from figr_jax.data import images, splits
@@ -407,7 +408,7 @@ def make_controls(judge, draw, bank, training, known, count, seed):
     Returns:
       A dict: name to a list of `[m, H, W, C]` uint8, one a class.
     """
-    distances = metrics.squared_distances(judge.class_means(draw.supports), known)
+    distances = distance.cdist(judge.class_means(draw.supports), known)
     nearest = training[distances.argmin(1)]
     keys = jax.random.split(jax.random.key(seed), len(draw.supports))
     jitter = [

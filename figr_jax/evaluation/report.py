@@ -5,7 +5,15 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from figr_jax import config, files, generation, networks, pictures, provenance, recipe
+from figr_jax import (
+    build,
+    files,
+    generation,
+    networks,
+    pictures,
+    provenance,
+    recipe,
+)
 from figr_jax.data import bank as banks
 from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import embedding, presentation, protocol
@@ -59,7 +67,7 @@ class _Work(NamedTuple):
 
     @property
     def inner(self):
-        return config.build_sampling(self.model.config)
+        return build.sampling(self.model.config)
 
     def draw_supports(self, classes, shots, seed):
         return protocol.draw_supports(self.bank, classes, shots, seed, self.eligible)
@@ -289,7 +297,7 @@ def _from_scratch(work, seed, generated):
     few = protocol.choose(work.classes, work.options.scratch, work.options.seed)
     draw = work.draw_supports(few, work.shots, seed)
     # At the rate of meta-training: one that falls would be over long before.
-    inner = config.build_inner(work.model.config)._replace(steps=SCRATCH_STEPS)
+    inner = build.inner(work.model.config)._replace(steps=SCRATCH_STEPS)
     made = work.adapt("from scratch", work.random, inner, draw, seed)["images"][:, 0]
     alike = generated[np.isin(work.classes, few)]
     name = f"{len(few)} classes, one draw:"

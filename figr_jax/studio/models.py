@@ -7,8 +7,7 @@ import threading
 
 import numpy as np
 
-from figr_jax import generation, recipe, shipped
-from figr_jax.config import build_sampling
+from figr_jax import build, generation, recipe, shipped
 from figr_jax.data import images
 from figr_jax.errors import BadInput
 
@@ -111,7 +110,7 @@ class Model:
             "image_size": config.dataset.image_size,
             "channels": config.dataset.channels,
             "shots": config.inner.shots,
-            "inner_steps": build_sampling(config).steps,
+            "inner_steps": build.sampling(config).steps,
             "latent": config.networks.latent,
             "networks": f"{config.networks.family}, width {config.networks.width}",
             "meta_steps": info.get("step"),

@@ -13,7 +13,7 @@ from fastapi import exceptions, responses, staticfiles
 from starlette.exceptions import HTTPException
 
 import figr_jax
-from figr_jax import config, recipe
+from figr_jax import build, recipe
 from figr_jax.data import images
 from figr_jax.errors import BadInput, FailedWork
 from figr_jax.evaluation import human
@@ -161,7 +161,7 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         ]
         steps = asked.inner_steps
         if steps is None:
-            steps = config.build_sampling(model.generator.config).steps
+            steps = build.sampling(model.generator.config).steps
         size = sum(x.nbytes for x in jax.tree.leaves(model.generator.slow.generator))
         work = works.adapt(model.generator, np.stack(support), asked.seed, steps)
         return line_up(work, size)

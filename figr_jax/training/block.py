@@ -11,7 +11,7 @@ from jax import lax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from figr_jax import adaptation, compilation, config, reptile
+from figr_jax import adaptation, build, compilation, reptile
 from figr_jax.data import episodes, images
 from figr_jax.errors import BadInput, say
 
@@ -147,9 +147,9 @@ def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, grou
 def compile_block(cfg, state, mesh, source):
     """Compiles the block of a config for arrays like `state` and `source`."""
     block = make_block(
-        config.build_networks(cfg),
-        config.build_inner(cfg),
-        config.build_outer(cfg),
+        build.networks(cfg),
+        build.inner(cfg),
+        build.outer(cfg),
         cfg.outer.tasks,
         cfg.inner.shots,
         mesh,
@@ -195,6 +195,6 @@ def check_memory(cfg):
 
 def _count_bytes(cfg):
     """Bytes of `COPIES` copies of the parameters."""
-    shapes = jax.eval_shape(config.build_networks(cfg).init, jax.random.key(0))
+    shapes = jax.eval_shape(build.networks(cfg).init, jax.random.key(0))
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
     return COPIES * 4 * parameters

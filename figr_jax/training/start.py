@@ -7,7 +7,7 @@ import numpy as np
 import optax
 from jax import numpy as jnp
 
-from figr_jax import checkpoints, compilation, config, generation, reptile
+from figr_jax import build, checkpoints, compilation, config, generation, reptile
 from figr_jax.errors import BadInput, FailedWork, say, warn
 
 
@@ -42,7 +42,7 @@ def find_start(cfg, workdir):
         networks.
       FailedWork: if all checkpoints are damaged.
     """
-    networks, optimizer = config.build_networks(cfg), config.build_outer(cfg)
+    networks, optimizer = build.networks(cfg), build.outer(cfg)
 
     def init(seed):
         # No meta-step has this number, so no other draw has this key.
