@@ -75,7 +75,7 @@ class Tuning:
         own, shots = model.config.dataset, model.config.inner.shots
         size = own.image_size, own.channels
         bank = banks.load(dataset or own.name, *size, _DATA_DIR.value)
-        split = protocol.model_split(model, bank)
+        split = model.split(bank)
         _, heldout = split.indices(bank.names)
         eligible = protocol.find_eligible(bank, heldout, shots)
         tuning = protocol.tuning_classes(eligible)

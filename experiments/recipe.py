@@ -81,7 +81,7 @@ def measure(workdir):
     dataset, shots = model.config.dataset, model.config.inner.shots
     size = dataset.image_size, dataset.channels
     bank = banks.load(dataset.name, *size, _DATA_DIR.value)
-    split = protocol.model_split(model, bank)
+    split = model.split(bank)
     eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
     classes = protocol.choose(eligible, _CLASSES.value, 0)
     draw = protocol.draw_supports(bank, classes, shots, 0, eligible)

@@ -52,7 +52,7 @@ def main():
     dataset, shots = model.config.dataset, model.config.inner.shots
     size = dataset.image_size, dataset.channels
     bank = banks.load(dataset.name, *size, _DATA_DIR.value)
-    split = protocol.model_split(model, bank)
+    split = model.split(bank)
     eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
     others = np.setdiff1d(eligible, protocol.choose(eligible, REPORTED, 0))
     are_reported = len(others) < LEAST

@@ -30,7 +30,7 @@ from figr_jax import (
 )
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets
-from figr_jax.evaluation import light, presentation, protocol
+from figr_jax.evaluation import light, presentation
 from figr_jax.studio import models
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's folder.")
@@ -140,7 +140,7 @@ def compare(model):
     dataset = model.config.dataset
     size = dataset.image_size, dataset.channels
     bank = banks.load(dataset.name, *size, _DATA_DIR.value)
-    measure = light.Light(model.config, bank, protocol.model_split(model, bank))
+    measure = light.Light(model.config, bank, model.split(bank))
     halved = jax.tree.map(lambda x: np.float32(np.float16(x)), model.slow)
     return measure(model.slow), measure(halved)
 

@@ -60,11 +60,17 @@ class Noise(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What one inner step reports, before its updates; `adapt` stacks to [steps]."""
+    """Losses of one inner step; `adapt` stacks them to [steps].
 
-    critic_loss: jax.Array  # shape=(), of the last critic step
-    generator_loss: jax.Array  # shape=()
-    gradient_penalty: jax.Array  # shape=(), unweighted
+    Attributes:
+      critic_loss: scalar, of the last critic update, before it.
+      generator_loss: scalar, after the critic updates, before the generator's.
+      gradient_penalty: scalar, unweighted, of the last critic update.
+    """
+
+    critic_loss: jax.Array
+    generator_loss: jax.Array
+    gradient_penalty: jax.Array
 
 
 class InnerState(NamedTuple):

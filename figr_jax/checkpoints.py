@@ -386,6 +386,9 @@ class Store:
         try:
             for manager in self._managers.values():
                 manager.wait_until_finished()
+            for name in self._managers:
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    files.sync(self._folder / name / str(self._saving))
         except Exception as error:
             self._fail(error)
             return False

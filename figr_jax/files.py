@@ -79,12 +79,27 @@ def json_checksum(value):
     return zlib.crc32(json.dumps(value, sort_keys=True).encode())
 
 
+def sync(path):
+    """Waits until a file, or all files in a folder, are on disk.
+
+    Without it, a file that was renamed may be empty after a power loss.
+    """
+    path = pathlib.Path(path)
+    for file in [path, *path.rglob("*")]:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def write_bytes(path, data):
-    """Writes to a temporary name beside `path`, then renames."""
+    """Writes to a temporary name in the folder of `path`, syncs, then renames."""
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
+        sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

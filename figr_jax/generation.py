@@ -227,6 +227,17 @@ class FewShotGenerator:
             swap[:] = invert
         return np.where(swap[:, None, None, None], 255 - support, support), swap
 
+    def split(self, bank):
+        """Returns the split that the model was trained with.
+
+        Args:
+          bank: `bank.Bank` of its data set, or of one of its mix.
+
+        Raises:
+          BadInput: if the bank is of another data set or version.
+        """
+        return splits.Split(**self.info["split"]).of_bank(bank)
+
     def draw_heldout(self, name, seed=0, data_dir=None):
         """Draws a support of a held-out class, as many images as in training.
 
@@ -254,9 +265,7 @@ class FewShotGenerator:
             )
         dataset, shots = self.config.dataset, self.config.inner.shots
         bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
-        split = splits.Split(**self.info["split"])._replace(
-            heldout=(heldout[name.casefold()],)
-        )
+        split = self.split(bank)._replace(heldout=(heldout[name.casefold()],))
         _, (index,) = split.indices(bank.names)
         if len(bank.class_images(index)) < shots:
             raise BadInput(f"{name!r} has fewer than {shots} images")

@@ -25,7 +25,11 @@ class Loss(NamedTuple):
 
 
 def input_gradient(critic, images):
-    """Gradient of each image's value: `[N, H, W, C]`, the shape of `images`."""
+    """Gradient of the sum of all values by each image: `[N, H, W, C]`.
+
+    It is that of the image's own value, unless the critic compares the images of a
+    batch (`minibatch_std`).
+    """
     return jax.grad(lambda x: critic(x).sum())(images)
 
 

@@ -56,6 +56,12 @@ def test_decode_palette_with_transparency():
     np.testing.assert_array_equal(pixels, [[20, 255], [255, 255]])
 
 
+def test_decode_16_bits_with_transparency():
+    image = Image.fromarray(np.array([[0, 257], [5, 65535]], np.uint16))
+    pixels = images.decode(encoded(image, transparency=5), 1)[..., 0]
+    np.testing.assert_array_equal(pixels, [[0, 1], [255, 255]])
+
+
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "GIF"])
 def test_decode_other_formats(format):
     frames = [Image.new("L", (16, 16), grey) for grey in (200, 10)]
@@ -198,9 +204,11 @@ def test_each_data_set_of_a_mix_has_its_own_split():
     split = splits.choose(bank, "random", 1, 0)
     assert len(split.heldout) == 2
     alone = make_bank([8] * 6, "e")._replace(names=bank.names[2:], version="2.0.0")
-    assert split.part(alone) == splits.choose(alone, "random", 1, 0)
+    assert split.of_bank(alone) == splits.choose(alone, "random", 1, 0)
     with pytest.raises(BadInput, match="f: must be d or e"):
-        split.part(alone._replace(dataset="f"))
+        split.of_bank(alone._replace(dataset="f"))
+    with pytest.raises(BadInput, match="e 9.0.0 is prepared"):
+        split.of_bank(alone._replace(version="9.0.0"))
 
 
 def test_data_sets_of_a_mix_must_differ(data_dir):

@@ -110,7 +110,7 @@ def test_the_jittered_support_is_told_from_new_images(bank):
 
 def test_one_image_again_and_again_is_seen(small, workdir, bank):
     model = figr_jax.load(workdir)
-    split = protocol.model_split(model, bank)
+    split = model.split(bank)
     eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], 4)
     draw = protocol.draw_supports(bank, eligible, 4, 0)
     judge = protocol.Judge(*embedding.load_all(bank, split))

@@ -291,6 +291,7 @@ def _build(builder, folder, fault, image_size, channels):
         }
         classes["own_checksum"] = files.json_checksum(classes)
         files.write_json(new / "classes.json", classes)
+        files.sync(new)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
     finally:

@@ -11,6 +11,8 @@ from google.protobuf import json_format
 from figr_jax import files
 from figr_jax.errors import BadInput, FailedWork
 
+# Licences that allow to pass single images on, as in a checkpoint.
+SHAREABLE = ("glyphs", "mnist", "omniglot", "open_icons")
 # Builders import tensorflow-datasets, which is slow: each is imported when needed.
 _BUILDERS = {
     "glyphs": "figr_jax.data.builders.glyphs.glyphs:Glyphs",

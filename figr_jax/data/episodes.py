@@ -9,7 +9,6 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
-import os
 from typing import NamedTuple
 
 import jax
@@ -18,6 +17,8 @@ from jax import lax
 from jax import numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+
+from figr_jax import memory
 
 DEVICE_SHARE = 0.25  # of a device's memory: what a bank may take of it
 _AHEAD = 2  # blocks gathered ahead of the device
@@ -172,17 +173,9 @@ def _draw_class(key, count, first):
     return jax.random.randint(key, (), first[dataset], ends[dataset])
 
 
-def memory_of(device):
-    """Bytes of a device's memory."""
-    memory = (device.memory_stats() or {}).get("bytes_limit")
-    if memory is None:  # the CPU, whose memory is the host's
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return memory
-
-
 def fits(bank, device):
     """Whether a bank takes at most `DEVICE_SHARE` of a device's memory."""
-    return bank.images.nbytes <= DEVICE_SHARE * memory_of(device)
+    return bank.images.nbytes <= DEVICE_SHARE * memory.of_device(device)
 
 
 def put_everywhere(tree, mesh):

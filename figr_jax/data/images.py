@@ -82,8 +82,11 @@ def _decode(image, channels):
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         # 16-bit grey, which Pillow would clip to 8 bits instead of scaling it.
-        grey = (np.asarray(image) / 257).round().clip(0, 255)
-        image = Image.fromarray(grey.astype(np.uint8))
+        deep, clear = np.asarray(image), image.info.get("transparency")
+        grey = (deep / 257).round().clip(0, 255).astype(np.uint8)
+        if clear is not None:
+            grey[deep == clear] = 255
+        image = Image.fromarray(grey)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

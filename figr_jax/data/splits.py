@@ -37,27 +37,34 @@ class Split(NamedTuple):
         training = np.setdiff1d(np.arange(len(names), dtype=np.int32), heldout)
         return training, heldout
 
-    def part(self, bank):
-        """The split of one data set of a mix: the held-out classes that are its own.
+    def of_bank(self, bank):
+        """Returns the split for a bank, and checks that it is of the same version.
 
         Args:
-          bank: `bank.Bank` of the split's data set, or of one of its mix.
+          bank: `bank.Bank` of the split's data set, or of one data set of its mix.
 
         Returns:
-          A `Split`; this one if it is not of a mix.
+          A `Split`: of a mix, with the held-out classes of the bank's data set.
 
         Raises:
-          BadInput: if the bank is of another data set.
+          BadInput: if the bank is of another data set or version.
         """
-        names = datasets.parts(self.dataset)
-        if bank.dataset == self.dataset:
-            return self
-        if bank.dataset not in names:
-            raise BadInput(f"{bank.dataset}: must be {' or '.join(names)}")
-        version = self.version.split(",")[names.index(bank.dataset)]
-        known = set(bank.names)
-        heldout = tuple(name for name in self.heldout if name in known)
-        return Split(bank.dataset, version, heldout)
+        split, names = self, datasets.parts(self.dataset)
+        if bank.dataset != self.dataset:
+            if bank.dataset not in names:
+                raise BadInput(f"{bank.dataset}: must be {' or '.join(names)}")
+            known = set(bank.names)
+            split = Split(
+                bank.dataset,
+                self.version.split(",")[names.index(bank.dataset)],
+                tuple(name for name in self.heldout if name in known),
+            )
+        if split.version != bank.version:
+            raise BadInput(
+                f"{bank.dataset} {bank.version} is prepared, the checkpoint was "
+                f"trained on {split.version}; give that one's --data_dir"
+            )
+        return split
 
 
 _WEAK = ("character01", "character02", "character03")

@@ -44,7 +44,7 @@ def make_sheet(model, bank, out, classes, seed):
     """
     if (pathlib.Path(out) / "key.json").exists():
         raise BadInput(f"--judge_sheet={out}: holds a sheet already; give another one")
-    _, heldout = protocol.model_split(model, bank).indices(bank.names)
+    _, heldout = model.split(bank).indices(bank.names)
     shots = model.config.inner.shots
     eligible = protocol.find_eligible(bank, heldout, shots)
     chosen = protocol.choose(eligible, classes or SHEET_CLASSES, seed)

@@ -81,7 +81,7 @@ def measure(model, bank, options):
     Raises:
       BadInput: if fewer than 2 classes have images enough.
     """
-    _, heldout = protocol.model_split(model, bank).indices(bank.names)
+    _, heldout = model.split(bank).indices(bank.names)
     counts, most = np.diff(bank.class_start), max(options.real)
     classes = heldout[counts[heldout] > most]
     if len(classes) < 2:

@@ -19,7 +19,7 @@ from jax import numpy as jnp
 from scipy.spatial import distance
 
 from figr_jax import adaptation, compilation, files
-from figr_jax.data import images, splits
+from figr_jax.data import images
 from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import controls, metrics
 
@@ -126,25 +126,6 @@ def tuning_classes(eligible):
       Class indices, sorted; none where all classes are in reports.
     """
     return np.setdiff1d(eligible, choose(eligible, REPORTED, 0))
-
-
-def model_split(model, bank):
-    """The `splits.Split` that a model was trained with.
-
-    Args:
-      model: `generation.FewShotGenerator`.
-      bank: `bank.Bank` of its data set, or of one of its mix.
-
-    Raises:
-      BadInput: if the bank is of another data set, or of another version.
-    """
-    split = splits.Split(**model.info["split"]).part(bank)
-    if split.version != bank.version:
-        raise BadInput(
-            f"{bank.dataset} {bank.version} is prepared, the checkpoint was trained on "
-            f"{split.version}; give that one's --data_dir"
-        )
-    return split
 
 
 @functools.cache

@@ -112,7 +112,7 @@ def make(model, bank, out, options, joint=None):
         model does not fit.
     """
     _check(model, joint, options)
-    split = protocol.model_split(model, bank)
+    split = model.split(bank)
     training, heldout = split.indices(bank.names)
     eligible = protocol.find_eligible(bank, heldout, model.config.inner.shots)
     ways = min(protocol.WAYS, len(eligible))

@@ -11,7 +11,7 @@ from jax import lax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from figr_jax import adaptation, build, compilation, reptile
+from figr_jax import adaptation, build, compilation, memory, reptile
 from figr_jax.data import episodes, images
 from figr_jax.errors import BadInput, say
 
@@ -178,18 +178,18 @@ def _fitting(cfg, device):
 
     The other half is for their activations.
     """
-    return int(episodes.memory_of(device) / 2 / _count_bytes(cfg))
+    return int(memory.of_device(device) / 2 / _count_bytes(cfg))
 
 
 def check_memory(cfg):
     """Raises `BadInput` if the device's memory cannot hold the parameters."""
     needed, device = _count_bytes(cfg), jax.local_devices()[0]
-    memory = episodes.memory_of(device)
-    if needed > memory:
+    limit = memory.of_device(device)
+    if needed > limit:
         raise BadInput(
             f"--config.networks.width={cfg.networks.width}: training takes at least "
             f"{needed / 1e9:,.1f} GB for {COPIES} copies of the parameters, and "
-            f"{device.device_kind} has {memory / 1e9:,.1f} GB"
+            f"{device.device_kind} has {limit / 1e9:,.1f} GB"
         )
 
 

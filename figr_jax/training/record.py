@@ -27,13 +27,7 @@ def choose_split(cfg, bank, start):
       BadInput: if another version of the data set is prepared than the run has.
     """
     if start.info:
-        split = splits.Split(**start.info["split"])
-        if split.version != bank.version:
-            raise BadInput(
-                f"{bank.dataset} {bank.version} is prepared, the run being resumed has "
-                f"{split.version}; give that one's --data_dir"
-            )
-        return split
+        return splits.Split(**start.info["split"]).of_bank(bank)
     sizes = cfg.dataset
     split = splits.choose(bank, sizes.split, sizes.heldout, sizes.split_seed)
     if not start.split:
@@ -96,7 +90,12 @@ def _find_background(bank):
 
 
 def _choose_examples(bank, heldout, shots):
-    """Returns images of a few held-out classes: class name to PNG files in base64."""
+    """Returns images of a few held-out classes: class name to PNG files in base64.
+
+    None of a data set whose licence may not allow it, such as a private folder.
+    """
+    if not set(datasets.parts(bank.dataset)) <= set(datasets.SHAREABLE):
+        return {}
     chosen = spread(episodes.large_enough(bank, heldout, shots), EXAMPLES)
     return {
         bank.names[index]: [
