@@ -137,6 +137,52 @@ def tuning():
     return ["## Tuning classes", "", *text, "", *table(head, rows), ""]
 
 
+def sweeps():
+    """Trials of sweeps, and the time that recipes take to good images."""
+    rows = []
+    for line in (RESULTS / "sweep.jsonl").read_text().splitlines():
+        made = json.loads(line)
+        overrides = " ".join(x.removeprefix("--config.") for x in made["overrides"])
+        cells = [made["trial"], made["base"], f"`{overrides or '-'}`"]
+        cells += [f"{made['core_minutes']:.1f}", f"{made['meta_steps']:,}"]
+        cells += [f"`{made['setting'] or '-'}`"]
+        cells += [f"{made[metric]['mean']:.3f}" for metric in METRICS]
+        rows.append([*cells, made["commit"]])
+    head = ["trial", "config", "overrides", "core minutes", "meta-steps", "sampling"]
+    return [
+        "## Sweeps",
+        "",
+        "Every trial of `python experiments/sweep.py` ([sweep.jsonl](sweep.jsonl)): "
+        "trained on Omniglot, split `weak`, 4 shots, one task in a meta-step, seed 0; "
+        "means over 50 tuning classes, 32 images each.",
+        "",
+        *table([*head, *METRICS, "commit"], rows),
+        "",
+        "Recipes by core minutes (`python experiments/speed/time_to_quality.py`):",
+        "",
+        "![time to quality](time_to_quality.png)",
+        "",
+    ]
+
+
+def sketches():
+    """Drawings of no data set."""
+    lines = ["## Sketches", ""]
+    for path in sorted(RESULTS.glob("sketches_*.json")):
+        made = json.loads(path.read_text())
+        lines += [
+            f"`{made['checkpoint']}`, twenty kinds of drawing, four sketches of each "
+            f"(red): the images vary {made['mean_variety']:.2f} times as much as the "
+            f"sketches (mean pairwise distance); {made['copies']} of "
+            f"{made['images'] * len(made['kinds']):,} are copies, as the studio counts "
+            f"them. {source(made, path.name)}",
+            "",
+            f"![sketches]({path.with_suffix('.png').name})",
+            "",
+        ]
+    return lines
+
+
 def low_data():
     """Accuracy of classifiers of few real images."""
     path = RESULTS / "low_data.json"
@@ -265,7 +311,9 @@ def others():
     rows = []
     for path in sorted(RESULTS.glob("*.json")):
         made = json.loads(path.read_text())
-        shown = path.name.startswith(("figure_", "low_data", "sampling"))
+        shown = path.name.startswith(
+            ("figure_", "low_data", "sampling", "sketches", "time_to_quality")
+        )
         if not shown and "times_faster_than_torch" not in made:
             command = f"`{made['command']}`" if "command" in made else "-"
             cells = [f"[{path.name}]({path.name})", command, made.get("commit", "-")]
@@ -287,6 +335,8 @@ def main():
         weights,
         reports,
         tuning,
+        sweeps,
+        sketches,
         sampling,
         low_data,
         figures,

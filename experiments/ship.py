@@ -4,9 +4,10 @@ python experiments/ship.py --checkpoint=runs/omniglot --name=omniglot-32
 python experiments/ship.py --report=report --name=omniglot-32
 
 The run must have a report (figr_jax.evaluate); its figures go into the card, beside
-those that show what half precision changes. Where each image has an author of its own
-(open_icons), the list of them ships too. The second form makes nothing but takes over
-the figures of a newer report of the weights themselves, as they ship.
+those that show what half precision changes. The report of a model that was trained on
+a mix is of one of its data sets. Where each image has an author of its own
+(open_icons), the list of them ships too. The second form only replaces the figures by
+those of a newer report of the weights as they ship.
 """
 
 import csv
@@ -57,8 +58,11 @@ def main():
             "command; train it anew"
         )
     authors = find_authors(model)
-    licence = sum_licences(authors) if authors else model.info["licence"]
-    info = dict(model.info, report=found, licence=licence)
+    licences = [model.info["licence"]]
+    if authors:
+        is_mix = len(datasets.parts(model.config.dataset.name)) > 1
+        licences = [*licences[:is_mix], sum_licences(authors)]
+    info = dict(model.info, report=found, licence="; ".join(licences))
     write(model.slow, info, describe(model, info, compare(model)), authors)
 
 
@@ -73,7 +77,7 @@ def renew(folder):
     card = (shipped.FOLDER / f"{_NAME.value}.md").read_text()
     head, rest = card.split(MEASURED, 1)
     rest = STORED + rest.split(STORED, 1)[1]
-    card = "\n".join([head + MEASURED + figures(found), "", rest])
+    card = "\n".join([head + MEASURED + figures(found, folder), "", rest])
     write(model.slow, dict(model.info, report=found), card)
 
 
@@ -112,9 +116,12 @@ def authors_file():
 
 def find_authors(model):
     """The list of who drew what, bytes; None where the images are of one source."""
-    builder = datasets.prepare(model.config.dataset.name, _DATA_DIR.value)
-    path = builder.data_path / "attribution.tsv"
-    return path.read_bytes() if path.exists() else None
+    for name in datasets.parts(model.config.dataset.name):
+        builder = datasets.prepare(name, _DATA_DIR.value)
+        path = builder.data_path / "attribution.tsv"
+        if path.exists():
+            return path.read_bytes()
+    return None
 
 
 def sum_licences(authors):
@@ -139,7 +146,8 @@ def compare(model):
     """The light form of the protocol for the weights in float32 and in float16."""
     dataset = model.config.dataset
     size = dataset.image_size, dataset.channels
-    bank = banks.load(dataset.name, *size, _DATA_DIR.value)
+    first = datasets.parts(dataset.name)[0]
+    bank = banks.load(first, *size, _DATA_DIR.value)
     measure = light.Light(model.config, bank, model.split(bank))
     halved = jax.tree.map(lambda x: np.float32(np.float16(x)), model.slow)
     return measure(model.slow), measure(halved)
@@ -177,7 +185,7 @@ def describe(model, info, measured):
         ),
         f"- Made {made['date']} at commit {made['commit']} by `{made['command']}`.",
         "",
-        MEASURED + figures(report),
+        MEASURED + figures(report, f"{_CHECKPOINT.value}/report"),
     ]
     lines += [
         "",
@@ -193,12 +201,13 @@ def describe(model, info, measured):
     return "\n".join([*lines, ""])
 
 
-def figures(report):
+def figures(report, folder):
     """The figures of a report as a card has them, after its word `MEASURED`."""
+    made = json.loads(pathlib.Path(folder, "report.json").read_text())
     return "\n".join(
         [
-            f"{report['classes']} held-out classes, {report['date']}; mean and 95 % "
-            "interval:",
+            f"{report['classes']} held-out classes of {made['checkpoint']['dataset']}, "
+            f"{report['date']}; mean and 95 % interval:",
             "",
             *presentation.write_rows(report["arms"], models.METRICS),
         ]

@@ -12,6 +12,7 @@ from figr_jax.data import images
 from figr_jax.errors import BadInput
 
 RUNS = "runs"
+DEFAULT = "sketch-32"  # of the weights that ship: for drawings of anything
 _SHARE = 0.75  # of the side, that a drawing takes where no example tells
 METRICS = ("recognizability", "diversity", "kid", "pooled_copying")  # of a report
 
@@ -30,7 +31,7 @@ def find(paths=()):
         found = pathlib.Path(RUNS).glob("*/snapshots")
         newest = sorted(found, key=lambda x: x.stat().st_mtime, reverse=True)
         paths = [path.parent for path in newest if any(path.iterdir())]
-        paths += shipped.names()
+        paths += sorted(shipped.names(), key=lambda name: (name != DEFAULT, name))
     if not paths:
         raise BadInput(
             "there is no trained model: give one as --checkpoint, or train one in ten "
