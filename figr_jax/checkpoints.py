@@ -156,8 +156,8 @@ def load(path, item, template, info):
     return tree
 
 
-def _steps(folder):
-    """The steps in `checkpoints` or `snapshots`, sorted."""
+def list_steps(folder):
+    """Lists the steps in `checkpoints` or `snapshots`, oldest first."""
     names = [path.name for path in folder.glob("*") if path.is_dir()]
     return sorted(int(name) for name in names if re.fullmatch("[1-9][0-9]*|0", name))
 
@@ -178,7 +178,7 @@ def newest_good(folder, load):
       FailedWork: if all of them are damaged.
     """
     damaged = {}
-    while steps := [step for step in _steps(folder) if step not in damaged]:
+    while steps := [step for step in list_steps(folder) if step not in damaged]:
         path = folder / str(steps[-1])
         try:
             return path, load(path)
@@ -191,30 +191,9 @@ def newest_good(folder, load):
     return None
 
 
-def load_snapshot(path, load):
-    """Loads what a `--checkpoint` path stands for.
-
-    Args:
-      path: a run's folder (its newest good snapshot is taken) or one snapshot.
-      load: function of a snapshot's folder; raises `FailedWork` if it is damaged.
-
-    Returns:
-      What `load` returned.
-
-    Raises:
-      BadInput: if there is no snapshot.
-      FailedWork: if it is damaged.
-    """
-    path = pathlib.Path(path)
-    if (path / "slow").is_dir():
-        return load(path)
-    found = newest_good(path / "snapshots", load)
-    if not found:
-        raise BadInput(
-            f"--checkpoint={path}: holds no snapshot; give the --workdir of a run "
-            "that has saved, or one folder of its snapshots/"
-        )
-    return found[1]
+def load_slow(path, shapes, info):
+    """Loads the slow parameters of a snapshot, see `load`."""
+    return load(path, "slow", shapes, info)
 
 
 def load_checkpoint(workdir, load):
@@ -232,7 +211,7 @@ def load_checkpoint(workdir, load):
       FailedWork: if all are damaged.
     """
     found = newest_good(workdir / "checkpoints", load)
-    if not found and _steps(workdir / "snapshots"):
+    if not found and list_steps(workdir / "snapshots"):
         raise BadInput(
             f"--workdir={workdir}: holds snapshots but no checkpoint to resume "
             "from; give another folder"
@@ -289,7 +268,7 @@ class Store:
         self._remove_unfinished()
         for name in ("checkpoints", "snapshots"):
             folder = self._folder / name
-            for later in _steps(folder):
+            for later in list_steps(folder):
                 path = folder / str(later)
                 if later > step and name == "snapshots":
                     shutil.rmtree(path)
@@ -411,7 +390,7 @@ class Store:
 
     def describe_newest(self):
         """Says which checkpoint a run would go on from."""
-        steps = _steps(self._folder / "checkpoints")
+        steps = list_steps(self._folder / "checkpoints")
         if not steps:
             return "nothing was saved before"
         return (
@@ -433,7 +412,7 @@ def save_snapshot(workdir, step, slow, info):
       BadInput: if there are snapshots already.
     """
     folder = pathlib.Path(workdir) / "snapshots"
-    if _steps(folder):
+    if list_steps(folder):
         raise BadInput(f"--out={workdir}: already holds snapshots; give another folder")
     with _manager(folder, KEEP_SNAPSHOTS) as manager:
         manager.save(step, args=_arguments("slow", slow, info, step))

@@ -52,8 +52,8 @@ def read_info(name):
         raise FailedWork(f"{name}: damaged ({error}); install figr_jax anew") from error
 
 
-def load(name, shapes, info):
-    """Shipped weights in float32.
+def load_slow(name, shapes, info):
+    """Loads shipped weights, in float32.
 
     Args:
       name: one of `names()`.

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from figr_jax import generation, pictures, recipe
+from figr_jax import pictures, recipe
+from figr_jax.adapted import Adapted, draw_candidates
 from figr_jax.errors import FailedWork
 from figr_jax.evaluation import human
 
@@ -18,13 +19,13 @@ class Adaptation(NamedTuple):
     """Result of an adaptation.
 
     Attributes:
-      adapted: `generation.Adapted`.
+      adapted: `adapted.Adapted`.
       seed: of the adaptation.
       snapshot: of the model, see `recipe.identify`.
       dataset: name of the data set that the model was trained on.
     """
 
-    adapted: generation.Adapted
+    adapted: Adapted
     seed: int
     snapshot: int
     dataset: str
@@ -60,7 +61,7 @@ def adapt(model, support, seed, inner_steps):
     def work(job):
         yield {"type": "started"}
         size = model.networks.latent
-        latents = generation.draw_candidates(PREVIEW, 1, size, seed)[:, 0]
+        latents = draw_candidates(PREVIEW, 1, size, seed)[:, 0]
         states = model.adapt_by_step(support, seed, inner_steps)
         for step, adapted in enumerate(states):
             if not step:

@@ -1,0 +1,166 @@
+"""A model adapted to one support, which generates new images of its class."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from figr_jax import adaptation, compilation
+from figr_jax.data import images
+from figr_jax.networks import GanParams, Networks
+
+# Images made in one call: the last batch is padded, so any count compiles once.
+_BATCH = 32
+
+
+class Adapted(NamedTuple):
+    """A model adapted to one support: what new images are generated from.
+
+    Attributes:
+      networks: `networks.Networks`.
+      inner: `adaptation.Inner` of the adaptation.
+      fast: fast parameters, `networks.GanParams`.
+      support: `[shots, H, W, C]` uint8.
+      trace: `adaptation.Trace` of numpy arrays `[inner_steps]`.
+    """
+
+    networks: Networks
+    inner: adaptation.Inner
+    fast: GanParams
+    support: np.ndarray
+    trace: adaptation.Trace
+
+    def generate(self, count, seed=0):
+        """Generates new images of the class.
+
+        Image i depends on the support, the seeds and i alone, not on `count`.
+
+        Args:
+          count: number of images.
+          seed: of the latents.
+
+        Returns:
+          `[count, H, W, C]` uint8.
+
+        Raises:
+          ValueError: if a number is not whole or below 0.
+        """
+        return self.draw(self.best_latents(count, seed))
+
+    def draw(self, latents):
+        """Generates the images of given latents.
+
+        Args:
+          latents: `[count, latent]` float32, standard normal; `inner.latent_scale`
+            stretches them.
+
+        Returns:
+          `[count, H, W, C]` uint8.
+
+        Raises:
+          ValueError: if the latents are of another size.
+        """
+        if latents.shape[1:] != (self.networks.latent,):
+            raise ValueError(
+                f"latents of shape {list(latents.shape)}: must be [count, "
+                f"{self.networks.latent}]"
+            )
+        program = compile_for(_generate, self.networks, self._key())
+        return _in_batches(program, (self.fast.generator, self.support), latents)
+
+    def best_latents(self, count, seed=0):
+        """Latents of good images of the class.
+
+        For each image the adapted critic chooses one of `inner.best_of` candidates.
+        Row i depends on the support, the seeds and i alone.
+
+        Args:
+          count: number of latents.
+          seed: of the candidates.
+
+        Returns:
+          `[count, latent]` float32.
+        """
+        candidates = draw_candidates(
+            count, self.inner.best_of, self.networks.latent, seed
+        )
+        if self.inner.best_of == 1:
+            return candidates[:, 0]
+        program = compile_for(_choose, self.networks, self._key())
+        chosen = _in_batches(program, (self.fast, self.support), candidates)
+        return candidates[np.arange(count), chosen]
+
+    def _key(self):
+        """The part of `inner` that generating depends on: compiled once for any K."""
+        return self.inner._replace(steps=0)
+
+
+def draw_candidates(count, best_of, latent, seed):
+    """Draws candidates for the latents of images; row i depends on seed and i alone.
+
+    Args:
+      count: number of images.
+      best_of: candidates for each.
+      latent: size of a latent.
+      seed: of the draw.
+
+    Returns:
+      `[count, best_of, latent]` float32, standard normal.
+    """
+    check_whole("count", count), check_whole("seed", seed)
+    shape = best_of, latent
+    rows = [
+        np.random.default_rng([seed, i]).standard_normal(shape) for i in range(count)
+    ]
+    return np.array(rows, np.float32).reshape(count, *shape)
+
+
+def check_whole(name, value):
+    """Returns a number; raises `ValueError` unless it is whole and fits 32 bits."""
+    if not isinstance(value, int | np.integer) or not 0 <= value < 2**32:
+        raise ValueError(
+            f"{name}={value!r}: must be a whole number from 0 to 2**32 - 1"
+        )
+    return int(value)
+
+
+@functools.cache
+def compile_for(function, networks, inner, *static):
+    """Jits `function(networks, inner, *static, ...)`, of which the rest are arrays.
+
+    Cached: models with the same networks share their programs.
+    """
+    return jax.jit(
+        functools.partial(function, networks, inner, *static),
+        compiler_options=compilation.options(),
+    )
+
+
+def _generate(networks, inner, generator, support, latents):
+    latents = inner.latent_scale * latents
+    return images.to_uint8(
+        networks.generate(generator, latents, images.to_float(support))
+    )
+
+
+def _choose(networks, inner, fast, support, candidates):
+    return adaptation.choose_candidates(
+        *(networks, fast, images.to_float(support)),
+        *(inner.latent_scale * candidates, inner.loss),
+    )
+
+
+def _in_batches(program, adapted, rows):
+    """Calls `program(*adapted, rows)` with `_BATCH` rows at a time.
+
+    Returns:
+      What it returns for all rows, concatenated.
+    """
+    parts = []
+    for first in range(0, max(1, len(rows)), _BATCH):
+        some = rows[first : first + _BATCH]
+        batch = np.zeros((_BATCH, *rows.shape[1:]), np.float32)
+        batch[: len(some)] = some
+        parts.append(np.asarray(program(*adapted, batch))[: len(some)])
+    return np.concatenate(parts)
