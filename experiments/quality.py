@@ -18,7 +18,7 @@ from absl import flags
 
 from figr_jax import build, compilation, config, errors, generation, provenance
 from figr_jax.data import bank as banks
-from figr_jax.evaluation import controls, embedding, protocol
+from figr_jax.evaluation import controls, embedding, judging, samples, supports
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder, or the name of shipped weights."
@@ -77,19 +77,19 @@ class Tuning:
         bank = banks.load(dataset or own.name, *size, _DATA_DIR.value)
         split = model.split(bank)
         _, heldout = split.indices(bank.names)
-        eligible = protocol.find_eligible(bank, heldout, shots)
-        tuning = protocol.tuning_classes(eligible)
+        eligible = supports.find_eligible(bank, heldout, shots)
+        tuning = supports.tuning_classes(eligible)
         if len(tuning) < 2:
             raise errors.BadInput(
                 f"{bank.dataset}: {len(tuning)} tuning classes, all others are in "
                 "reports; 2 are needed: train with more held-out classes"
             )
         self.dataset = bank.dataset
-        self.classes = protocol.choose(tuning, _CLASSES.value, 0)
-        self._draw = protocol.draw_supports(
+        self.classes = supports.choose(tuning, _CLASSES.value, 0)
+        self._draw = supports.draw_supports(
             bank, self.classes, shots, _SEED.value, eligible
         )
-        self._judge = protocol.Judge(*embedding.load_all(bank, split))
+        self._judge = judging.Judge(*embedding.load_all(bank, split))
 
     def measure(self, model, fields):
         """Adapts, draws and measures with some fields of `sampling` replaced.
@@ -101,7 +101,7 @@ class Tuning:
         values = model.config.to_dict()
         values["sampling"] |= fields
         inner = build.sampling(config.from_dict(values))
-        drawn, seconds = protocol.adapt_and_draw(
+        drawn, seconds = samples.adapt_and_draw(
             *(model.networks, inner, model.slow, self._draw.supports),
             *(_SEED.value, _COUNT.value),
         )
@@ -121,8 +121,8 @@ class Tuning:
         return {name: self._summarize(drawn) for name, drawn in sets.items()}
 
     def _summarize(self, sets):
-        judged = protocol.judge_all(self._judge, [sets], [self._draw])
-        found = protocol.summary(judged, 0)
+        judged = judging.judge_all(self._judge, [sets], [self._draw])
+        found = judging.summary(judged, 0)
         return {metric: found[metric] for metric in METRICS}
 
 

@@ -25,7 +25,7 @@ from absl import flags
 import figr_jax
 from figr_jax import build, compilation, errors, generation, provenance
 from figr_jax.data import bank as banks
-from figr_jax.evaluation import controls, embedding, protocol
+from figr_jax.evaluation import controls, embedding, judging, samples, supports
 
 _NAME = flags.DEFINE_string("name", None, "Of the trial.", required=True)
 _MINUTES = flags.DEFINE_float(
@@ -82,15 +82,15 @@ def measure(workdir):
     size = dataset.image_size, dataset.channels
     bank = banks.load(dataset.name, *size, _DATA_DIR.value)
     split = model.split(bank)
-    eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
-    classes = protocol.choose(eligible, _CLASSES.value, 0)
-    draw = protocol.draw_supports(bank, classes, shots, 0, eligible)
+    eligible = supports.find_eligible(bank, split.indices(bank.names)[1], shots)
+    classes = supports.choose(eligible, _CLASSES.value, 0)
+    draw = supports.draw_supports(bank, classes, shots, 0, eligible)
     inner = build.sampling(model.config)
     inner = inner._replace(steps=max(STEPS, inner.steps))
-    drawn, seconds = protocol.adapt_and_draw(
+    drawn, seconds = samples.adapt_and_draw(
         model.networks, inner, model.slow, draw.supports, 0, COUNT
     )
-    judge = protocol.Judge(*embedding.load_all(bank, split))
+    judge = judging.Judge(*embedding.load_all(bank, split))
     keys = jax.random.split(jax.random.key(0), len(classes))
     jittered = [
         controls.jitter(x, COUNT, key)
@@ -98,7 +98,7 @@ def measure(workdir):
     ]
     found = {"meta_steps": model.info["step"], "seconds_per_class": seconds}
     for name, sets in (("model", drawn[:, 0]), ("jitter", jittered)):
-        arm = protocol.summary(protocol.judge_all(judge, [sets], [draw]), 0)
+        arm = judging.summary(judging.judge_all(judge, [sets], [draw]), 0)
         found[name] = {metric: arm[metric] for metric in METRICS}
     return found
 

@@ -27,7 +27,7 @@ from figr_jax import (
     provenance,
 )
 from figr_jax.data import bank as banks
-from figr_jax.evaluation import controls, embedding, protocol
+from figr_jax.evaluation import controls, embedding, judging, samples, supports
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder, or the name of shipped weights.", required=True
@@ -53,18 +53,18 @@ def main():
     size = dataset.image_size, dataset.channels
     bank = banks.load(dataset.name, *size, _DATA_DIR.value)
     split = model.split(bank)
-    eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], shots)
-    others = np.setdiff1d(eligible, protocol.choose(eligible, REPORTED, 0))
+    eligible = supports.find_eligible(bank, split.indices(bank.names)[1], shots)
+    others = np.setdiff1d(eligible, supports.choose(eligible, REPORTED, 0))
     are_reported = len(others) < LEAST
     if are_reported:
         errors.warn(f"{dataset.name}: measured on classes that are in reports too")
         others = eligible
-    classes = protocol.choose(others, CLASSES, 0)
-    draw = protocol.draw_supports(bank, classes, shots, 0, eligible)
-    judge = protocol.Judge(*embedding.load_all(bank, split))
+    classes = supports.choose(others, CLASSES, 0)
+    draw = supports.draw_supports(bank, classes, shots, 0, eligible)
+    judge = judging.Judge(*embedding.load_all(bank, split))
 
     def measure(sets):
-        found = protocol.summary(protocol.judge_all(judge, [sets], [draw]), 0)
+        found = judging.summary(judging.judge_all(judge, [sets], [draw]), 0)
         return {metric: found[metric] for metric in METRICS}
 
     keys = jax.random.split(jax.random.key(0), len(classes))
@@ -80,7 +80,7 @@ def main():
         inner = build.sampling(model.config)
         name = f"rate x {rate:g}, {critic_steps} critic step(s)"
         name += f", latents x {scale:g}" if scale != 1 else ""
-        drawn, seconds = protocol.adapt_and_draw(
+        drawn, seconds = samples.adapt_and_draw(
             *(model.networks, inner, model.slow, draw.supports, 0, COUNT), what=name
         )
         arms[name] = measure(drawn[:, 0]) | {"seconds_per_class": seconds}

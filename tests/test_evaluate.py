@@ -19,11 +19,13 @@ from figr_jax.evaluation import (
     curves,
     embedding,
     human,
+    judging,
     light,
     metrics,
     presentation,
-    protocol,
     report,
+    samples,
+    supports,
 )
 
 OPTIONS = report.Options(
@@ -93,7 +95,7 @@ def test_the_controls_stand_where_they_must(made):
 
 def test_the_jittered_support_is_told_from_new_images(bank):
     classes = np.flatnonzero(np.diff(bank.class_start) >= 12)[:120]
-    draw = protocol.draw_supports(bank, classes, 4, 0)
+    draw = supports.draw_supports(bank, classes, 4, 0)
     keys = jax.random.split(jax.random.key(0), len(classes))
     jittered = [
         controls.jitter(x, 16, k) for x, k in zip(draw.supports, keys, strict=True)
@@ -111,9 +113,9 @@ def test_the_jittered_support_is_told_from_new_images(bank):
 def test_one_image_again_and_again_is_seen(small, workdir, bank):
     model = figr_jax.load(workdir)
     split = model.split(bank)
-    eligible = protocol.find_eligible(bank, split.indices(bank.names)[1], 4)
-    draw = protocol.draw_supports(bank, eligible, 4, 0)
-    judge = protocol.Judge(*embedding.load_all(bank, split))
+    eligible = supports.find_eligible(bank, split.indices(bank.names)[1], 4)
+    draw = supports.draw_supports(bank, eligible, 4, 0)
+    judge = judging.Judge(*embedding.load_all(bank, split))
     constant = [np.repeat(x[:1], 16, 0) for x in draw.supports]
     real, constant = judge(draw.real, draw), judge(constant, draw)
     for name in ("recall", "diversity", "vendi"):
@@ -139,20 +141,20 @@ def test_the_report_in_words_and_pictures(made):
 def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypatch):
     out, result = made
     calls = []
-    run = protocol.adapt_and_draw
+    run = samples.adapt_and_draw
 
     def count(*args, **options):
         calls.append(options["what"])
         return run(*args, **options)
 
-    judged, judge_all = [], protocol.judge_all
+    judged, judge_all = [], judging.judge_all
 
     def watch(judge, drawn, draws):
         judged.extend(draws)
         return judge_all(judge, drawn, draws)
 
-    monkeypatch.setattr(protocol, "adapt_and_draw", count)
-    monkeypatch.setattr(protocol, "judge_all", watch)
+    monkeypatch.setattr(samples, "adapt_and_draw", count)
+    monkeypatch.setattr(judging, "judge_all", watch)
     lost = sorted(out.glob("images/*/model-*.npz"))[0]
     lost.write_bytes(lost.read_bytes()[:100])  # cut by a kill
     again = report.make(figr_jax.load(workdir), bank, out, OPTIONS)
@@ -207,7 +209,7 @@ def test_an_embedding_is_kept(small, bank, monkeypatch):
 
 def test_what_a_class_is_judged_by_was_not_shown(bank):
     classes = np.flatnonzero(np.diff(bank.class_start) >= 12)[:3]
-    draw = protocol.draw_supports(bank, classes, 4, seed=5)
+    draw = supports.draw_supports(bank, classes, 4, seed=5)
     for i, index in enumerate(classes):
         parts = [draw.supports[i], draw.prototypes[i][None]]
         parts += [draw.reference[i], draw.real[i]]
@@ -234,9 +236,9 @@ def test_too_few_images_or_classes(bank, capsys):
     counts = np.diff(bank.class_start)
     heldout = np.concatenate([np.flatnonzero(counts < 9)[:3], [int(counts.argmax())]])
     with pytest.raises(BadInput, match="1 held-out classes with at least 9 images"):
-        protocol.find_eligible(bank, heldout, 4)
+        supports.find_eligible(bank, heldout, 4)
     heldout = np.append(heldout, np.flatnonzero(counts >= 9)[0])
-    assert len(protocol.find_eligible(bank, heldout, 4)) == 2
+    assert len(supports.find_eligible(bank, heldout, 4)) == 2
     assert "3 held-out classes have fewer than 9 images" in capsys.readouterr().out
 
 

@@ -74,7 +74,7 @@ def test_generated_images_are_of_disjoint_supports(trained, monkeypatch):
         seen.append(supports)
         return np.zeros((len(supports), 1, count, 16, 16, 1), np.uint8), 0.0
 
-    monkeypatch.setattr(low_data.protocol, "adapt_and_draw", adapt)
+    monkeypatch.setattr(low_data.samples, "adapt_and_draw", adapt)
     known = np.arange(3 * 10 * 256, dtype=np.uint32).astype(np.uint8)
     known = known.reshape(3, 10, 16, 16, 1)
     options = OPTIONS._replace(generated=7)

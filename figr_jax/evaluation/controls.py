@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 from jax import numpy as jnp
 from jax.scipy import ndimage
+from scipy.spatial import distance
 
 
 class Strength(NamedTuple):
@@ -33,6 +34,7 @@ JITTER = Strength(rotation=0.15, scale=0.1, shear=0.1, shift=0.05, elastic=0.02)
 STRONG = Strength(rotation=0.35, scale=0.3, shear=0.2, shift=0.15, elastic=0.03)
 
 _GRID = 4
+_FEW = 2  # images of a training class, to find the nearest one by
 
 
 def transform(key, images, strength):
@@ -104,3 +106,36 @@ def copy(support, count):
     """The support again and again: `[shots, ...]` to `[count, ...]`."""
     times = -(-count // len(support))
     return jnp.tile(support, (times, 1, 1, 1))[:count]
+
+
+def embed_classes(judge, bank, classes):
+    """Where classes lie, by a few images of each: `[classes, F]`."""
+    found = (bank.class_images(c) for c in classes)
+    return judge.class_means([x[:: -(-len(x) // _FEW)] for x in found])
+
+
+def make_controls(judge, draw, bank, training, known, count, seed):
+    """The controls that use no model.
+
+    Args:
+      judge: `Judge`.
+      draw: `Draw`.
+      bank: `bank.Bank`.
+      training: indices of the training classes.
+      known: what `embed_classes` found of them.
+      count: images of each class.
+      seed: of the jitter.
+
+    Returns:
+      A dict: name to a list of `[m, H, W, C]` uint8, one a class.
+    """
+    distances = distance.cdist(judge.class_means(draw.supports), known)
+    nearest = training[distances.argmin(1)]
+    keys = jax.random.split(jax.random.key(seed), len(draw.supports))
+    jitter = [jitter(x, count, key) for x, key in zip(draw.supports, keys, strict=True)]
+    return {
+        "held-out real": draw.real,
+        "support copied": [copy(x, count) for x in draw.supports],
+        "support jittered": jitter,
+        "nearest training class": [bank.class_images(c)[:count] for c in nearest],
+    }

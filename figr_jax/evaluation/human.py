@@ -13,7 +13,7 @@ import numpy as np
 
 from figr_jax import build, files, pictures
 from figr_jax.errors import BadInput
-from figr_jax.evaluation import metrics, protocol
+from figr_jax.evaluation import metrics, samples, supports
 
 ANSWERS = ("real", "generated")
 
@@ -46,11 +46,11 @@ def make_sheet(model, bank, out, classes, seed):
         raise BadInput(f"--judge_sheet={out}: holds a sheet already; give another one")
     _, heldout = model.split(bank).indices(bank.names)
     shots = model.config.inner.shots
-    eligible = protocol.find_eligible(bank, heldout, shots)
-    chosen = protocol.choose(eligible, classes or SHEET_CLASSES, seed)
+    eligible = supports.find_eligible(bank, heldout, shots)
+    chosen = supports.choose(eligible, classes or SHEET_CLASSES, seed)
     out = files.make_folder(out, "--judge_sheet")
-    draw = protocol.draw_supports(bank, chosen, shots, seed)
-    generated, _ = protocol.adapt_and_draw(
+    draw = supports.draw_supports(bank, chosen, shots, seed)
+    generated, _ = samples.adapt_and_draw(
         model.networks,
         build.sampling(model.config),
         model.slow,

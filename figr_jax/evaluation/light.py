@@ -7,7 +7,7 @@ import numpy as np
 
 from figr_jax import build
 from figr_jax.errors import say
-from figr_jax.evaluation import embedding, protocol
+from figr_jax.evaluation import embedding, judging, samples, supports
 
 CLASSES = 10
 COUNT = 32  # images of each class
@@ -30,10 +30,10 @@ class Light:
         """
         shots, self._seed = cfg.inner.shots, cfg.run.seed
         _, heldout = split.indices(bank.names)
-        eligible = protocol.find_eligible(bank, heldout, shots)
-        classes = protocol.choose(eligible, CLASSES, self._seed)
-        self._draw = protocol.draw_supports(bank, classes, shots, self._seed, eligible)
-        self._judge = protocol.Judge(*embedding.load_all(bank, split))
+        eligible = supports.find_eligible(bank, heldout, shots)
+        classes = supports.choose(eligible, CLASSES, self._seed)
+        self._draw = supports.draw_supports(bank, classes, shots, self._seed, eligible)
+        self._judge = judging.Judge(*embedding.load_all(bank, split))
         self._networks = build.networks(cfg)
         self._inner = build.sampling(cfg)
         floor = self._measure(self._draw.real)
@@ -46,7 +46,7 @@ class Light:
 
     def __call__(self, slow):
         """Adapts, draws, judges: the means over classes of `METRICS`, a dict."""
-        drawn, _ = protocol.adapt_and_draw(
+        drawn, _ = samples.adapt_and_draw(
             self._networks,
             self._inner,
             slow,

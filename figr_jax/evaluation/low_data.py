@@ -18,7 +18,7 @@ from jax import numpy as jnp
 
 from figr_jax import build, compilation
 from figr_jax.errors import BadInput, say
-from figr_jax.evaluation import controls, embedding, metrics, protocol
+from figr_jax.evaluation import controls, embedding, metrics, samples
 from figr_jax.networks import layers
 
 ARMS = ("no augmentation", "traditional augmentation", "generated")
@@ -115,7 +115,7 @@ def _generate(model, known, options):
     parts = known.shape[1] // shots
     sizes = np.diff(np.linspace(0, options.generated, parts + 1).astype(int))
     drawn = [
-        protocol.adapt_and_draw(
+        samples.adapt_and_draw(
             model.networks,
             build.sampling(model.config),
             model.slow,

@@ -83,7 +83,7 @@ def draw_sheet(judge, supports, generated):
     """Classes below each other, each with what its images are near.
 
     Args:
-      judge: `protocol.Judge`, in whose features they are near.
+      judge: `judging.Judge`, in whose features they are near.
       supports: `[classes, shots, H, W, C]` uint8.
       generated: `[classes, m, H, W, C]` uint8; the first ones are shown.
 

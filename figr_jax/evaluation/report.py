@@ -1,4 +1,4 @@
-"""The report of a checkpoint: every metric of the protocol, controls, pictures."""
+"""The report of a checkpoint: every metric, controls, pictures."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,14 @@ from figr_jax import (
 )
 from figr_jax.data import bank as banks
 from figr_jax.errors import BadInput, say
-from figr_jax.evaluation import embedding, presentation, protocol
+from figr_jax.evaluation import (
+    controls,
+    embedding,
+    judging,
+    presentation,
+    samples,
+    supports,
+)
 
 CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50)
 CURVE_SHOTS = (1, 2, 4, 8)
@@ -57,8 +64,8 @@ class _Work(NamedTuple):
     training: np.ndarray  # class indices, as the next two
     eligible: np.ndarray
     classes: np.ndarray
-    judge: protocol.Judge
-    images: protocol.Images
+    judge: judging.Judge
+    images: samples.Images
     options: Options
 
     @property
@@ -70,15 +77,15 @@ class _Work(NamedTuple):
         return build.sampling(self.model.config)
 
     def draw_supports(self, classes, shots, seed):
-        return protocol.draw_supports(self.bank, classes, shots, seed, self.eligible)
+        return supports.draw_supports(self.bank, classes, shots, seed, self.eligible)
 
     def adapt(self, name, slow, inner, draw, seed, at=None):
-        """What `protocol.adapt_and_draw` gives, a dict, unless it was kept."""
+        """What `samples.adapt_and_draw` gives, a dict, unless it was kept."""
         is_joint = self.joint and slow is self.joint.slow
         what = [name, inner.steps, at, seed, is_joint and self.joint.info["checksums"]]
 
         def run():
-            drawn, seconds = protocol.adapt_and_draw(
+            drawn, seconds = samples.adapt_and_draw(
                 *(self.model.networks, inner, slow, draw.supports, seed),
                 *(self.options.count, at),
                 what=name,
@@ -89,8 +96,8 @@ class _Work(NamedTuple):
 
     def summarize(self, sets, draw):
         """The summary of one draw."""
-        values = protocol.judge_all(self.judge, [sets], [draw])
-        return protocol.summary(values, self.options.seed)
+        values = judging.judge_all(self.judge, [sets], [draw])
+        return judging.summary(values, self.options.seed)
 
 
 def make(model, bank, out, options, joint=None):
@@ -114,18 +121,18 @@ def make(model, bank, out, options, joint=None):
     _check(model, joint, options)
     split = model.split(bank)
     training, heldout = split.indices(bank.names)
-    eligible = protocol.find_eligible(bank, heldout, model.config.inner.shots)
-    ways = min(protocol.WAYS, len(eligible))
-    if ways < protocol.WAYS:
+    eligible = supports.find_eligible(bank, heldout, model.config.inner.shots)
+    ways = min(judging.WAYS, len(eligible))
+    if ways < judging.WAYS:
         say(f"recognizability is {ways}-way: no more held-out classes can be judged")
     out = files.make_folder(out, "--out")
     embeddings = embedding.load_all(bank, split)
     work = _Work(
         *(model, joint, jax.jit(model.networks.init)(jax.random.key(options.seed))),
         *(bank, training, eligible),
-        protocol.choose(eligible, options.classes, options.seed),
-        protocol.Judge(*embeddings),
-        protocol.Images(out / "images", model, options.seed, options.count),
+        supports.choose(eligible, options.classes, options.seed),
+        judging.Judge(*embeddings),
+        samples.Images(out / "images", model, options.seed, options.count),
         options,
     )
     states = np.random.SeedSequence(options.seed).generate_state(options.draws)
@@ -135,7 +142,7 @@ def make(model, bank, out, options, joint=None):
     arms = {}
     for name, sets in drawn.items():
         say(f"judging: {name}")
-        arms[name] = protocol.judge_all(work.judge, sets, draws)
+        arms[name] = judging.judge_all(work.judge, sets, draws)
     names = [bank.names[c] for c in work.classes]
     right = arms["model"]["recognizability"].mean(0)
     shown = _choose_shown(right, options.seed)
@@ -156,12 +163,12 @@ def make(model, bank, out, options, joint=None):
         "options": options._asdict(),
         "classes": names,
         "ways": ways,
-        "neighbours": protocol.neighbours(draws),
+        "neighbours": judging.neighbours(draws),
         "embeddings": {e.record["kind"]: e.record for e in embeddings},
         "arms": {
-            name: protocol.summary(arm, options.seed) for name, arm in arms.items()
+            name: judging.summary(arm, options.seed) for name, arm in arms.items()
         },
-        "model_less_jittered": protocol.summary(beyond, options.seed),
+        "model_less_jittered": judging.summary(beyond, options.seed),
         "recognizability_of_classes": dict(zip(names, right, strict=True)),
         "shown": {which: [names[i] for i in rows] for which, rows in shown.items()},
         "seconds_per_class": seconds,
@@ -171,8 +178,8 @@ def make(model, bank, out, options, joint=None):
     if options.scratch:
         result["arms"] |= _from_scratch(work, seeds[0], drawn["model"][0])
     for which, rows in shown.items():
-        supports, generated = draws[0].supports[rows], drawn["model"][0][rows]
-        sheet = presentation.draw_sheet(work.judge, supports, generated)
+        given, generated = draws[0].supports[rows], drawn["model"][0][rows]
+        sheet = presentation.draw_sheet(work.judge, given, generated)
         pictures.save(out / f"{which}_classes.png", sheet)
     presentation.write_plots(out, result)
     files.write_json(out / "report.json", result)
@@ -206,7 +213,7 @@ def _draw_arms(work, draws, seeds):
 
     Args:
       work: `_Work`.
-      draws: list of `protocol.Draw`.
+      draws: list of `supports.Draw`.
       seeds: of them.
 
     Returns:
@@ -219,14 +226,14 @@ def _draw_arms(work, draws, seeds):
     drawn, seconds = {name: [] for name in sources}, []
     # A class of one image has no spread.
     training = work.training[np.diff(work.bank.class_start)[work.training] > 1]
-    known = protocol.embed_classes(work.judge, work.bank, training)
+    known = controls.embed_classes(work.judge, work.bank, training)
     for draw, seed in zip(draws, seeds, strict=True):
         for name, slow in sources.items():
             made = work.adapt(name, slow, work.inner, draw, seed)
             drawn[name].append(made["images"][:, 0])
             if name == "model":
                 seconds.append(float(made["seconds"]))
-        made = protocol.make_controls(
+        made = controls.make_controls(
             *(work.judge, draw, work.bank, training, known, work.options.count, seed)
         )
         for name, sets in made.items():
@@ -261,7 +268,7 @@ def _curves(work):
     def curve(found, draw):
         return {"model": found, "held-out real": work.summarize(draw.real, draw)}
 
-    few = protocol.choose(work.classes, wanted, seed)
+    few = supports.choose(work.classes, wanted, seed)
     draw = work.draw_supports(few, work.shots, seed)
     inner = work.inner._replace(steps=CURVE_STEPS[-1])
     made = work.adapt("inner steps", slow, inner, draw, seed, CURVE_STEPS)["images"]
@@ -269,10 +276,10 @@ def _curves(work):
     curves = {"inner steps": curve(found, draw)}
     # The same classes for every number of shots, so those that have enough for all.
     counts, all_shots = np.diff(work.bank.class_start)[work.classes], list(CURVE_SHOTS)
-    while (counts >= all_shots[-1] + protocol.BESIDE).sum() < 2:
+    while (counts >= all_shots[-1] + supports.BESIDE).sum() < 2:
         say(f"no curve for {all_shots.pop()} shots: the classes have too few images")
-    enough = work.classes[counts >= all_shots[-1] + protocol.BESIDE]
-    few = protocol.choose(enough, wanted, seed)
+    enough = work.classes[counts >= all_shots[-1] + supports.BESIDE]
+    few = supports.choose(enough, wanted, seed)
     # And the same real images to judge by, for metrics depend on how many there are.
     draw, found = work.draw_supports(few, all_shots[-1], seed), {}
     for n in all_shots:
@@ -294,7 +301,7 @@ def _from_scratch(work, seed, generated):
     Returns:
       A dict: name of an arm to its summary.
     """
-    few = protocol.choose(work.classes, work.options.scratch, work.options.seed)
+    few = supports.choose(work.classes, work.options.scratch, work.options.seed)
     draw = work.draw_supports(few, work.shots, seed)
     # At the rate of meta-training: one that falls would be over long before.
     inner = build.inner(work.model.config)._replace(steps=SCRATCH_STEPS)

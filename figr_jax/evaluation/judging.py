@@ -1,0 +1,125 @@
+"""The judge: compares images with real ones of their class, in two embeddings."""
+
+import hashlib
+
+import numpy as np
+
+from figr_jax.evaluation import metrics
+
+WAYS = 20  # classes in an episode of recognizability
+
+
+def neighbours(draws):
+    """The k of the manifold metrics, at most 5.
+
+    Half of the smallest class: else a ball about a point reaches into another class.
+    """
+    sizes = [len(x) for draw in draws for x in (*draw.reference, *draw.real)]
+    return max(1, min(5, min(sizes) // 2))
+
+
+class Judge:
+    """Compares images with what was not shown, in the features of two embeddings."""
+
+    def __init__(self, prototypical, simclr):
+        """Takes the two `embedding.Embedding`s."""
+        self._embeddings = prototypical, simclr
+        self._known = {}
+
+    def class_means(self, sets):
+        """Mean prototypical features of each set: `[sets, F]`."""
+        ends = np.cumsum([len(x) for x in sets])[:-1]
+        features = self._embeddings[0](np.concatenate(sets))
+        return np.stack([x.mean(0) for x in np.split(features, ends)])
+
+    def features(self, sets):
+        """Features of sets of images.
+
+        Args:
+          sets: list of `[n, H, W, C]` uint8.
+
+        Returns:
+          For each set its prototypical and its SimCLR features, `[n, F]` each.
+        """
+        ends = np.cumsum([len(x) for x in sets])[:-1]
+        pixels = np.concatenate(sets)  # else each set would be filled up to a batch
+        parts = [np.split(embed(pixels), ends) for embed in self._embeddings]
+        return list(zip(*parts, strict=True))
+
+    def _remembered(self, sets):
+        """`features` of real images, which come again and again."""
+        keys = [hashlib.sha256(np.ascontiguousarray(x)).digest() for x in sets]
+        new = {k: x for k, x in zip(keys, sets, strict=True) if k not in self._known}
+        if new:
+            found = self.features(list(new.values()))
+            self._known.update(zip(new, found, strict=True))
+        return [self._known[key] for key in keys]
+
+    def __call__(self, drawn, draw):
+        """Judges the images of each class.
+
+        Args:
+          drawn: for each class `[m, H, W, C]` uint8.
+          draw: the `Draw` that they are from.
+
+        Returns:
+          A dict of the metrics of each class, `[classes]` floats.
+        """
+        ((prototypes, _),) = self._remembered([draw.prototypes])
+        ours, reference = self.features(drawn), self._remembered(draw.reference)
+        supports = self._remembered(draw.supports)
+        names = "recognizability", "diversity", "vendi", "kid", "copying"
+        found = {name: [] for name in names}
+        # As many as there are real ones: these metrics depend on how many images.
+        same = [len(x) for x in draw.real]
+        centre = np.concatenate([x for _, x in reference]).mean(0)
+        for label, (classy, varied) in enumerate(ours):
+            labels = np.full(len(classy), label)
+            right = metrics.recognizability(classy, labels, prototypes, WAYS)
+            found["recognizability"].append(right.mean())
+            few = varied[: same[label]]
+            found["diversity"].append(metrics.diversity(few))
+            found["vendi"].append(metrics.vendi(few - centre))
+            real = [x.astype(np.float64) for x in reference[label]]
+            found["kid"].append(metrics.kid(real[0], classy.astype(np.float64)))
+            support = supports[label][1]
+            found["copying"].append(metrics.copying(varied, real[1], support))
+        found = {name: np.array(values) for name, values in found.items()}
+        ours = [f[0][:m] for f, m in zip(ours, same, strict=True)]
+        reference = [f[0] for f in reference]
+        sizes = [np.array([len(f) for f in sets]) for sets in (reference, ours)]
+        sets = [np.concatenate(sets).astype(np.float64) for sets in (reference, ours)]
+        k = neighbours([draw])
+        for name, values in metrics.manifold(*sets, k).items():
+            of = sizes[0] if name in ("recall", "coverage") else sizes[1]
+            found[name] = metrics.by_class(values, of)
+        return found
+
+
+def summary(values, seed):
+    """Mean and 95 % bootstrap interval over classes of each metric.
+
+    Args:
+      values: dict: name of a metric to `[draws, classes]` floats.
+      seed: of the bootstrap.
+
+    Returns:
+      A dict: name to `mean`, `low` and `high`; with `pooled_copying` beside `copying`.
+    """
+    values = {name: value.mean(0) for name, value in values.items()}
+    statistics = {name: lambda i, v=v: v[i].mean() for name, v in values.items()}
+    # Stouffer: the sum of independent z-scores over the root of their number.
+    z = values["copying"]
+    statistics["pooled_copying"] = lambda i: z[i].sum() / np.sqrt(len(z))
+    found = {}
+    for name, statistic in statistics.items():
+        low, high = metrics.bootstrap(statistic, len(z), seed)
+        mean = float(statistic(np.arange(len(z))))
+        found[name] = {"mean": mean, "low": low, "high": high}
+    return found
+
+
+def judge_all(judge, drawn, draws):
+    """The metrics of one row of the table: a dict, `[draws, classes]` floats each."""
+    judged = [judge(sets, draw) for sets, draw in zip(drawn, draws, strict=True)]
+    return {name: np.stack([found[name] for found in judged]) for name in judged[0]}

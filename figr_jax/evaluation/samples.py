@@ -1,0 +1,143 @@
+"""Generated images of held-out classes: adapt to each support, then draw."""
+
+import functools
+import hashlib
+import json
+import time
+
+import jax
+import numpy as np
+import tqdm
+from jax import lax
+from jax import numpy as jnp
+
+from figr_jax import adaptation, compilation, files
+from figr_jax.data import images
+from figr_jax.errors import say
+
+_CHUNK = 500  # inner steps in one call of the device; the progress bar moves after each
+_CLASSES = 10  # classes in one call, at most
+
+
+@functools.cache
+def _compile(networks, inner, shots, count, at, size):
+    """Adapts to a chunk of `size` supports, draws after the inner steps `at`."""
+    wanted = np.isin(np.arange(inner.steps) + 1, at)
+    kept = [step - 1 for step in at if step]
+
+    def one(slow, support, key):
+        noise_key, latent_key = jax.random.split(key)
+        noise = adaptation.draw_noise(noise_key, networks, shots, inner)
+        latents = jax.random.normal(
+            latent_key, (count * inner.best_of, networks.latent)
+        )
+        latents = inner.latent_scale * latents.reshape(count, inner.best_of, -1)
+
+        def draw(fast, latents):
+            best = adaptation.choose_candidates(
+                networks, fast, support, latents, inner.loss
+            )
+            chosen = latents[np.arange(count), best]
+            return images.to_uint8(networks.generate(fast.generator, chosen, support))
+
+        first = draw(slow, latents)
+
+        def step(state, given):
+            noise, is_wanted = given
+            state, _ = adaptation.inner_step(
+                networks, state, adaptation.Episode(support), noise, inner
+            )
+            drawn = lax.cond(
+                is_wanted, lambda fast: draw(fast, latents), lambda _: first, state.fast
+            )
+            return state, drawn
+
+        state = adaptation.init_state(slow, inner)
+        _, drawn = lax.scan(step, state, (noise, wanted))
+        drawn = drawn[np.array(kept, int)]
+        return jnp.concatenate([first[None], drawn]) if 0 in at else drawn
+
+    def chunk(slow, supports, keys):
+        supports = images.to_float(supports)
+        # One after another on the CPU, where that is faster (experiments/speed/tasks).
+        together = None if jax.default_backend() == "cpu" else len(supports)
+        return lax.map(lambda x: one(slow, *x), (supports, keys), batch_size=together)
+
+    slow = jax.eval_shape(networks.init, jax.random.key(0))
+    side, channels = networks.image_size, networks.channels
+    supports = jax.ShapeDtypeStruct((size, shots, side, side, channels), np.uint8)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), size))
+    chunk = jax.jit(chunk, compiler_options=compilation.options())
+    return chunk.lower(slow, supports, keys).compile()
+
+
+def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="model"):
+    """Adapts to each class and draws images.
+
+    Args:
+      networks: `networks.Networks`.
+      inner: `adaptation.Inner`.
+      slow: slow parameters, `networks.GanParams`.
+      supports: `[classes, shots, H, W, C]` uint8.
+      seed: of noise and latents.
+      count: images to draw of each class.
+      at: ascending numbers of inner steps after which to draw, the last one
+        `inner.steps`; by default that alone.
+      what: what is done, for the progress bar.
+
+    Returns:
+      `[classes, len(at), count, H, W, C]` uint8, and the seconds a class took, without
+      compilation.
+    """
+    at = tuple(at or (inner.steps,))
+    keys = jax.random.split(jax.random.key(seed), len(supports))
+    drawn, seconds = [], []
+    size = min(_CLASSES, len(supports), max(1, _CHUNK // max(1, inner.steps)))
+    function = _compile(networks, inner, supports.shape[1], count, at, size)
+    with tqdm.tqdm(total=len(supports), desc=what, unit=" classes") as bar:
+        for first in range(0, len(supports), size):
+            # The last chunk is padded.
+            rows = np.arange(first, first + size) % len(supports)
+            begin = time.perf_counter()
+            result = np.asarray(function(slow, supports[rows], keys[rows]))
+            seconds.append((time.perf_counter() - begin) / size)
+            left = min(size, len(supports) - first)
+            drawn.append(result[:left])
+            bar.update(left)
+    return np.concatenate(drawn), float(np.median(seconds))
+
+
+class Images:
+    """The images of a report's arms, made once: a report goes on where it stopped."""
+
+    def __init__(self, folder, model, seed, count):
+        """Keeps them in `folder`, under names that tell all that they depend on."""
+        what = [model.info["checksums"], model.info["config"], seed, count]
+        # Other code or another device draws a little otherwise, and in another time.
+        what += [compilation.describe_code(), jax.devices()[0].device_kind]
+        text = json.dumps(what, sort_keys=True)
+        self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, name, what, supports, make):
+        """What `make()` returns, a dict of arrays.
+
+        Args:
+          name: of the file, for people.
+          what: JSON-able: all else that the arrays depend on.
+          supports: array that they depend on.
+          make: function of nothing.
+        """
+        digest = hashlib.sha256(json.dumps(what).encode())
+        digest.update(np.ascontiguousarray(supports))
+        digest = digest.hexdigest()[:12]
+        path = self._folder / f"{name}-{digest}.npz"
+        if path.exists():
+            try:
+                with np.load(path) as stored:
+                    return {key: stored[key] for key in stored.files}
+            except Exception as error:  # a damaged archive raises many kinds
+                say(f"{path}: damaged ({error}); made anew")
+        arrays = make()
+        files.write_arrays(path, arrays)
+        return arrays

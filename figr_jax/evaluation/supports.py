@@ -1,0 +1,107 @@
+"""Supports of held-out classes, and the real images that they are compared with."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from figr_jax.errors import BadInput, say
+
+BESIDE = 5  # images besides the support: a prototype, and two halves of two
+REPORTED = 50  # classes of a report, at most; further ones are for tuning
+_MOST = 64  # real images of a class in each half, at most
+
+
+class Draw(NamedTuple):
+    """One draw of supports, and what they are judged by.
+
+    Attributes:
+      supports: `[classes, shots, H, W, C]` uint8.
+      prototypes: `[classes + distractors, H, W, C]` uint8, another real image of each
+        class, then one of each further class that an image may be taken for.
+      reference: for each class half of its other images, `[n, H, W, C]` uint8: what
+        generated images are compared with.
+      real: for each class the other half, `[m, H, W, C]` uint8: the control that shows
+        how near to the reference anything can come.
+    """
+
+    supports: np.ndarray
+    prototypes: np.ndarray
+    reference: list[np.ndarray]
+    real: list[np.ndarray]
+
+
+def draw_supports(bank, classes, shots, seed, eligible=()):
+    """Draws a support for each class.
+
+    Args:
+      bank: `bank.Bank`.
+      classes: `[k]` class indices, each with at least shots + `BESIDE` images.
+      shots: support images n.
+      seed: of the draw; the support of more shots begins with that of fewer.
+      eligible: class indices; those not among `classes` give distractors.
+
+    Returns:
+      A `Draw`.
+    """
+    supports, prototypes, reference, real = [], [], [], []
+    for index in classes:
+        found = bank.class_images(index)
+        order = np.random.default_rng([seed, index]).permutation(len(found))
+        supports.append(found[order[:shots]])
+        prototypes.append(found[order[-1]])
+        reference.append(found[order[shots:-1:2][:_MOST]])
+        real.append(found[order[shots + 1 : -1 : 2][:_MOST]])
+    for index in np.setdiff1d(eligible, classes):
+        found = bank.class_images(index)
+        order = np.random.default_rng([seed, index]).permutation(len(found))
+        prototypes.append(found[order[-1]])
+    return Draw(np.stack(supports), np.stack(prototypes), reference, real)
+
+
+def find_eligible(bank, heldout, shots):
+    """The held-out classes that can be judged; says how many are left out.
+
+    Args:
+      bank: `bank.Bank`.
+      heldout: `[k]` class indices.
+      shots: support images n.
+
+    Returns:
+      Class indices, sorted.
+
+    Raises:
+      BadInput: if there are fewer than 2.
+    """
+    least = shots + BESIDE
+    enough = heldout[np.diff(bank.class_start)[heldout] >= least]
+    if len(enough) < 2:
+        raise BadInput(
+            f"{bank.dataset}: {len(enough)} held-out classes with at least {least} "
+            f"images ({shots} to adapt to, {BESIDE} to judge by); 2 are needed"
+        )
+    if len(enough) < len(heldout):
+        say(
+            f"{len(heldout) - len(enough)} held-out classes have fewer than {least} "
+            f"images ({shots} to adapt to, {BESIDE} to judge by) and are left out"
+        )
+    return np.sort(enough)
+
+
+def choose(classes, count, seed):
+    """Some of the classes by seed, sorted; all if `count` is 0 or too many."""
+    order = np.random.default_rng(seed).permutation(len(classes))
+    return np.sort(classes[order[: count or None]])
+
+
+def tuning_classes(eligible):
+    """Held-out classes that no report of at most `REPORTED` classes measures.
+
+    A recipe may be chosen by them. Reports choose by seed 0.
+
+    Args:
+      eligible: class indices, see `find_eligible`.
+
+    Returns:
+      Class indices, sorted; none where all classes are in reports.
+    """
+    return np.setdiff1d(eligible, choose(eligible, REPORTED, 0))
