@@ -278,7 +278,7 @@ def test_bad_requests_get_one_clear_sentence(client, name, example, adapted):
     broken = client.post(
         "/api/see", content=b"{", headers={"Content-Type": "application/json"}
     )
-    assert broken.status_code == 400 and "no JSON" in broken.json()["error"]
+    assert broken.status_code == 400 and "not valid JSON" in broken.json()["error"]
     assert "nothing at this address" in client.get("/api/nothing").json()["error"]
     assert client.get("/../../server.py").status_code == 404
 

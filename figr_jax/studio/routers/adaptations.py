@@ -1,0 +1,91 @@
+"""Adaptations: adapt to a support, then generate and export images."""
+
+import fastapi
+import jax
+import numpy as np
+from fastapi import responses
+from starlette.exceptions import HTTPException
+
+from figr_jax import build, recipe
+from figr_jax.studio import exports, likeness, schema, works
+from figr_jax.studio.routers import common
+
+router = fastapi.APIRouter(prefix="/api")
+
+_FILES = {  # media type and name
+    "png": ("image/png", "image.png"),
+    "svg": ("image/svg+xml", "image.svg"),
+    "sheet": ("image/png", "sheet.png"),
+    "zip": ("application/zip", "figr.zip"),
+}
+
+
+@router.post("/adapt", status_code=202)
+def adapt(
+    asked: schema.Adaptation, shelf: common.Shelf, queue: common.Queue
+) -> schema.Queued:
+    """Queues an adaptation; its events carry samples after every inner step."""
+    model = common.find_model(shelf, asked.model)
+    generator, networks = model.generator, model.generator.networks
+    size = networks.image_size, networks.image_size, networks.channels
+    support = [
+        image if image.shape == size else model.see([image])[0][0]
+        for image in common.decode(asked.support, networks.channels)
+    ]
+    steps = asked.inner_steps
+    if steps is None:
+        steps = build.sampling(generator.config).steps
+    kept = sum(x.nbytes for x in jax.tree.leaves(generator.slow.generator))
+    work = works.adapt(generator, np.stack(support), asked.seed, steps)
+    return common.add_job(queue, work, kept)
+
+
+@router.post("/jobs/{id}/images")
+def draw_images(id: str, asked: schema.Latents, queue: common.Queue) -> schema.Drawn:
+    """Generates the images of latents, with their likeness to the nearest drawing."""
+    adapted = common.find_job(queue, id, works.Adaptation).result.adapted
+    drawn = _draw(adapted, asked.latents)
+    near = likeness.likeness(drawn, adapted.support)
+    return {
+        "images": [
+            {
+                "image": recipe.encode(image),
+                "nearest": int(row.argmax()),
+                "likeness": round(float(row.max()), 3),
+                "copy": bool(row.max() >= likeness.COPY),
+            }
+            for image, row in zip(drawn, near, strict=True)
+        ]
+    }
+
+
+@router.post(
+    "/jobs/{id}/export",
+    response_class=responses.Response,
+    responses={200: {"content": {kind: {} for kind, _ in _FILES.values()}}},
+)
+def export(id: str, asked: schema.Export, queue: common.Queue):
+    """Returns the images of latents as a file; PNG and SVG take the first one alone.
+
+    The zip has each as PNG and SVG, the sheet, and a `recipe.json` from which
+    `figr_jax.sample --recipe` generates the same images.
+    """
+    adaptation = common.find_job(queue, id, works.Adaptation).result
+    drawn = _draw(adaptation.adapted, asked.latents)
+    if asked.format == "png":
+        data = exports.to_png(drawn[0], asked.size, asked.transparent)
+    elif asked.format == "svg":
+        data = exports.to_svg(drawn[0], asked.transparent)
+    elif asked.format == "sheet":
+        data = exports.to_sheet(drawn, min(asked.size, exports.SHEET_SIZE))
+    else:
+        made = adaptation.write_recipe(np.array(asked.latents, np.float32))
+        data = exports.to_zip(drawn, asked.size, asked.transparent, made)
+    return common.attach(data, *_FILES[asked.format])
+
+
+def _draw(adapted, latents):
+    width = adapted.networks.latent
+    if any(len(row) != width for row in latents):
+        raise HTTPException(400, f"latents: each row must have {width} numbers")
+    return adapted.draw(np.array(latents, np.float32))

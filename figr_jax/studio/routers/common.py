@@ -1,0 +1,97 @@
+"""Dependencies of the routers, and what several of them need."""
+
+from typing import Annotated
+
+import fastapi
+from fastapi import Depends, Request, responses
+from starlette.exceptions import HTTPException
+
+from figr_jax import recipe
+from figr_jax.data import images
+from figr_jax.errors import BadInput, FailedWork
+from figr_jax.studio import jobs, models
+
+MAX_PIXELS = 2**22  # of an image
+_MAX_SIDE = 2**10  # pixels: larger images are shrunk at once
+
+
+def get_shelf(request: Request) -> models.Shelf:
+    """Returns the application's models."""
+    return request.app.state.shelf
+
+
+def get_queue(request: Request) -> jobs.Queue:
+    """Returns the application's jobs."""
+    return request.app.state.queue
+
+
+Shelf = Annotated[models.Shelf, Depends(get_shelf)]
+Queue = Annotated[jobs.Queue, Depends(get_queue)]
+
+
+def find_model(shelf, name):
+    """Returns a `models.Model`.
+
+    Raises:
+      HTTPException: 404 if there is none of that name, 503 if it cannot be used.
+    """
+    if name not in shelf.names:
+        names = ", ".join(shelf.names)
+        raise HTTPException(404, f"no model {name!r}; there are {names}")
+    try:
+        return shelf.get(name)
+    except (BadInput, FailedWork) as error:
+        raise HTTPException(503, str(error)) from error
+
+
+def find_job(queue, id, kind=None):
+    """Returns a `jobs.Job`, whose result must be of `kind` if one is given.
+
+    Raises:
+      HTTPException: 404 if there is no such job, 409 if it has no such result (yet).
+    """
+    job = queue.get(id)
+    if job is None:
+        raise HTTPException(404, "no such job (expired, or never existed); adapt again")
+    if kind and not isinstance(job.result, kind):
+        raise HTTPException(409, "this job has no such result (yet)")
+    return job
+
+
+def add_job(queue, work, size=0):
+    """Queues work that leaves `size` bytes; returns a `schema.Queued` as a dict.
+
+    Raises:
+      HTTPException: 503 if too many jobs wait.
+    """
+    try:
+        job = queue.add(work, size)
+    except jobs.Full as error:
+        raise HTTPException(503, "too many jobs wait; try again later") from error
+    return {"job": job.id, "ahead": queue.ahead(job)}
+
+
+def decode(texts, channels):
+    """Decodes images in base64: a list of `[H, W, channels]` uint8.
+
+    Raises:
+      HTTPException: 400 if one cannot be read.
+    """
+    decoded = []
+    for number, text in enumerate(texts, 1):
+        try:
+            image = recipe.decode(text, channels, MAX_PIXELS)
+        except images.Unreadable as error:
+            raise HTTPException(
+                400,
+                f"image {number} cannot be read ({error}): wanted is a PNG, JPEG, WebP "
+                f"or GIF of at most {MAX_PIXELS:,} pixels",
+            ) from error
+        decoded.append(images.shrink(image, _MAX_SIDE))
+    return decoded
+
+
+def attach(data, kind, name) -> fastapi.Response:
+    """Returns bytes as a file to download."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return responses.Response(data, media_type=kind, headers=headers)

@@ -1,0 +1,53 @@
+"""Games of real or generated: the human test in the page."""
+
+import io
+import json
+import zipfile
+
+import fastapi
+from fastapi import responses
+from starlette.exceptions import HTTPException
+
+from figr_jax.evaluation import human
+from figr_jax.studio import schema, works
+from figr_jax.studio.routers import common
+
+router = fastapi.APIRouter(prefix="/api")
+
+
+@router.post("/judge", status_code=202)
+def judge(
+    asked: schema.Judging, shelf: common.Shelf, queue: common.Queue
+) -> schema.Queued:
+    """Queues a game of real or generated.
+
+    Its last event before `done` is of type `images` and carries them by name.
+    """
+    model = common.find_model(shelf, asked.model)
+    return common.add_job(queue, works.judge(model, asked.seed, asked.sheets))
+
+
+@router.post("/jobs/{id}/answers")
+def take_answer(id: str, asked: schema.Answer, queue: common.Queue) -> schema.Told:
+    """Records one answer; the first one for an image counts. Returns the score."""
+    game = common.find_job(queue, id, works.Judged).result
+    if asked.image not in game.key:
+        raise HTTPException(404, f"no image {asked.image!r} in this game")
+    game.answers.setdefault(asked.image, asked.answer)
+    truth = game.key[asked.image]
+    return {"truth": truth, "score": human.tally(game.key, dict(game.answers))}
+
+
+@router.get(
+    "/jobs/{id}/answers.zip",
+    response_class=responses.Response,
+    responses={200: {"content": {"application/zip": {}}}},
+)
+def download_answers(id: str, queue: common.Queue):
+    """Returns the answers and the key, for `figr_jax.evaluate --judge_answers`."""
+    game = common.find_job(queue, id, works.Judged).result
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("answers.csv", human.write_form(game.key, game.answers))
+        archive.writestr("key.json", json.dumps(game.key))
+    return common.attach(file.getvalue(), "application/zip", "answers.zip")

@@ -1,0 +1,45 @@
+"""Models: their cards, examples, and how they see drawings."""
+
+import fastapi
+from starlette.exceptions import HTTPException
+
+from figr_jax import recipe
+from figr_jax.studio import schema
+from figr_jax.studio.routers import common
+
+router = fastapi.APIRouter(prefix="/api")
+
+
+@router.get("/models")
+def list_models(shelf: common.Shelf) -> list[str]:
+    """Lists the names of the models, the default first."""
+    return shelf.names
+
+
+@router.get("/models/{name}")
+def describe_model(name: str, shelf: common.Shelf) -> schema.Card:
+    """Returns a model's card: data set, licence, size, figures of its last report."""
+    return common.find_model(shelf, name).card()
+
+
+@router.get("/models/{name}/examples/{number}")
+def show_example(name: str, number: int, shelf: common.Shelf) -> schema.Example:
+    """Returns a support of a held-out class; the number wraps around."""
+    model = common.find_model(shelf, name)
+    if not model.examples:
+        raise HTTPException(404, "this model has no examples; draw your own")
+    label = list(model.examples)[number % len(model.examples)]
+    shown = model.examples[label][: model.generator.config.inner.shots]
+    return {"class": label, "images": [recipe.encode(image) for image in shown]}
+
+
+@router.post("/see")
+def see(asked: schema.Drawings, shelf: common.Shelf) -> schema.Seen:
+    """Returns drawings as the model sees them: centred, scaled, of its polarity."""
+    model = common.find_model(shelf, asked.model)
+    drawings = common.decode(asked.images, model.generator.networks.channels)
+    seen, swapped = model.see(drawings)
+    return {
+        "images": [recipe.encode(image) for image in seen],
+        "swapped": swapped.tolist(),
+    }
