@@ -85,7 +85,7 @@ def sync(path):
     Without it, a file that was renamed may be empty after a power loss.
     """
     path = pathlib.Path(path)
-    for file in [path, *path.rglob("*")]:
+    for file in filter(pathlib.Path.is_file, [path, *path.rglob("*")]):
         descriptor = os.open(file, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -22,7 +22,7 @@ import figr_jax
 from figr_jax import checkpoints, generation, reptile, training
 from figr_jax.data import episodes
 from figr_jax.errors import BadInput, FailedWork
-from figr_jax.training import lock, runlog, sample_grid, start
+from figr_jax.training import lock, runlog, sample_grid, start, store
 
 CONFIG = f"--config={ROOT / 'configs/subpixel.py'}"
 ENDLESS = "--config.run.meta_steps=1000000"
@@ -133,9 +133,9 @@ def test_flipped_bits_never_give_wrong_weights(step, item, whole, tmp_path):
 def test_what_the_first_format_holds_is_still_read(run, whole, tmp_path, data_dir):
     older, info = tmp_path / "older", checkpoints.read_info(run / "checkpoints/6")
     state = whole[1]._replace(optimizer=whole[1].optimizer[0])  # not of the decay
-    with contextlib.closing(checkpoints.Store(older, 0)) as store:
-        store.save(6, state, state.slow, info)
-        store.wait()
+    with contextlib.closing(store.Store(older, 0)) as saver:
+        saver.save(6, state, state.slow, info)
+        saver.wait()
 
     def to_first(info):
         for name in ("own_checksum", "format", "rewinds"):

@@ -101,7 +101,7 @@ def main():
             "most": int(values.max()),
         }
         good &= last <= 1.05 * first
-    kept = checkpoints.KEEP_CHECKPOINTS + checkpoints.KEEP_SNAPSHOTS
+    kept = sum(checkpoints.KEEP.values())
     good &= result["saved_steps"]["most"] <= kept + 2  # one of each being written
     result |= {
         "flat": bool(good),

@@ -18,6 +18,7 @@ from figr_jax.training import block as blocks
 from figr_jax.training import lock, record, runlog
 from figr_jax.training import start as starts
 from figr_jax.training.run import Run
+from figr_jax.training.store import Store
 
 
 def train(cfg, workdir, data_dir=None):
@@ -65,7 +66,7 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
     split = record.choose_split(cfg, bank, start)
     classes, heldout = split.indices(bank.names)
     wanted = log and cfg.run.evaluate_every
-    with contextlib.closing(checkpoints.Store(workdir, step)) as store:
+    with contextlib.closing(Store(workdir, step)) as store:
         run = Run(
             cfg=cfg,
             workdir=workdir,

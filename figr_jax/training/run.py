@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from figr_jax import checkpoints, errors, files
+from figr_jax import errors, files
 from figr_jax.data import bank as banks
 from figr_jax.errors import say, warn
 from figr_jax.evaluation import light
 from figr_jax.training import lock, runlog, sample_grid
+from figr_jax.training.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Run:
     classes: np.ndarray
     heldout: np.ndarray
     info: dict
-    store: checkpoints.Store
+    store: Store
     log: runlog.RunLog | None
     writer: lock.SoleWriter | None
     evaluator: light.Light | None

@@ -110,7 +110,7 @@ def rewind(cfg, workdir, store, rewinds, error):
     Args:
       cfg: the run's config.
       workdir: `pathlib.Path`, the run's folder.
-      store: its `checkpoints.Store`.
+      store: its `store.Store`.
       rewinds: number of rewinds before this one.
       error: `Diverged`.
 

@@ -1,0 +1,194 @@
+"""The store of a run: saves its checkpoints and snapshots while it trains."""
+
+import contextlib
+import ctypes
+import shutil
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from figr_jax import checkpoints, files
+from figr_jax.errors import FailedWork, warn
+
+
+def _return_memory():
+    """Hands freed memory back to the system.
+
+    The threads of a save come and go, and glibc keeps what each has freed for the next
+    thread that happens to get its arena: a long run would grow.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+class Store:
+    """Saves the checkpoints and snapshots of one run."""
+
+    def __init__(self, workdir, step):
+        """Opens, and makes if need be, the two folders under `workdir`.
+
+        Args:
+          workdir: `pathlib.Path`, the run's folder.
+          step: meta-steps done, see `go_back`.
+        """
+        self._folder = workdir.absolute()
+        self._managers = {}
+        self._saving = None  # the step being saved
+        self._failures = 0  # in a row
+        self.go_back(step)
+
+    def go_back(self, step):
+        """Makes room for the meta-steps after `step`, which come again.
+
+        A later checkpoint was found damaged: it is moved to `damaged/`. A later
+        snapshot is deleted.
+        """
+        self.close()
+        if jax.process_index() == 0:
+            self._tidy(step)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("tidy")
+
+    def _remove_unfinished(self):
+        for path in self._folder.glob("*/*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _tidy(self, step):
+        self._remove_unfinished()
+        for name in ("checkpoints", "snapshots"):
+            folder = self._folder / name
+            for later in checkpoints.list_steps(folder):
+                path = folder / str(later)
+                if later > step and name == "snapshots":
+                    shutil.rmtree(path)
+                elif later > step:
+                    aside = self._folder / "damaged" / path.name
+                    shutil.rmtree(aside, ignore_errors=True)
+                    aside.parent.mkdir(exist_ok=True)
+                    path.rename(aside)
+
+    def check_snapshot(self, step, slow, sampling):
+        """Removes a step's snapshot if it cannot stay, so that `save` makes it anew.
+
+        Args:
+          step: meta-steps done.
+          slow: the slow parameters of that step.
+          sampling: JSON-able, the config's section of that name. What a snapshot says
+            of it is no part of what was trained.
+        """
+        path = self._folder / "snapshots" / str(step)
+        if not path.exists():
+            return
+        try:
+            info = checkpoints.read_info(path)
+            checkpoints.load(path, "slow", slow, info)
+            if info["config"].get("sampling") == sampling:
+                return
+        except FailedWork as error:
+            warn(f"{error}; written anew from the checkpoint")
+        several = jax.process_count() > 1
+        if several:  # before it is gone, all have looked
+            multihost_utils.sync_global_devices("looked")
+        if jax.process_index() == 0:
+            shutil.rmtree(path)
+        if several:
+            multihost_utils.sync_global_devices("mend")
+
+    def save(self, step, state, slow, info):
+        """Starts saving; returns before the files are complete.
+
+        Args:
+          step: meta-steps done.
+          state: pytree that training resumes from.
+          slow: the slow parameters in it.
+          info: JSON-able dict: `config`, `split`, `background`, `rewinds`.
+
+        Raises:
+          FailedWork: if it failed, and the save before too.
+        """
+        self.wait()
+        trees = {"checkpoints": ("state", state), "snapshots": ("slow", slow)}
+        self._saving = step
+        try:
+            self._probe()
+            for name, (item, tree) in trees.items():
+                if name not in self._managers:
+                    self._managers[name] = checkpoints.make_manager(self._folder / name)
+                if step not in self._managers[name].all_steps():
+                    args = checkpoints.arguments(item, tree, info, step)
+                    self._managers[name].save(step, args=args)
+        except Exception as error:  # orbax raises bare ones too
+            self._fail(error)
+
+    def _probe(self):
+        """Fails where orbax would: there, threads would wait for minutes."""
+        failure = None
+        if jax.process_index() == 0:
+            # A thread of a save that failed may have made its folder after `_fail`.
+            self._remove_unfinished()
+            try:
+                for name in ("checkpoints", "snapshots"):
+                    probe = self._folder / name / ".probe"
+                    probe.mkdir(parents=True, exist_ok=True)
+                    probe.rmdir()
+            except OSError as error:
+                failure = error
+        failed = failure is not None
+        if jax.process_count() > 1:
+            failed = bool(multihost_utils.broadcast_one_to_all(np.array(failed)))
+        if failed:
+            raise failure or OSError("the first process cannot write")
+
+    def wait(self):
+        """Waits until what was saved is on disk.
+
+        Returns:
+          Whether it is; if not, a warning was given.
+
+        Raises:
+          FailedWork: if the save failed, and the one before too.
+        """
+        if self._saving is None:
+            return not self._failures
+        try:
+            for manager in self._managers.values():
+                manager.wait_until_finished()
+            for name in self._managers:
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    files.sync(self._folder / name / str(self._saving))
+        except Exception as error:
+            self._fail(error)
+            return False
+        self._saving, self._failures = None, 0
+        _return_memory()
+        return True
+
+    def _fail(self, error):
+        step, self._saving = self._saving, None
+        self._failures += 1
+        self.close()
+        if jax.process_index() == 0:
+            self._tidy(step)  # what remains of it may fill the disk
+        tail = str(error).rsplit(": ", 1)[-1].partition(" [")[0]
+        reason = getattr(error, "strerror", None) or tail
+        line = f"the checkpoint of meta-step {step} cannot be saved: {reason}"
+        if self._failures > 1:
+            raise FailedWork(f"{line}; {self.describe_newest()}") from error
+        warn(f"{line}; training goes on, the next one may succeed")
+
+    def describe_newest(self):
+        """Says which checkpoint a run would go on from."""
+        steps = checkpoints.list_steps(self._folder / "checkpoints")
+        if not steps:
+            return "nothing was saved before"
+        return (
+            f"the newest checkpoint is {self._folder / 'checkpoints' / str(steps[-1])}"
+        )
+
+    def close(self):
+        """Ends the threads that save; `wait` tells whether they were done."""
+        for manager in self._managers.values():
+            with contextlib.suppress(Exception):  # told by `wait`
+                manager.close()
+        self._managers = {}  # new ones know nothing of a save that failed
