@@ -11,9 +11,9 @@ of that run. A .json file next to each picture records its source.
 import json
 import pathlib
 
+import drawings
 import matplotlib
 import numpy as np
-import sketches
 from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
@@ -32,9 +32,9 @@ SHIPPED = "omniglot-32"
 def letter(character, face):
     """A character in a face that matplotlib carries: a PIL image."""
     path = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
-    image = Image.new("L", (sketches.SIDE, sketches.SIDE), 255)
-    font = ImageFont.truetype(path, int(0.95 * sketches.SIDE))
-    middle = (sketches.SIDE / 2, sketches.SIDE / 2)
+    image = Image.new("L", (drawings.SIDE, drawings.SIDE), 255)
+    font = ImageFont.truetype(path, int(0.95 * drawings.SIDE))
+    middle = (drawings.SIDE / 2, drawings.SIDE / 2)
     ImageDraw.Draw(image).text(middle, character, fill=0, font=font, anchor="mm")
     return image
 
@@ -53,11 +53,11 @@ def write_own_images(seed):
     """Redraws sketches and a letter."""
     model, rng = figr_jax.load(SHIPPED), np.random.default_rng(seed)
     own = [
-        [sketches.sketch(sketches.SKETCHES["house"], rng) for _ in range(4)],
-        [sketches.sketch(sketches.SKETCHES["fish"], rng) for _ in range(4)],
+        [drawings.sketch(drawings.SKETCHES["house"], rng) for _ in range(4)],
+        [drawings.sketch(drawings.SKETCHES["fish"], rng) for _ in range(4)],
         [letter("R", face) for face in ("cmr10", "cmb10", "cmss10", "cmmi10")],
     ]
-    drawn = [sketches.redraw(model, drawings, 12, seed) for drawings in own]
+    drawn = [drawings.redraw(model, few, 12, seed) for few in own]
     panels = [pictures.panel(support, new, len(support)) for support, new in drawn]
     pictures.save(RESULTS / "own_images.png", pictures.side_by_side(panels))
     made = {"model": SHIPPED, "seed": seed} | provenance.describe()

@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 import psutil
-import quality
+import tuning
 from absl import flags
 
 from figr_jax import compilation, errors, generation, provenance
@@ -29,8 +29,10 @@ _MINUTES = flags.DEFINE_float(
     "minutes", 8, "Of training, of one core.", lower_bound=0.1
 )
 _SETTINGS = flags.DEFINE_multi_string(
-    "settings", [""], "Fields of `sampling`, see quality.py; one measurement for each."
+    "settings", [""], "Fields of `sampling`, see tuning.py; one measurement for each."
 )
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
 
 ROOT = pathlib.Path(__file__).parent.parent
 LOG = ROOT / "experiments" / "results" / "sweep.jsonl"
@@ -59,6 +61,7 @@ def train(workdir, overrides):
     """
     command = [sys.executable, "-m", "figr_jax.main", f"--workdir={workdir}"]
     command += [f"--config={_BASE.value}", *COMMON, *overrides]
+    command += [f"--data_dir={_DATA_DIR.value}"] if _DATA_DIR.value else []
     process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     begin = end = 0
     for line in process.stdout:
@@ -109,17 +112,18 @@ def main(argv):
         )
     taken = run_trial(workdir, _MINUTES.value, argv)
     model = generation.load(workdir)
-    tuning, last = quality.Tuning(model), model.info["step"]
+    measured = tuning.Tuning(model, data_dir=_DATA_DIR.value)
+    last = model.info["step"]
     for part in range(1, PARTS + 1):
         model = generation.load(workdir / "snapshots" / str(last * part // PARTS))
         for setting in _SETTINGS.value if part == PARTS else _SETTINGS.value[:1]:
-            found = tuning.measure(model, quality.parse(setting))
+            found = measured.measure(model, tuning.parse(setting))
             minutes = taken * part / PARTS
             line = {"trial": _NAME.value, "base": _BASE.value, "overrides": argv}
             line |= {"core_minutes": minutes, "setting": setting, **found}
             with open(LOG, "a") as file:
                 file.write(json.dumps(line | provenance.describe()) + "\n")
-            print(f"{_NAME.value}, {minutes:.1f} min, {setting}: {quality.show(found)}")
+            print(f"{_NAME.value}, {minutes:.1f} min, {setting}: {tuning.show(found)}")
 
 
 if __name__ == "__main__":

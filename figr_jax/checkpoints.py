@@ -65,7 +65,7 @@ def _restore(path, item, argument):
 
 
 def _raise_passing(error):
-    """Raises what does not tell that a file is damaged, but that it cannot be read."""
+    """Re-raises errors that mean "unreadable", not "corrupt"."""
     damage = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, None)
     if isinstance(error, OSError) and error.errno not in damage:
         raise error

@@ -71,7 +71,7 @@ _LIBRARIES = [
 
 
 def describe_code():
-    """What decides what a function becomes: code, libraries, settings. JSON-able."""
+    """Returns the source hash, library versions and JAX settings, JSON-able."""
     settings = [
         f"{name}={value}"
         for name, value in sorted(jax.config.values.items())

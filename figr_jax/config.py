@@ -211,6 +211,7 @@ FIXED = (
     "outer.optimizer",
     "outer.optimizer_args",
     "run.seed",
+    "run.init_from",
 )
 
 

@@ -25,7 +25,7 @@ class FailedWork(Exception):
 
 
 def refuse(names, reason):
-    """Refuses flags of which nothing would come.
+    """Rejects flags that would have no effect.
 
     Args:
       names: of the flags.

@@ -79,7 +79,7 @@ def _report(model, bank):
         seed=_SEED.value,
         metrics=tuple(_METRICS.value or presentation.METRICS),
     )
-    joint = generation.load(_JOINT.value) if _JOINT.value else None
+    joint = generation.load(_JOINT.value, "--joint") if _JOINT.value else None
     out = _folder(_CHECKPOINT.value)
     print(presentation.write_table(report.make(model, bank, out, options, joint)))
     print(f"wrote {out}/report.md")
@@ -88,7 +88,8 @@ def _report(model, bank):
 def _folder(path):
     """Where to write: beside what is measured, where the studio finds it too."""
     is_run = pathlib.Path(path, "snapshots").is_dir() or _CURVES.value
-    return _OUT.value or (f"{path}/report" if is_run else "report")
+    name = f"report_{_DATASET.value}" if _DATASET.value else "report"
+    return _OUT.value or (f"{path}/{name}" if is_run else name)
 
 
 def main():

@@ -185,12 +185,13 @@ def _inner_step(networks, inner, state, support, noise):
     return adaptation.inner_step(networks, state, episode, noise, inner)
 
 
-def load(path):
+def load(path, flag="--checkpoint"):
     """Loads a meta-trained model.
 
     Args:
       path: the name of shipped weights, or a run's folder (its newest good snapshot is
         taken), or one snapshot.
+      flag: that gave the path, for messages.
 
     Returns:
       A `FewShotGenerator`.
@@ -201,12 +202,12 @@ def load(path):
     """
     damaged = {}
     # Searched again each time: a run may save and delete snapshots meanwhile.
-    while left := [x for x in snapshots.find(path) if x not in damaged]:
+    while left := [x for x in snapshots.find(path, flag) if x not in damaged]:
         try:
             return FewShotGenerator(*snapshots.read(left[0]))
         except FailedWork as error:
             damaged[left[0]] = error
-            if len(left) > 1:
+            if len(left) > 1 and left[0].exists():  # else a newer one replaced it
                 warn(f"{error}; going back to the one before")
     if len(damaged) == 1:
         raise next(iter(damaged.values()))

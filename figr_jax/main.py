@@ -34,7 +34,7 @@ def _join():
         jax.distributed.initialize()
     except (RuntimeError, ValueError) as error:
         raise errors.BadInput(
-            f"--distributed: no job to join, or not all of it came ({error}); start "
+            f"--distributed: no distributed job found, or some processes did not join ({error}); start "
             "its processes with Slurm, Open MPI, Kubernetes or on a TPU pod"
         ) from error
     if jax.process_index():  # the first one tells

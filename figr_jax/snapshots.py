@@ -8,11 +8,12 @@ from figr_jax import build, checkpoints, config, shipped
 from figr_jax.errors import BadInput, FailedWork
 
 
-def find(path):
+def find(path, flag="--checkpoint"):
     """Finds the snapshots that a path stands for.
 
     Args:
       path: the name of shipped weights, a run's folder, or one snapshot.
+      flag: that gave the path, for messages.
 
     Returns:
       A list for `read`, newest first.
@@ -25,7 +26,7 @@ def find(path):
     folder = pathlib.Path(path)
     if not folder.is_dir():
         raise BadInput(
-            f"--checkpoint={path}: no such folder, nor shipped weights, which are "
+            f"{flag}={path}: no such folder, nor shipped weights, which are "
             f"{', '.join(shipped.names())}"
         )
     if (folder / "slow").is_dir():
@@ -33,7 +34,7 @@ def find(path):
     steps = checkpoints.list_steps(folder / "snapshots")
     if not steps:
         raise BadInput(
-            f"--checkpoint={path}: holds no snapshot; give the --workdir of a run "
+            f"{flag}={path}: holds no snapshot; give the --workdir of a run "
             "that has saved, or one folder of its snapshots/"
         )
     return [folder / "snapshots" / str(step) for step in reversed(steps)]

@@ -11,6 +11,7 @@ from PIL import Image
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images, splits
 from figr_jax.errors import BadInput
+from figr_jax.evaluation import embedding
 
 
 def encoded(image, format="PNG", **options):
@@ -209,6 +210,12 @@ def test_each_data_set_of_a_mix_has_its_own_split():
         split.of_bank(alone._replace(dataset="f"))
     with pytest.raises(BadInput, match="e 9.0.0 is prepared"):
         split.of_bank(alone._replace(version="9.0.0"))
+
+
+def test_a_mix_is_measured_one_data_set_at_a_time():
+    bank = make_mix()
+    with pytest.raises(BadInput, match="give evaluate --dataset=d"):
+        embedding.load_all(bank, splits.choose(bank, "random", 1, 0))
 
 
 def test_data_sets_of_a_mix_must_differ(data_dir):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from conftest import quick
 
-from figr_jax import adaptation, generation, losses, networks
+from figr_jax import adaptation, build, generation, losses, networks
 from figr_jax.networks import fusion
 
 
-def build(**options):
+def make(**options):
     sizes = dict(image_size=8, width=2, stages=1, latent=7)
     return networks.build("fusion", **sizes, **options)
 
@@ -27,7 +27,7 @@ def model():
 
 @pytest.mark.parametrize("shots", [1, 3])
 def test_any_number_of_support_images_is_fused(shots):
-    nets = build(channels=3)
+    nets = make(channels=3)
     slow = jax.eval_shape(nets.init, jax.random.key(0))
     latents = jax.ShapeDtypeStruct((5, 7), jnp.float32)
     support = jax.ShapeDtypeStruct((shots, 8, 8, 3), jnp.float32)
@@ -67,7 +67,7 @@ def test_features_are_read_at_displaced_positions():
 
 
 def test_the_critic_chooses_among_candidates():
-    nets, loss = build(), losses.wgan_gp()
+    nets, loss = make(), losses.wgan_gp()
     fast = jax.jit(nets.init)(jax.random.key(0))
     support = jax.random.uniform(jax.random.key(1), (3, 8, 8, 1), minval=-1)
     candidates = jax.random.normal(jax.random.key(2), (6, 4, 7))

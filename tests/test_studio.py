@@ -398,7 +398,7 @@ def test_a_job_that_fails_takes_nothing_down(client, name, example, shelf, monke
 
     monkeypatch.setattr(type(generator), "adapt_by_step", fail)
     events = follow(client, adapt(client, name, example))
-    assert events[-1] == {"type": "failed", "error": "a fault of ours"}
+    assert events[-1] == {"type": "failed", "error": "internal error"}
     monkeypatch.undo()
     assert follow(client, adapt(client, name, example))[-1]["type"] == "done"
 

@@ -174,7 +174,7 @@ def episodes_per_second(bank):
     classes = np.arange(len(bank.names))
     mesh = jax.make_mesh((1,), (reptile.AXIS,), devices=jax.devices()[:1])
     resident = episodes.put(bank, classes, mesh)
-    draw = jax.jit(lambda key: resident.supports(key, 0, np.arange(1), 8))
+    draw = jax.jit(lambda key: resident.draw(key, 0, np.arange(1), 8, 0))
 
     def on_host(first):
         steps = first + np.arange(EPISODES)

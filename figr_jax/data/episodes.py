@@ -248,7 +248,7 @@ def stream(bank, classes, mesh, seed, blocks, size, tasks, shots, others=0):
       mesh: `jax.sharding.Mesh` of the devices that share the tasks.
       seed: of the run.
       blocks: iterable of the first meta-step of each block.
-      size: meta-steps of a block; what a shorter one has too many is not looked at.
+      size: meta-steps per block; a shorter last block ignores the surplus.
       tasks: number of tasks in a meta-step.
       shots: number of support images in each.
       others: number of further images of the class in each.

@@ -118,8 +118,8 @@ def make_controls(judge, draw, bank, training, known, count, seed):
     """The controls that use no model.
 
     Args:
-      judge: `Judge`.
-      draw: `Draw`.
+      judge: `judging.Judge`.
+      draw: `supports.Draw`.
       bank: `bank.Bank`.
       training: indices of the training classes.
       known: what `embed_classes` found of them.
@@ -132,10 +132,10 @@ def make_controls(judge, draw, bank, training, known, count, seed):
     distances = distance.cdist(judge.class_means(draw.supports), known)
     nearest = training[distances.argmin(1)]
     keys = jax.random.split(jax.random.key(seed), len(draw.supports))
-    jitter = [jitter(x, count, key) for x, key in zip(draw.supports, keys, strict=True)]
+    pairs = zip(draw.supports, keys, strict=True)
     return {
         "held-out real": draw.real,
         "support copied": [copy(x, count) for x in draw.supports],
-        "support jittered": jitter,
+        "support jittered": [jitter(x, count, key) for x, key in pairs],
         "nearest training class": [bank.class_images(c)[:count] for c in nearest],
     }

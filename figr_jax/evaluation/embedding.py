@@ -20,7 +20,8 @@ from flax import traverse_util
 from jax import numpy as jnp
 
 from figr_jax import compilation, files
-from figr_jax.errors import say, warn
+from figr_jax.data import datasets
+from figr_jax.errors import BadInput, say, warn
 from figr_jax.evaluation import controls, metrics
 
 SIZE = 50  # height and width that the network sees, pixels
@@ -283,7 +284,18 @@ def load(bank, split, kind, seed=0, steps=None):
 
 
 def load_all(bank, split, seed=0):
-    """The prototypical and the SimCLR embedding of a data set, see `load`."""
+    """Loads the prototypical and the SimCLR embedding of a data set, see `load`.
+
+    Raises:
+      BadInput: if it is a mix: embeddings are of one data set.
+    """
+    names = datasets.parts(bank.dataset)
+    if len(names) > 1:
+        raise BadInput(
+            f"{bank.dataset}: one data set at a time can be measured; give evaluate "
+            f"--dataset={names[0]} or another one, and train with "
+            "--config.run.evaluate_every=0"
+        )
     return [load(bank, split, kind, seed) for kind in STEPS]
 
 

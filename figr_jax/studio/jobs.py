@@ -58,7 +58,7 @@ class Job:
             last = {"type": "failed", "error": str(error)}
         except Exception as error:  # the server goes on, whatever a job meets
             warn(f"a job failed: {type(error).__name__}: {error}")
-            reason = "out of memory" if is_out_of_memory(error) else "a fault of ours"
+            reason = "out of memory" if is_out_of_memory(error) else "internal error"
             last = {"type": "failed", "error": reason}
         if self._cancelled.is_set():
             last = {"type": "cancelled"}

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from jax.experimental import multihost_utils
 from jax.sharding import PartitionSpec as P
 
 from figr_jax import adaptation, build, compilation, memory, reptile
@@ -67,7 +68,7 @@ def open_sources(cfg, bank, classes, mesh, seed, step):
     Yields:
       An iterator of `episodes.Resident` or `episodes.Streamed`, one for each block.
     """
-    fits = episodes.fits(bank, jax.local_devices()[0])
+    fits = _agree(episodes.fits(bank, jax.local_devices()[0]))
     if cfg.run.bank == "device" or (cfg.run.bank == "auto" and fits):
         yield itertools.repeat(episodes.put(bank, classes, mesh))
         return
@@ -85,6 +86,13 @@ def open_sources(cfg, bank, classes, mesh, seed, step):
         others=cfg.inner.others,
     ) as sources:
         yield sources
+
+
+def _agree(value):
+    """Returns the first process's value: all must compile the same program."""
+    if jax.process_count() == 1:
+        return value
+    return multihost_utils.broadcast_one_to_all(np.array(value))
 
 
 def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, group=1):
@@ -170,6 +178,7 @@ def _choose_group(cfg, mesh):
     if not limit:
         device = mesh.local_devices[0]
         limit = 1 if device.platform == "cpu" else max(1, _fitting(cfg, device))
+        limit = int(_agree(limit))
     return max(n for n in range(1, tasks + 1) if tasks % n == 0 and n <= limit)
 
 

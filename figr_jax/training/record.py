@@ -12,8 +12,8 @@ EXAMPLES_OF_CLASS = 12  # images of each, at most
 def choose_split(cfg, bank, start):
     """Returns the split of a run: the stored one, or one chosen as the config says.
 
-    Classes that were held out when the weights of `run.init_from` were trained stay
-    held out.
+    Of a data set that the weights of `run.init_from` were trained on, the same classes
+    are held out again: others would not be unseen.
 
     Args:
       cfg: the run's config.
@@ -33,11 +33,12 @@ def choose_split(cfg, bank, start):
     if not start.split:
         return split
     theirs = splits.Split(**start.split)
-    if not {*datasets.parts(theirs.dataset)} & {*datasets.parts(bank.dataset)}:
-        return split
-    known = set(bank.names)
-    kept = (*split.heldout, *(name for name in theirs.heldout if name in known))
-    return split._replace(heldout=tuple(dict.fromkeys(kept)))
+    shared = {*datasets.parts(theirs.dataset)} & {*datasets.parts(bank.dataset)}
+    sets = bank.attributes.get("dataset", [bank.dataset] * len(bank.names))
+    dataset = dict(zip(bank.names, sets, strict=True))
+    ours = [name for name in split.heldout if dataset[name] not in shared]
+    kept = [name for name in theirs.heldout if dataset.get(name) in shared]
+    return split._replace(heldout=(*ours, *kept))
 
 
 def large_enough(cfg, bank, classes):

@@ -67,7 +67,7 @@ def find_start(cfg, workdir):
     state = jax.jit(init, compiler_options=compilation.options())(cfg.run.seed)
     if not cfg.run.init_from:
         return Start(state)
-    model = generation.load(cfg.run.init_from)
+    model = generation.load(cfg.run.init_from, "--config.run.init_from")
     _check_shapes(cfg.run.init_from, model, state.slow)
     say(f"starting from the weights of {cfg.run.init_from}")
     slow = jax.tree.map(jnp.asarray, model.slow)

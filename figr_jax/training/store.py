@@ -69,7 +69,7 @@ class Store:
                     path.rename(aside)
 
     def check_snapshot(self, step, slow, sampling):
-        """Removes a step's snapshot if it cannot stay, so that `save` makes it anew.
+        """Deletes a stale or corrupt snapshot of a step, so that `save` rewrites it.
 
         Args:
           step: meta-steps done.
@@ -86,7 +86,7 @@ class Store:
             if info["config"].get("sampling") == sampling:
                 return
         except FailedWork as error:
-            warn(f"{error}; written anew from the checkpoint")
+            warn(f"{error}; rewritten from the checkpoint")
         several = jax.process_count() > 1
         if several:  # before it is gone, all have looked
             multihost_utils.sync_global_devices("looked")
@@ -155,7 +155,7 @@ class Store:
             for manager in self._managers.values():
                 manager.wait_until_finished()
             for name in self._managers:
-                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                with contextlib.suppress(OSError):  # removed meanwhile, or no fsync
                     files.sync(self._folder / name / str(self._saving))
         except Exception as error:
             self._fail(error)
@@ -175,7 +175,7 @@ class Store:
         line = f"the checkpoint of meta-step {step} cannot be saved: {reason}"
         if self._failures > 1:
             raise FailedWork(f"{line}; {self.describe_newest()}") from error
-        warn(f"{line}; training goes on, the next one may succeed")
+        warn(f"{line}; training continues, the next one may succeed")
 
     def describe_newest(self):
         """Says which checkpoint a run would go on from."""
@@ -187,7 +187,7 @@ class Store:
         )
 
     def close(self):
-        """Ends the threads that save; `wait` tells whether they were done."""
+        """Stops the save threads; call `wait` first to learn whether they succeeded."""
         for manager in self._managers.values():
             with contextlib.suppress(Exception):  # told by `wait`
                 manager.close()

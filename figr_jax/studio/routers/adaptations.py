@@ -35,7 +35,7 @@ def adapt(
     steps = asked.inner_steps
     if steps is None:
         steps = build.sampling(generator.config).steps
-    kept = sum(x.nbytes for x in jax.tree.leaves(generator.slow.generator))
+    kept = sum(x.nbytes for x in jax.tree.leaves(generator.slow))
     work = works.adapt(generator, np.stack(support), asked.seed, steps)
     return common.add_job(queue, work, kept)
 

@@ -1,0 +1,110 @@
+"""Tuning classes: held-out classes that no report measures, to choose a recipe by."""
+
+import ast
+
+import jax
+
+from figr_jax import build, config, errors
+from figr_jax.data import bank as banks
+from figr_jax.evaluation import controls, embedding, judging, samples, supports
+
+METRICS = (
+    *("recognizability", "diversity", "kid", "recall", "precision"),
+    *("pooled_copying", "vendi"),
+)
+
+
+def parse(setting):
+    """`"steps=3,best_of=4"` as a dict of fields of the section `sampling`.
+
+    Raises:
+      BadInput: if it is of another form, or names no such field.
+    """
+    known = config.SCHEMA["sampling"]
+    try:
+        pairs = (pair.split("=") for pair in setting.split(",") if pair)
+        fields = {name: ast.literal_eval(value) for name, value in pairs}
+    except (ValueError, SyntaxError):
+        fields = {"": None}
+    if not fields.keys() <= known.keys():
+        raise errors.BadInput(
+            f"{setting!r}: must be name=number pairs with commas between, of "
+            f"{', '.join(known)}"
+        )
+    return fields
+
+
+class Tuning:
+    """Tuning classes of a model's data set, with a support of each and a judge."""
+
+    def __init__(
+        self, model, dataset=None, data_dir=None, classes=50, count=32, seed=0
+    ):
+        """Draws the supports and loads the embeddings, or trains them once.
+
+        Args:
+          model: `generation.FewShotGenerator`.
+          dataset: which data set of a mix; by default the model's own.
+          data_dir: where prepared data sets are stored.
+          classes: number of tuning classes to measure on.
+          count: images of each class.
+          seed: of supports, noise and latents.
+
+        Raises:
+          BadInput: if all held-out classes are in reports.
+        """
+        own, shots = model.config.dataset, model.config.inner.shots
+        size = own.image_size, own.channels
+        bank = banks.load(dataset or own.name, *size, data_dir)
+        split = model.split(bank)
+        _, heldout = split.indices(bank.names)
+        eligible = supports.find_eligible(bank, heldout, shots)
+        tuning = supports.tuning_classes(eligible)
+        if len(tuning) < 2:
+            raise errors.BadInput(
+                f"{bank.dataset}: {len(tuning)} tuning classes, all others are in "
+                "reports; 2 are needed: train with more held-out classes"
+            )
+        self.dataset, self._count, self._seed = bank.dataset, count, seed
+        self.classes = supports.choose(tuning, classes, 0)
+        self._draw = supports.draw_supports(bank, self.classes, shots, seed, eligible)
+        self._judge = judging.Judge(*embedding.load_all(bank, split))
+
+    def measure(self, model, fields):
+        """Adapts, draws and measures with some fields of `sampling` replaced.
+
+        Returns:
+          A dict: name of a metric to `mean`, `low` and `high`; also `sampling`,
+          `meta_steps` and `seconds_per_class`.
+        """
+        values = model.config.to_dict()
+        values["sampling"] |= fields
+        inner = build.sampling(config.from_dict(values))
+        drawn, seconds = samples.adapt_and_draw(
+            *(model.networks, inner, model.slow, self._draw.supports),
+            *(self._seed, self._count),
+        )
+        return self._summarize(drawn[:, 0]) | {
+            "sampling": values["sampling"],
+            "meta_steps": model.info["step"],
+            "seconds_per_class": seconds,
+        }
+
+    def measure_controls(self):
+        """The metrics of the jittered support and of real images: name to a dict."""
+        supports = self._draw.supports
+        keys = jax.random.split(jax.random.key(0), len(supports))
+        pairs = zip(supports, keys, strict=True)
+        jittered = [controls.jitter(x, self._count, key) for x, key in pairs]
+        sets = {"jittered": jittered, "held-out real": self._draw.real}
+        return {name: self._summarize(drawn) for name, drawn in sets.items()}
+
+    def _summarize(self, sets):
+        judged = judging.judge_all(self._judge, [sets], [self._draw])
+        found = judging.summary(judged, 0)
+        return {metric: found[metric] for metric in METRICS}
+
+
+def show(found):
+    """The means of the metrics as one line."""
+    return ", ".join(f"{metric} {found[metric]['mean']:.3f}" for metric in METRICS)
