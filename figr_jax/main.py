@@ -34,8 +34,8 @@ def _join():
         jax.distributed.initialize()
     except (RuntimeError, ValueError) as error:
         raise errors.BadInput(
-            f"--distributed: no distributed job found, or some processes did not join ({error}); start "
-            "its processes with Slurm, Open MPI, Kubernetes or on a TPU pod"
+            "--distributed: no distributed job found, or some processes did not join "
+            f"({error}); start them with Slurm, Open MPI, Kubernetes or on a TPU pod"
         ) from error
     if jax.process_index():  # the first one tells
         sys.stdout = open(os.devnull, "w")
