@@ -1,6 +1,6 @@
 """Twenty kinds of drawing that no data set has: four shaky sketches of each, redrawn.
 
-python experiments/sketches.py --checkpoint=omniglot-32
+python experiments/sketches.py --checkpoint=sketch-32
 
 Adapts to the four sketches of each kind and draws 64 images. Writes
 experiments/results/sketches_<checkpoint>.png, the first images of every kind, none
@@ -21,7 +21,7 @@ from figr_jax import compilation, errors, files, pictures, provenance
 from figr_jax.studio import likeness
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "omniglot-32", "A run's folder, or the name of shipped weights."
+    "checkpoint", "sketch-32", "A run's folder, or the name of shipped weights."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latents.")
 

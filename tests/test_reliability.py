@@ -393,9 +393,7 @@ def test_a_damaged_snapshot_is_mended_from_its_checkpoint(run, whole, data_dir, 
     DAMAGE["flipped"](run / "snapshots/6")
     training.train(quick(), run, data_dir)
     said = capsys.readouterr()
-    assert (
-        "nothing to do" in said.out and "written anew from the checkpoint" in said.err
-    )
+    assert "nothing to do" in said.out and "rewritten from the checkpoint" in said.err
     assert_equal(figr_jax.load(run / "snapshots/6").slow, whole[1].slow)
 
 

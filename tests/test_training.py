@@ -239,7 +239,7 @@ def test_another_version_of_the_data_is_refused(whole, tmp_path, data_dir):
     workdir = shutil.copytree(whole[0], tmp_path / "copy")
     for step in workdir.glob("checkpoints/*"):
         edit_info(step, lambda info: info["split"].update(version="0.9.0"))
-    with pytest.raises(BadInput, match="glyphs 1.0.0.* is prepared.*has 0.9.0"):
+    with pytest.raises(BadInput, match="glyphs 1.0.0.* is prepared.*on 0.9.0"):
         training.train(quick(meta_steps=7), workdir, data_dir)
 
 
