@@ -138,7 +138,7 @@ def tuning():
 
 
 def sweeps():
-    """Trials of sweeps, and the time that recipes take to good images."""
+    """Trials of sweeps."""
     rows = []
     for line in (RESULTS / "sweep.jsonl").read_text().splitlines():
         made = json.loads(line)
@@ -158,11 +158,17 @@ def sweeps():
         "",
         *table([*head, *METRICS, "commit"], rows),
         "",
-        "Recipes by core minutes (`python experiments/speed/time_to_quality.py`):",
-        "",
-        "![time to quality](time_to_quality.png)",
-        "",
     ]
+
+
+def time_to_quality():
+    """Recipes by core minutes."""
+    path = RESULTS / "time_to_quality.json"
+    if not path.exists():
+        return []
+    made = source(json.loads(path.read_text()), path.name)
+    picture = f"![time to quality]({path.with_suffix('.png').name})"
+    return ["## Time to quality", "", made, "", picture, ""]
 
 
 def sketches():
@@ -336,6 +342,7 @@ def main():
         reports,
         tuning,
         sweeps,
+        time_to_quality,
         sketches,
         sampling,
         low_data,
