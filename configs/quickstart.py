@@ -25,5 +25,5 @@ def get_config():
         steps=3, critic_steps=2, rate=0.1, decay_rate=0.8, latent_scale=1.3
     )
     config.outer.update(learning_rate=5e-4, decay=0.5)
-    config.run.update(meta_steps=800, log_every=10, sample_every=400, save_every=400)
+    config.run.update(meta_steps=620, log_every=10, sample_every=620, save_every=310)
     return config
