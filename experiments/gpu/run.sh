@@ -24,7 +24,7 @@ if [ "${1:-}" = --rehearse ]; then
   export JAX_PLATFORMS=cpu
   out=${2:?give the folder for results}
   data=$out/data # prepared here, not the user's
-  total=${TOTAL:-270} measuring=160 compiling=150 parts=2 tasks=2
+  total=${TOTAL:-285} measuring=215 compiling=150 parts=2 tasks=2
   tiny=(--tiny) ceilings=(--size=256)
   correctness=(--width=2 --stages=1 --image_size=8)
   shrunk=(--config.dataset.name=glyphs --config.dataset.split=random
