@@ -40,7 +40,7 @@ def refuse(names, reason):
 
 
 def say(text):
-    """Prints a line of narration at once; if nobody can hear it, work goes on."""
+    """Prints a progress line at once; a broken pipe or a full disk is ignored."""
     try:
         print(text, flush=True)
     except BrokenPipeError:  # as when Ctrl-C also ends what the output is piped to

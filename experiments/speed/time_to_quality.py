@@ -1,4 +1,4 @@
-"""How good are the images after equal core minutes of meta-training?
+"""Compares recipes by the quality of their images after equal core minutes.
 
 python experiments/speed/time_to_quality.py --minutes=8
 

@@ -120,7 +120,7 @@ def draw_others(key, count, support, others):
 
 
 def first_classes(bank, classes):
-    """Where in `classes` each data set of a mix begins.
+    """Finds where each data set of a mix begins in `classes`.
 
     Args:
       bank: `bank.Bank`.

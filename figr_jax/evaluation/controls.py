@@ -109,7 +109,7 @@ def copy(support, count):
 
 
 def embed_classes(judge, bank, classes):
-    """Where classes lie, by a few images of each: `[classes, F]`."""
+    """Returns the mean features of a few images of each class: `[classes, F]`."""
     found = (bank.class_images(c) for c in classes)
     return judge.class_means([x[:: -(-len(x) // _FEW)] for x in found])
 

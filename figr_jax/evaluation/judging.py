@@ -42,12 +42,12 @@ class Judge:
           For each set its prototypical and its SimCLR features, `[n, F]` each.
         """
         ends = np.cumsum([len(x) for x in sets])[:-1]
-        pixels = np.concatenate(sets)  # else each set would be filled up to a batch
+        pixels = np.concatenate(sets)  # padded to a batch once, not for each set
         parts = [np.split(embed(pixels), ends) for embed in self._embeddings]
         return list(zip(*parts, strict=True))
 
     def _remembered(self, sets):
-        """`features` of real images, which come again and again."""
+        """Returns `features` of real images, cached: many arms share them."""
         keys = [hashlib.sha256(np.ascontiguousarray(x)).digest() for x in sets]
         new = {k: x for k, x in zip(keys, sets, strict=True) if k not in self._known}
         if new:
@@ -104,7 +104,7 @@ def summary(values, seed):
       seed: of the bootstrap.
 
     Returns:
-      A dict: name to `mean`, `low` and `high`; with `pooled_copying` beside `copying`.
+      A dict: name to `mean`, `low` and `high`; also of `pooled_copying`.
     """
     values = {name: value.mean(0) for name, value in values.items()}
     statistics = {name: lambda i, v=v: v[i].mean() for name, v in values.items()}

@@ -108,7 +108,7 @@ def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="
 
 
 class Images:
-    """The images of a report's arms, made once: a report goes on where it stopped."""
+    """Caches the images of a report's arms, so that a stopped report can resume."""
 
     def __init__(self, folder, model, seed, count):
         """Keeps them in `folder`, under names that tell all that they depend on."""
@@ -120,7 +120,7 @@ class Images:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, name, what, supports, make):
-        """What `make()` returns, a dict of arrays.
+        """Returns the cached result of `make()`, a dict of arrays.
 
         Args:
           name: of the file, for people.
@@ -137,7 +137,7 @@ class Images:
                 with np.load(path) as stored:
                     return {key: stored[key] for key in stored.files}
             except Exception as error:  # a damaged archive raises many kinds
-                say(f"{path}: damaged ({error}); made anew")
+                say(f"{path}: damaged ({error}); generating again")
         arrays = make()
         files.write_arrays(path, arrays)
         return arrays
