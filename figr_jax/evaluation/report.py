@@ -80,7 +80,7 @@ class _Work(NamedTuple):
         return supports.draw_supports(self.bank, classes, shots, seed, self.eligible)
 
     def adapt(self, name, slow, inner, draw, seed, at=None):
-        """What `samples.adapt_and_draw` gives, a dict, unless it was kept."""
+        """Returns the images and seconds of `samples.adapt_and_draw`, cached."""
         is_joint = self.joint and slow is self.joint.slow
         what = [name, inner.steps, at, seed, is_joint and self.joint.info["checksums"]]
 

@@ -18,7 +18,7 @@ from figr_jax.training.store import Store
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What training needs from the first block to the last.
+    """State of a run that stays the same in all blocks.
 
     Attributes:
       cfg: the run's config.

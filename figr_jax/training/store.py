@@ -39,7 +39,7 @@ class Store:
         self.go_back(step)
 
     def go_back(self, step):
-        """Makes room for the meta-steps after `step`, which come again.
+        """Removes what was saved after `step`: those meta-steps are repeated.
 
         A later checkpoint was found damaged: it is moved to `damaged/`. A later
         snapshot is deleted.
