@@ -1,7 +1,5 @@
 """Twenty kinds of drawing by a shaky hand, and a model that redraws them."""
 
-import tempfile
-
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -143,8 +141,5 @@ def redraw(model, drawings, count, seed):
     Returns:
       The support `[shots, H, W, C]` and the images `[count, H, W, C]`, uint8.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        for i, drawing in enumerate(drawings):
-            drawing.save(f"{folder}/{i}.png")
-        support, _ = model.read([folder])
+    support = model.read(drawings)
     return support, model.adapt(support, seed).generate(count, seed)

@@ -8,7 +8,7 @@ import numpy as np
 from figr_jax import adaptation, build, config, snapshots
 from figr_jax.adapted import Adapted, check_whole, compile_for
 from figr_jax.data import bank as banks
-from figr_jax.data import episodes, images, splits
+from figr_jax.data import drawings, episodes, images, inputs, splits
 from figr_jax.errors import BadInput, FailedWork, warn
 
 
@@ -19,7 +19,7 @@ class FewShotGenerator:
       networks: `networks.Networks`.
       slow: slow parameters, `networks.GanParams`; adaptation leaves them as they are.
       config: the config that the model was trained with.
-      info: the snapshot's record: `config`, `split`, `background` and more.
+      info: the snapshot's record: `config`, `split`, `style` and more.
     """
 
     def __init__(self, slow, info):
@@ -78,40 +78,37 @@ class FewShotGenerator:
                 state, trace = step(state, support, now)
                 traces.append(jax.tree.map(float, trace))
 
-    def read(self, paths, invert=None):
-        """Reads image files as a support for `adapt`.
+    @property
+    def style(self):
+        """How the model's data looks: `drawings.Style`."""
+        style = self.info.get("style")
+        if style is None:  # a snapshot of an earlier version
+            return drawings.plain_style(self.info["background"])
+        return drawings.Style.from_json(style)
+
+    def read(self, given, invert=None, redraw=True):
+        """Reads images as a support for `adapt`, and prepares them for this model.
+
+        Drawings are cropped to the ink, centred and cleaned, unless they look like the
+        model's data already; see `drawings.prepare`. Warns of images that are almost
+        blank, all the same, or of different things.
 
         Args:
-          paths: image files, and folders that stand for the images in them.
+          given: one or several image files, folders that stand for the images in them,
+            images of PIL, or arrays `[H, W]` or `[H, W, C]` of uint8 in [0, 255].
           invert: whether to swap dark and light; if None, swaps each grey image whose
             background is nearer to the opposite of what the model was trained on.
+          redraw: False: the images are only resized.
 
         Returns:
-          The support, `[shots, H, W, C]` uint8, and which images were swapped,
-          `[shots]` bool.
+          The support, `[shots, H, W, C]` uint8.
 
         Raises:
-          BadInput: if there is no image, or one cannot be read.
+          BadInput: if there is no image, one cannot be read, or all are blank.
         """
         size, channels = self.networks.image_size, self.networks.channels
-        return self.find_polarity(images.read(paths, size, channels), invert)
-
-    def find_polarity(self, support, invert=None):
-        """Swaps dark and light where the background is the other way, see `read`.
-
-        Args:
-          support: `[shots, H, W, C]` uint8.
-          invert: see `read`.
-
-        Returns:
-          The support, and which images were swapped, `[shots]` bool.
-        """
-        seen = np.array([images.background(image).mean() for image in support])
-        trained, is_grey = self.info["background"], self.networks.channels == 1
-        swap = (np.abs(255 - seen - trained) < np.abs(seen - trained)) & is_grey
-        if invert is not None:
-            swap[:] = invert
-        return np.where(swap[:, None, None, None], 255 - support, support), swap
+        _, prepared = inputs.prepare(given, size, channels, self.style, invert, redraw)
+        return prepared.support
 
     def split(self, bank):
         """Returns the split that the model was trained with.

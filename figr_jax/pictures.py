@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from figr_jax import files
+from figr_jax.data import images
 
 _GAP = 1  # pixels around each image
 _BETWEEN = 16  # pixels between panels
@@ -16,19 +17,20 @@ _BLUE = (40, 90, 220)
 _GREY = (190, 190, 190)
 _PAPER = (255, 255, 255)
 _SMALLEST = 64  # pixels: what an image is enlarged to in a grid, to be seen
+_LARGE = 128  # pixels of an image as it was given
 
 
-def _to_colour(images):
-    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+def _to_colour(pixels):
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
 
 
-def _tile(images, columns, frame):
+def _tile(pixels, columns, frame):
     """Images `[N, H, W, 3]` in rows of `columns`, each with a frame of that colour."""
-    n, height, width, _ = images.shape
+    n, height, width, _ = pixels.shape
     rows = -(-n // columns)
     cell_height, cell_width = height + 2 * _GAP, width + 2 * _GAP
     sheet = np.full((rows * cell_height, columns * cell_width, 3), _PAPER, np.uint8)
-    for i, image in enumerate(images):
+    for i, image in enumerate(pixels):
         top, left = i // columns * cell_height, i % columns * cell_width
         sheet[top : top + cell_height, left : left + cell_width] = frame
         top, left = top + _GAP, left + _GAP
@@ -49,12 +51,29 @@ def panel(support, generated, columns):
     """
     zoom = max(1, _SMALLEST // support.shape[1])
     support, generated = (
-        _to_colour(images).repeat(zoom, axis=1).repeat(zoom, axis=2)
-        for images in (support, generated)
+        _to_colour(pixels).repeat(zoom, axis=1).repeat(zoom, axis=2)
+        for pixels in (support, generated)
     )
     return np.concatenate(
         [_tile(support, columns, _RED), _tile(generated, columns, _GREY)]
     )
+
+
+def before_and_after(originals, support, columns):
+    """Images as they were given (grey frames), and as the model sees them (red).
+
+    Args:
+      originals: list of `[H, W, C]` uint8, of any sizes.
+      support: `[shots, size, size, C]` uint8.
+      columns: images in a row.
+
+    Returns:
+      `[height, width, 3]` uint8.
+    """
+    before = np.stack([images.fit(original, _LARGE) for original in originals])
+    after = np.stack([images.fit(image, _LARGE) for image in support])
+    before, after = map(_to_colour, (before, after))
+    return stack([_tile(before, columns, _GREY), _tile(after, columns, _RED)])
 
 
 def compare(support, generated, nearest):
@@ -92,9 +111,9 @@ def side_by_side(panels):
     return row
 
 
-def sheet(images, columns):
+def sheet(pixels, columns):
     """Images in rows: `[N, H, W, C]` uint8 to `[height, width, 3]` uint8."""
-    return _tile(_to_colour(images), min(columns, len(images)), _GREY)
+    return _tile(_to_colour(pixels), min(columns, len(pixels)), _GREY)
 
 
 def _draw(figure):

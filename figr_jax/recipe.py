@@ -40,13 +40,17 @@ def encode(image):
 
 
 def decode(text, channels, max_pixels=images.MAX_PIXELS):
-    """An image of a file in base64: `[H, W, C]` uint8; see `images.decode`.
+    """Decodes an image file in base64, also with line breaks or as a data URL.
+
+    Arguments and result are those of `images.decode`.
 
     Raises:
       images.Unreadable: if it cannot be decoded.
     """
     try:
-        data = base64.b64decode(text, validate=True)
+        if text.startswith("data:"):
+            text = text.partition(",")[2]
+        data = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise images.Unreadable("not in base64") from error
     return images.decode(io.BytesIO(data), channels, max_pixels)

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import run_verb
+from conftest import run_verb, start_verb
 from PIL import Image, ImageDraw
 
 import figr_jax
@@ -42,7 +42,8 @@ def sampled(workdir, crosses, tmp_path_factory):
 
 def test_sample_writes_a_grid_and_the_images(sampled):
     out, printed = sampled
-    names = [f"generated_{i:03}.png" for i in range(24)] + ["grid.png"]
+    names = [f"generated_{i:03}.png" for i in range(24)]
+    names += ["grid.png", "support.png", "written.json"]
     assert sorted(p.name for p in out.iterdir()) == names
     assert Image.open(out / "generated_000.png").size == (8, 8)
     rows, columns = 1 + 24 // 8, 8
@@ -61,7 +62,7 @@ def test_latents_are_stretched_as_the_config_says(workdir):
 
 
 def test_latents_of_another_size_are_refused(model, crosses):
-    adapted = model.adapt(model.read([crosses])[0])
+    adapted = model.adapt(model.read([crosses]))
     with pytest.raises(ValueError, match=r"must be \[count, 3\]"):
         adapted.draw(adapted.best_latents(5)[:, :2])
 
@@ -82,7 +83,7 @@ def test_the_same_seed_gives_the_same_bytes(sampled, workdir, crosses, tmp_path)
 
 
 def test_another_seed_gives_other_images(model, crosses):
-    support, _ = model.read([crosses])
+    support = model.read([crosses])
     adapted = model.adapt(support, seed=0)
     first, second = adapted.generate(5, seed=0), adapted.generate(5, seed=1)
     assert (first != second).any()
@@ -92,17 +93,12 @@ def test_another_seed_gives_other_images(model, crosses):
 
 def test_polarity_is_found(model, crosses, tmp_path):
     inverse = draw_crosses(tmp_path / "inverse", 0, 255)
-    black_on_white, swapped = model.read([crosses])
-    assert not swapped.any()
-    white_on_black, swapped = model.read([inverse])
-    assert swapped.all()
-    mixed, swapped = model.read([crosses / "0.png", inverse / "0.png"])
-    assert swapped.tolist() == [False, True]
+    black_on_white, white_on_black = model.read([crosses]), model.read([inverse])
+    mixed = model.read([crosses / "0.png", inverse / "0.png"])
     np.testing.assert_array_equal(mixed[0], mixed[1])
     np.testing.assert_array_equal(white_on_black, black_on_white)
-    np.testing.assert_array_equal(
-        model.read([inverse], invert=False)[0], 255 - white_on_black
-    )
+    as_it_is = model.read([inverse], invert=False, redraw=False)
+    np.testing.assert_array_equal(as_it_is, 255 - white_on_black)
 
 
 def test_arrays_in_arrays_out(model):
@@ -119,13 +115,13 @@ def test_arrays_in_arrays_out(model):
     "numbers", [{"seed": -1}, {"seed": 2**32}, {"inner_steps": 2.5}]
 )
 def test_wrong_numbers_are_refused(model, crosses, numbers):
-    support, _ = model.read(crosses)
+    support = model.read(crosses)
     with pytest.raises(ValueError, match="must be a whole number"):
         model.adapt(support, **numbers)
 
 
 def test_more_inner_steps_move_further(model, crosses):
-    support, _ = model.read([crosses])
+    support = model.read([crosses])
     images = []
     for steps in (0, 1, 20):
         adapted = model.adapt(support, inner_steps=steps)
@@ -162,9 +158,18 @@ def test_sample_says_what_is_unlike_training(workdir, tmp_path):
     assert (
         "dark and light swapped in 2 of 2: the background was the other way" in printed
     )
-    # A later call leaves none of the earlier one's images.
+    # A later call leaves none of the earlier one's images, but all of the user's.
+    (out / "generated_mine.png").write_bytes(b"mine")
     run_verb("sample", *args, "--inner_steps=1", "--count=1", "--noinvert")
-    assert sorted(p.name for p in out.iterdir()) == ["generated_000.png", "grid.png"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        *("generated_000.png", "generated_mine.png", "grid.png"),
+        *("support.png", "written.json"),
+    ]
+    (out / "grid.png").write_bytes(b"mine")
+    process = start_verb("sample", *args, "--count=1")
+    assert "grid.png is there already" in process.communicate(timeout=300)[1]
+    assert process.returncode == 2
+    assert (out / "grid.png").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("family", ["resnet", "dcgan"])

@@ -146,15 +146,16 @@ def write_corpus(folder):
 # makes no difference.
 READ = """
 import json, resource, signal, sys
-from figr_jax.data import images
+import numpy as np
+from figr_jax.data import images, inputs
 from figr_jax.errors import BadInput
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
 results = []
 for path in json.load(sys.stdin):
     signal.setitimer(signal.ITIMER_PROF, int(sys.argv[2]))
     try:
-        shape = images.read([path], 8, 1).shape
-        results.append([path, shape == (1, 8, 8, 1), ""])
+        shape = np.shape(images.fit(*inputs.read([path], 1)[0], 8))
+        results.append([path, shape == (8, 8, 1), ""])
     except BadInput as error:
         results.append([path, False, str(error)])
 json.dump(results, sys.stdout)

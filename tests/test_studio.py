@@ -120,7 +120,7 @@ def test_a_drawing_is_centred_scaled_and_its_polarity_found(client, name, shelf)
     dark = np.argwhere(seen < 128)
     assert np.abs(dark.mean(0) - 3.5).max() < 0.6
     extent = (np.ptp(dark, axis=0) + 1).max() / 8
-    assert abs(extent - shelf.get(name).share) < 0.2
+    assert abs(extent - shelf.get(name).generator.style.middle.extent) < 0.2
 
 
 def test_each_image_tells_what_drawing_it_is_near(client, name, adapted):

@@ -3,15 +3,24 @@
 Nothing of jax is imported: the processes that decode a data set start without it.
 """
 
-import os
-import pathlib
-
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError, features
 
-from figr_jax.errors import BadInput
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+# Formats that Pillow opens without running programs or decoding at once, with the
+# suffixes of their files.
+_FORMATS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
+if features.check("avif"):  # of Pillow 11.3 and later
+    _FORMATS["AVIF"] = (".avif",)
+SUFFIXES = tuple(suffix for some in _FORMATS.values() for suffix in some)
+FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF or another format that Pillow reads"
 ALLOWED_SIZE = "a power of two from 8 to 1024"
 MAX_PIXELS = 2**26  # of an image; decoding takes up to some ten bytes for each
 MAX_BYTES = 2**28  # of an image file
@@ -21,6 +30,7 @@ _INK = 64  # grey levels that ink differs from the background
 _BORDER_INK = 0.05  # share of a border above which it is not of one colour
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, which first warns: ours is below it
+PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # bytes; Pillow's 2**20 is below some profiles
 
 
 class Unreadable(ValueError):
@@ -51,14 +61,14 @@ def decode(file, channels, max_pixels=MAX_PIXELS):
       max_pixels: that it may have.
 
     Returns:
-      `[H, W, channels]` uint8; transparency has become white.
+      `[H, W, channels]` uint8; transparency has become white, or black where white
+      would hide the image.
 
     Raises:
       Unreadable: if it cannot be decoded, or has more pixels.
     """
     try:
-        # Others decode while they are opened, whatever their size, or run programs.
-        with Image.open(file, formats=("PNG", "JPEG", "WEBP", "GIF")) as image:
+        with Image.open(file, formats=tuple(_FORMATS)) as image:
             if image.width * image.height > max_pixels:
                 raise Unreadable(
                     f"{image.width}x{image.height} pixels, more than {max_pixels:,}"
@@ -68,30 +78,50 @@ def decode(file, channels, max_pixels=MAX_PIXELS):
                     f"{image.width}x{image.height} pixels, a side of more than "
                     f"{MAX_DIMENSION:,}"
                 )
-            pixels = _decode(image, channels)
+            pixels = from_pil(image, channels)
     except Unreadable:
         raise
     except UnidentifiedImageError as error:
         raise Unreadable("not an image") from error
     except Exception as error:  # Pillow has no one class for damaged files
         raise Unreadable(str(error) or type(error).__name__) from error
+    return pixels
+
+
+def from_pil(image, channels):
+    """Converts an image of PIL, of any mode; arguments and result as of `decode`."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        image = _to_8_bits(image)
+    if image.has_transparency_data:
+        image = _compose(image.convert("RGBA"))
+    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def _decode(image, channels):
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        # 16-bit grey, which Pillow would clip to 8 bits instead of scaling it.
-        deep, clear = np.asarray(image), image.info.get("transparency")
-        grey = (deep / 257).round().clip(0, 255).astype(np.uint8)
-        if clear is not None:
-            grey[deep == clear] = 255
-        image = Image.fromarray(grey)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return np.asarray(image.convert("L" if channels == 1 else "RGB"))
+def _to_8_bits(image):
+    """Scales grey of more than 8 bits, which Pillow would clip.
+
+    Cameras and scanners write 10, 12 or 14 bits into files of 16: the range is that of
+    the fewest bits that hold the brightest pixel. Floats may end at 1.
+    """
+    deep, clear = np.asarray(image), image.info.get("transparency")
+    top = deep.max(initial=0)
+    bits = next((n for n in (8, 10, 12, 14) if top < 2**n), 16)
+    full = 1 if image.mode == "F" and top <= 1 else 2**bits - 1
+    grey = (np.nan_to_num(deep) * (255 / full)).round().clip(0, 255).astype(np.uint8)
+    if clear is not None:
+        grey[deep == clear] = 255
+    return Image.fromarray(grey)
+
+
+def _compose(image):
+    """Puts an RGBA image on white; on black if it is nearly white itself."""
+    alpha = np.asarray(image.getchannel("A"), np.float32)
+    grey = np.asarray(image.convert("RGB").convert("L"), np.float32)
+    mean = (alpha * grey).sum() / max(alpha.sum(), 1)
+    ground = Image.new("RGBA", image.size, "black" if mean > 255 - _INK else "white")
+    return Image.alpha_composite(ground, image)
 
 
 def background(images):
@@ -200,68 +230,3 @@ def centre(image, share):
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = drawing
     return square
-
-
-def list_files(paths):
-    """The image files that some paths stand for.
-
-    Args:
-      paths: one path or several: files, and folders that stand for the images in
-        them, sorted by name.
-
-    Returns:
-      A list of `pathlib.Path`.
-
-    Raises:
-      BadInput: if a path does not exist or a folder has no images.
-    """
-    files = []
-    for path in [paths] if isinstance(paths, str | pathlib.Path) else paths:
-        if not os.path.exists(path):  # unlike Path.exists, also of a name too long
-            raise BadInput(f"{path or '(empty)'}: no such file or folder of images")
-        path = pathlib.Path(path)
-        if path.is_file():
-            files.append(path)
-            continue
-        if not path.is_dir():  # a pipe, which would be waited for
-            raise BadInput(f"{path}: neither a file nor a folder")
-        inside = sorted(
-            p
-            for p in path.iterdir()
-            if p.suffix.lower() in SUFFIXES
-            and not p.name.startswith(".")
-            and not p.is_fifo()
-        )
-        if not inside:
-            raise BadInput(f"{path}: no images in this folder ({', '.join(SUFFIXES)})")
-        files.extend(inside)
-    if not files:
-        raise BadInput("no support images were given")
-    return files
-
-
-def read(paths, image_size, channels):
-    """Reads image files for adaptation.
-
-    Args:
-      paths: see `list_files`.
-      image_size: height and width of the result, pixels.
-      channels: 1 or 3.
-
-    Returns:
-      `[shots, image_size, image_size, channels]` uint8.
-
-    Raises:
-      BadInput: if there is none, or one cannot be read (it is named).
-    """
-    result = []
-    for path in list_files(paths):
-        try:
-            image = decode(path, channels)
-        except Unreadable as error:
-            raise BadInput(
-                f"{path}: not a readable image ({error}); wanted is PNG, JPEG, WebP "
-                "or GIF"
-            ) from error
-        result.append(fit(image, image_size))
-    return np.stack(result)

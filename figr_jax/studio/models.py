@@ -8,12 +8,11 @@ import threading
 import numpy as np
 
 from figr_jax import build, generation, recipe, shipped
-from figr_jax.data import images
+from figr_jax.data import drawings, inputs
 from figr_jax.errors import BadInput
 
 RUNS = "runs"
 DEFAULT = "sketch-32"  # of the weights that ship: for drawings of anything
-_SHARE = 0.75  # of the side, that a drawing takes where no example tells
 METRICS = ("recognizability", "diversity", "kid", "pooled_copying")  # of a report
 
 
@@ -60,7 +59,6 @@ class Model:
       name: shown, and in the API.
       generator: `generation.FewShotGenerator`.
       examples: dict: name of a held-out class to `[n, H, W, C]` uint8.
-      share: of an image's side, that a drawing takes.
     """
 
     def __init__(self, name, path):
@@ -72,27 +70,22 @@ class Model:
             label: np.stack([recipe.decode(text, channels) for text in texts])
             for label, texts in self.generator.info.get("examples", {}).items()
         }
-        drawings = [x for some in self.examples.values() for x in some]
-        inks = [ink for x in drawings if (ink := images.find_ink(x))]
-        extents = [max(i.stop - i.start for i in ink) for ink in inks]
-        size = self.generator.networks.image_size
-        self.share = float(np.median(extents)) / size if extents else _SHARE
         shipped_with = self.generator.info.get("report")
         self._report = shipped_with or read_report(f"{path}/report")
 
-    def see(self, drawings):
-        """What the networks see of drawings: centred, scaled, of their polarity.
+    def see(self, originals):
+        """Prepares images as the model sees them, see `drawings.prepare`.
 
         Args:
-          drawings: list of `[H, W, C]` uint8, of any size.
+          originals: list of `[H, W, C]` uint8, of any size.
 
         Returns:
-          `[n, H, W, C]` uint8, and which had dark and light swapped, `[n]` bool.
+          `drawings.Prepared`, and sentences about what may spoil an adaptation.
         """
-        size = self.generator.networks.image_size
-        centred = [images.centre(drawing, self.share) for drawing in drawings]
-        support = np.stack([images.fit(drawing, size) for drawing in centred])
-        return self.generator.find_polarity(support)
+        size, style = self.generator.networks.image_size, self.generator.style
+        prepared = drawings.prepare(originals, size, style)
+        names = [f"image {number}" for number in range(1, len(originals) + 1)]
+        return prepared, inputs.find_faults(prepared, names)
 
     def warm_up(self):
         """Compiles what the studio needs, for as many images as it was trained with."""

@@ -52,10 +52,12 @@ class Drawings(Asked):
 
 
 class Seen(BaseModel):
-    """What a model sees, and where dark and light were swapped."""
+    """What a model sees, and what was found while preparing it."""
 
     images: list[Png]
-    swapped: list[bool]
+    swapped: Annotated[list[bool], Field(description="Dark and light were swapped.")]
+    blank: Annotated[list[bool], Field(description="There is almost no ink.")]
+    hints: Annotated[list[str], Field(description="What may spoil an adaptation.")]
 
 
 class Example(BaseModel):
@@ -66,7 +68,7 @@ class Example(BaseModel):
 
 
 class Adaptation(Asked):
-    """What to adapt to. An image of the model's own size is taken as it is."""
+    """What to adapt to; the images are prepared as `/api/see` shows."""
 
     model: Name
     support: Annotated[list[File], Field(min_length=1, max_length=MAX_SUPPORT)]
@@ -93,6 +95,7 @@ class Queued(BaseModel):
 
     job: str
     ahead: int
+    hints: Annotated[list[str], Field(description="What may spoil the result.")] = []
 
 
 class Cancelled(BaseModel):

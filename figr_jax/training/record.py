@@ -1,7 +1,7 @@
 """The split of a run, and the info record that travels with its checkpoints."""
 
 from figr_jax import provenance, recipe
-from figr_jax.data import datasets, episodes, images, splits
+from figr_jax.data import datasets, drawings, episodes, splits
 from figr_jax.errors import BadInput, say
 from figr_jax.training.sample_grid import spread
 
@@ -75,19 +75,16 @@ def make_info(cfg, bank, split, start):
     # Each session is a stretch of a run: it may continue on another machine.
     before = start.info.get("sessions", []) if start.info else []
     session = {"from_step": int(start.state.step), **provenance.describe()}
+    style = drawings.measure_style(bank.images[:: len(bank.images) // 1000 + 1])
     return {
         "config": cfg.to_dict(),
         "split": split._asdict(),
-        "background": _find_background(bank),
+        "background": style.background,  # for earlier versions
+        "style": style,
         "examples": _choose_examples(bank, heldout, cfg.inner.shots),
         "licence": bank.licence,
         "sessions": [*before, session],
     }
-
-
-def _find_background(bank):
-    """Returns the grey level of the background in [0, 255], from a thousand images."""
-    return float(images.background(bank.images[:: len(bank.images) // 1000 + 1]).mean())
 
 
 def _choose_examples(bank, heldout, shots):

@@ -5,12 +5,15 @@ import { post } from "./api.js";
 const SIDE = 256; // pixels of a canvas
 const SMALLEST = 4, LARGEST = 8;
 const REMEMBERED = 20; // actions that can be undone
+const LARGEST_FILE = 4e6; // bytes of a file that is sent as it is
+const LARGEST_SIDE = 2048; // pixels of what is sent of a larger one
 const PAUSE = 150; // milliseconds after a stroke until the model's view is asked for
 
 class Cell {
   constructor(row, number) {
     this.row = row;
     this.seen = null; // what the model sees, a PNG in base64
+    this.source = null; // the file that fills the cell, in base64; null once it is drawn on
     this.element = document.createElement("div");
     this.element.className = "cell";
     this.canvas = document.createElement("canvas");
@@ -73,6 +76,7 @@ class Cell {
       this.canvas.setPointerCapture(pointer);
       this.row.remember([this]);
       this.row.active = this;
+      this.source = null;
       this.forget();
       last = at(event);
       stroke(event);
@@ -99,22 +103,27 @@ class Cell {
   }
 
   get state() {
-    return { cell: this, pixels: this.pen.getImageData(0, 0, SIDE, SIDE), seen: this.seen };
+    const pixels = this.pen.getImageData(0, 0, SIDE, SIDE);
+    return { cell: this, pixels, seen: this.seen, source: this.source };
   }
 
-  restore({ pixels, seen }) {
+  restore({ pixels, seen, source }) {
     this.pen.putImageData(pixels, 0, 0);
+    this.source = source;
     if (seen) this.show(seen); else this.change();
   }
 
   blank() {
+    this.source = null;
     this.pen.fillStyle = "#fff";
     this.pen.fillRect(0, 0, SIDE, SIDE);
     this.show(null);
   }
 
-  // Fits a picture into the cell; `exact` is what the model is to see of it, if known.
-  place(picture, exact = null) {
+  // Fits a picture into the cell; `exact` is what the model is to see of it, if known,
+  // `source` the file, from which the server sees thin lines that are lost here.
+  place(picture, exact = null, source = null) {
+    this.source = source;
     const width = picture.naturalWidth || SIDE, height = picture.naturalHeight || SIDE;
     const zoom = SIDE / Math.max(width, height);
     const size = [width * zoom, height * zoom];
@@ -144,12 +153,14 @@ class Cell {
   change() {
     this.forget();
     this.timer = setTimeout(async () => {
-      if (this.isBlank) return this.show(null);
+      if (this.isBlank && !this.source) return this.show(null);
       const version = this.version = Symbol();
-      const image = this.canvas.toDataURL("image/png").split(",")[1];
+      const image = this.source ?? this.canvas.toDataURL("image/png").split(",")[1];
       try {
         const found = await post("api/see", { model: this.row.model, images: [image] });
-        if (version === this.version) this.show(found.images[0]);
+        if (version !== this.version) return;
+        this.show(found.blank[0] ? null : found.images[0]);
+        if (found.hints.length) this.row.complain(new Error(found.hints.join("; ")));
       } catch (error) {
         this.row.complain(error);
       }
@@ -172,16 +183,35 @@ const load = (source) => new Promise((resolve, reject) => {
   picture.src = source;
 });
 
-// A file as a picture; null if it is none.
+const asDataUrl = (file) => new Promise((resolve) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result);
+  reader.readAsDataURL(file);
+});
+
+// A file as a picture and as base64; null if it is none.
 async function read(file) {
   const address = URL.createObjectURL(file);
   try {
-    return await load(address);
+    const picture = await load(address);
+    return { picture, source: (await fit(file, picture)).split(",")[1] };
   } catch {
     return null;
   } finally {
     URL.revokeObjectURL(address);
   }
+}
+
+// A data URL of a file; of a large one, of a copy that the server accepts.
+async function fit(file, picture) {
+  if (file.size <= LARGEST_FILE && file.type !== "image/svg+xml") return asDataUrl(file);
+  const { naturalWidth: width, naturalHeight: height } = picture;
+  const zoom = LARGEST_SIDE / Math.max(width, height, 1);
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round((width || 1) * zoom));
+  canvas.height = Math.max(1, Math.round((height || 1) * zoom));
+  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/png");
 }
 
 export class Cells {
@@ -302,12 +332,8 @@ export class Cells {
     const pictures = await Promise.all(chosen.map(read));
     this.remember(cells);
     this.together(() => cells.forEach((one, i) => {
-      if (pictures[i]) one.place(pictures[i]);
+      if (pictures[i]) one.place(pictures[i].picture, null, pictures[i].source);
       else problems.push(`${chosen[i].name}: not an image that this browser can read`);
-      if (pictures[i] && one.isBlank) {
-        one.blank();
-        problems.push(`${chosen[i].name}: there is nothing on it`);
-      }
     }));
     if (problems.length) this.complain(new Error(problems.join("; ")));
   }

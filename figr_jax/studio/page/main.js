@@ -53,8 +53,9 @@ async function adapt() {
   delete dataset.firstSamples, delete dataset.finished;
   try {
     const body = { model: card.name, support, inner_steps: Number($("steps").value) };
-    const { job } = await post("api/adapt", body);
+    const { job, hints } = await post("api/adapt", body);
     if (mine !== turn) return void cancel(job).catch(() => {});
+    if (hints.length) complain(new Error(hints.join("; ")));
     running = job;
     $("cancel").disabled = false;
     const last = await follow(job, (event) => {

@@ -27,17 +27,15 @@ def adapt(
     """Queues an adaptation; its events carry samples after every inner step."""
     model = common.find_model(shelf, asked.model)
     generator, networks = model.generator, model.generator.networks
-    size = networks.image_size, networks.image_size, networks.channels
-    support = [
-        image if image.shape == size else model.see([image])[0][0]
-        for image in common.decode(asked.support, networks.channels)
-    ]
+    prepared, hints = model.see(common.decode(asked.support, networks.channels))
+    if prepared.blank.all():
+        raise HTTPException(400, hints[0])
     steps = asked.inner_steps
     if steps is None:
         steps = build.sampling(generator.config).steps
     kept = sum(x.nbytes for x in jax.tree.leaves(generator.slow))
-    work = works.adapt(generator, np.stack(support), asked.seed, steps)
-    return common.add_job(queue, work, kept)
+    work = works.adapt(generator, prepared.support, asked.seed, steps)
+    return common.add_job(queue, work, kept) | {"hints": hints}
 
 
 @router.post("/jobs/{id}/images")

@@ -11,8 +11,7 @@ from figr_jax.data import images
 from figr_jax.errors import BadInput, FailedWork
 from figr_jax.studio import jobs, models
 
-MAX_PIXELS = 2**22  # of an image
-_MAX_SIDE = 2**10  # pixels: larger images are shrunk at once
+MAX_PIXELS = 2**24  # of an image; a page at 300 dpi has half of that
 
 
 def get_shelf(request: Request) -> models.Shelf:
@@ -84,10 +83,10 @@ def decode(texts, channels):
         except images.Unreadable as error:
             raise HTTPException(
                 400,
-                f"image {number} cannot be read ({error}): wanted is a PNG, JPEG, WebP "
-                f"or GIF of at most {MAX_PIXELS:,} pixels",
+                f"image {number} cannot be read ({error}): wanted is {images.FORMATS}, "
+                f"of at most {MAX_PIXELS:,} pixels",
             ) from error
-        decoded.append(images.shrink(image, _MAX_SIDE))
+        decoded.append(image)
     return decoded
 
 

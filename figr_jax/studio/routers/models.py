@@ -35,11 +35,13 @@ def show_example(name: str, number: int, shelf: common.Shelf) -> schema.Example:
 
 @router.post("/see")
 def see(asked: schema.Drawings, shelf: common.Shelf) -> schema.Seen:
-    """Returns drawings as the model sees them: centred, scaled, of its polarity."""
+    """Returns drawings as the model sees them: cropped, centred, of its polarity."""
     model = common.find_model(shelf, asked.model)
-    drawings = common.decode(asked.images, model.generator.networks.channels)
-    seen, swapped = model.see(drawings)
+    originals = common.decode(asked.images, model.generator.networks.channels)
+    prepared, hints = model.see(originals)
     return {
-        "images": [recipe.encode(image) for image in seen],
-        "swapped": swapped.tolist(),
+        "images": [recipe.encode(image) for image in prepared.support],
+        "swapped": prepared.swapped.tolist(),
+        "blank": prepared.blank.tolist(),
+        "hints": hints,
     }

@@ -1,0 +1,306 @@
+"""Prepares drawings, as people hand them over, to look like a model's data.
+
+A photo or a scan becomes ink on paper, is cropped to the ink, centred, and shrunk so
+that thin strokes stay dark. Images that already look like the model's data are only
+resized.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from figr_jax.data import images
+
+_MAX_SIDE = 2048  # pixels of the longer side; larger drawings are shrunk first
+_LIGHT_SIDE = 256  # pixels of the longer side on which uneven light is estimated
+_FINE = 8  # pixels, for each one of the result, on which strokes are thickened
+_MIN_CONTRAST = 24  # grey levels; below it a drawing is blank
+_INK = 0.25  # of full ink, above which a pixel belongs to the drawing
+_SPECK = 0.004  # share of all ink; smaller connected components are dust
+_STROKE = 0.16  # of the side; in a photo, wider dark areas are shadow
+_FRAME = 0.03  # of the side; how near to the border a frame is
+_MANY_GREYS = 1.5  # half-inked pixels for each fully inked one
+
+
+class Ink(NamedTuple):
+    """Measures of the ink of an image; of several images, arrays `[n]`.
+
+    Attributes:
+      darkness: of the strokes, in [0, 1].
+      share: mean ink over all pixels, in [0, 1].
+      extent: longer side of the drawing, as a share of the image's side.
+      offset: distance from the drawing's centre to the image's, as a share of the side.
+    """
+
+    darkness: float
+    share: float
+    extent: float
+    offset: float
+
+
+class Style(NamedTuple):
+    """How the images of a data set look. It travels with the snapshot.
+
+    Attributes:
+      background: grey level in [0, 255].
+      low: `Ink` that 99 % of the images exceed; None if they are no drawings.
+      middle: `Ink`, medians; None if they are no drawings.
+      high: `Ink` that 1 % of the images exceed; None if they are no drawings.
+    """
+
+    background: float
+    low: Ink | None = None
+    middle: Ink | None = None
+    high: Ink | None = None
+
+    @classmethod
+    def from_json(cls, style):
+        """Restores a `Style` that JSON has made a list of."""
+        return cls(style[0], *(Ink(*ink) if ink else None for ink in style[1:]))
+
+
+class Prepared(NamedTuple):
+    """Images as a model sees them, and what preparing them found.
+
+    Attributes:
+      support: `[shots, H, W, C]` uint8.
+      swapped: `[shots]` bool, whether dark and light were swapped.
+      redrawn: `[shots]` bool, whether the ink was cropped, centred and cleaned.
+      blank: `[shots]` bool, whether there is almost no ink.
+      photo: `[shots]` bool, whether many greys are left, as in photos of things.
+    """
+
+    support: np.ndarray
+    swapped: np.ndarray
+    redrawn: np.ndarray
+    blank: np.ndarray
+    photo: np.ndarray
+
+
+class _Traced(NamedTuple):
+    """A drawing reduced to its ink."""
+
+    ink: np.ndarray | None  # [h, w] in [0, 1], cropped; None: blank
+    on_dark: bool  # whether the ink is lighter than the paper
+    is_photo: bool
+
+
+def plain_style(background):
+    """The `Style` assumed where none was measured: that of line drawings."""
+    if 64 < background < 192:
+        return Style(background)
+    low, high = Ink(0.6, 0.01, 0.35, 0.0), Ink(1.0, 0.5, 1.0, 0.15)
+    return Style(background, low, Ink(0.95, 0.12, 0.8, 0.0), high)
+
+
+def measure_style(sample):
+    """Measures the `Style` of images `[n, H, W, C]` uint8."""
+    backgrounds = np.array([images.background(image).mean() for image in sample])
+    background = float(np.median(backgrounds))
+    usual = np.abs(backgrounds - background) < 16
+    if usual.mean() < 0.9 or 64 < background < 192:
+        return Style(background)
+    ink = np.stack(measure_ink(sample[usual], background))
+    quantiles = np.quantile(ink, (0.01, 0.5, 0.99), axis=1)
+    return Style(background, *(Ink(*row.tolist()) for row in quantiles))
+
+
+def measure_ink(support, background):
+    """Measures images `[n, H, W, C]` uint8 on a background: an `Ink` of `[n]`."""
+    ink = np.abs(support - background).max(-1) / max(background, 255 - background)
+    found = []
+    for one in ink:
+        side = len(one)
+        rows, columns = (np.flatnonzero((one > _INK).any(axis)) for axis in (1, 0))
+        if not len(rows):
+            found.append((0.0, one.mean(), 0.0, 0.0))
+            continue
+        first, last = np.array([rows[[0, -1]], columns[[0, -1]]]).T
+        extent = (last - first + 1).max() / side
+        offset = np.abs(first + last + 1 - side).max() / 2 / side
+        found.append((np.quantile(one[one > 0.1], 0.9), one.mean(), extent, offset))
+    return Ink(*np.array(found).T)
+
+
+def prepare(drawings, size, style, invert=None, redraw=True):
+    """Prepares drawings as the support of a model.
+
+    Images of exactly the model's size, and drawings whose ink lies as in the model's
+    data, are only resized, and dark and light swapped if need be.
+
+    Args:
+      drawings: list of `[H, W, C]` uint8, of any sizes.
+      size: height and width of the result, pixels.
+      style: `Style` of the model's data.
+      invert: whether to swap dark and light; None: those grey images whose background
+        is nearer to the opposite of the model's.
+      redraw: False: images are only resized, whatever they look like.
+
+    Returns:
+      `Prepared`.
+    """
+    support = np.stack([images.fit(drawing, size) for drawing in drawings])
+    swapped = _find_swapped(support, style.background, invert)
+    support = np.where(swapped[:, None, None, None], 255 - support, support)
+    blank = np.ptp(support, axis=(1, 2)).max(-1) < _MIN_CONTRAST
+    redrawn = np.array([d.shape != support.shape[1:] for d in drawings])
+    if not redraw or style.low is None or looks_alike(support[redrawn], style):
+        redrawn[:] = False
+    photo = np.zeros(len(drawings), bool)
+    for i in np.flatnonzero(redrawn):
+        if drawings[i].shape[-1] == 3:
+            centred = images.centre(drawings[i], style.middle.extent)
+            support[i] = images.fit(centred, size)
+            continue
+        dark_paper = style.background < 128
+        on_dark = None if invert is None else dark_paper != invert
+        traced = trace(drawings[i], on_dark)
+        support[i] = _draw(traced.ink, size, style)
+        swapped[i] = traced.on_dark != dark_paper
+        blank[i], photo[i] = traced.ink is None, traced.is_photo
+    return Prepared(support, swapped, redrawn, blank, photo)
+
+
+def looks_alike(support, style):
+    """Whether images look like a style's data: backgrounds, and medians of the ink."""
+    if not len(support):
+        return True
+    backgrounds = np.array([images.background(image).mean() for image in support])
+    if (np.abs(backgrounds - style.background) > 8).any():
+        return False
+    ink = measure_ink(support, style.background)
+    return (ink.darkness > 0).all() and all(
+        low <= np.median(values) <= high
+        for values, low, high in zip(ink, style.low, style.high, strict=True)
+    )
+
+
+def _find_swapped(support, background, invert):
+    if invert is not None:
+        return np.full(len(support), invert)
+    seen = np.array([images.background(image).mean() for image in support])
+    is_grey = support.shape[-1] == 1
+    return (np.abs(255 - seen - background) < np.abs(seen - background)) & is_grey
+
+
+def trace(drawing, on_dark=None):
+    """Reduces a grey drawing to its ink.
+
+    Args:
+      drawing: `[H, W, 1]` uint8.
+      on_dark: whether the ink is lighter than the paper; None: found from the paper,
+        which covers most of the drawing.
+    """
+    grey = images.shrink(drawing, _MAX_SIDE)[..., 0]
+    if on_dark is None:
+        darkest, paper, lightest = np.quantile(grey, (0.001, 0.5, 0.999))
+        on_dark = bool(lightest - paper > paper - darkest)
+    depth = _flatten(255 - grey if on_dark else grey)
+    noise = 1.4826 * np.median(np.abs(depth - np.median(depth)))
+    # Not the maximum, which is a speck; not Otsu's threshold either: it needs two
+    # comparable groups of pixels, and a pen covers a thousandth of its page.
+    full = np.sort(depth, None)[-max(8, depth.size // 50_000)]
+    if full < max(_MIN_CONTRAST, 4 * noise):
+        return _Traced(None, on_dark, False)
+    ink = np.clip((depth - max(0.25 * full, 4 * noise)) / (0.3 * full), 0, 1)
+    ink = _drop_specks(_drop_frame(ink))
+    rows, columns = (np.flatnonzero((ink > _INK).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return _Traced(None, on_dark, False)
+    greys = np.sum((ink > 0.1) & (ink < 0.9)) / max(1, np.sum(ink >= 0.9))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    is_photo = bool(greys > _MANY_GREYS and max(ink.shape) > _LIGHT_SIDE / 2)
+    return _Traced(ink, on_dark, is_photo)
+
+
+def _flatten(light):
+    """How much darker than its paper each pixel is; the paper's light may be uneven.
+
+    Args:
+      light: `[H, W]` uint8, dark ink on light paper.
+
+    Returns:
+      `[H, W]` float32, grey levels.
+    """
+    small = images.shrink(light[..., None], _LIGHT_SIDE)[..., 0]
+    counts = np.bincount(small.ravel(), minlength=256)
+    paper = int(np.convolve(counts, np.ones(5), "same").argmax())
+    between = (paper + np.quantile(small, 0.001)) / 2
+    uneven = (small > paper + 10) | ((small < paper - 10) & (small > between))
+    if uneven.mean() < 0.1 or max(light.shape) < _LIGHT_SIDE / 2:
+        return np.float32(paper) - light
+    width = int(_STROKE * max(small.shape)) | 1
+    closed = ndimage.grey_closing(ndimage.median_filter(small, 3), width)
+    smooth = ndimage.gaussian_filter(np.float32(closed), width / 4, mode="nearest")
+    smooth = Image.fromarray(smooth).resize(light.shape[::-1])
+    return np.asarray(smooth) - light
+
+
+def _label(ink):
+    """Connected components of the ink: their numbers from 1 `[H, W]`, and how many."""
+    return ndimage.label(ink > _INK, np.ones((3, 3)))
+
+
+def _drop_frame(ink):
+    """Erases a frame around the image, and the dark edges of a scan."""
+    labels, count = _label(ink)
+    height, width = ink.shape
+    near = int(_FRAME * max(ink.shape)) + 1
+    drops = np.zeros(count + 1, bool)
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
+        across = rows.start < near or rows.stop > height - near
+        along = columns.start < near or columns.stop > width - near
+        tall, wide = rows.stop - rows.start, columns.stop - columns.start
+        is_edge = (across and tall <= near and wide > 0.3 * width) or (
+            along and wide <= near and tall > 0.3 * height
+        )
+        is_ring = tall > height - 2 * near and wide > width - 2 * near
+        inner = labels[near:-near, near:-near]
+        drops[number] = is_edge or (is_ring and not (inner == number).any())
+    if drops[1:].all():  # there would be nothing left
+        return ink
+    return np.where(drops[labels], 0, ink)
+
+
+def _drop_specks(ink):
+    """Erases components that are small beside all ink, such as dust."""
+    labels, count = _label(ink)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    stays = areas >= _SPECK * areas[1:].sum()
+    stays[0] = False
+    # Soft edges of a stroke are below the threshold: they stay with their neighbours.
+    return np.where(ndimage.maximum_filter(stays[labels], 3), ink, 0)
+
+
+def _draw(ink, size, style):
+    """Draws traced ink as the images of a style: centred, as large and as dark."""
+    drawn = np.zeros((size, size), np.float32)
+    if ink is not None:
+        square = _centre(ink, round(max(ink.shape) / style.middle.extent))
+        fine = _resize(square, _FINE * size)
+        distance = ndimage.distance_transform_edt(fine < 0.5 * fine.max())
+        for radius in range(_FINE):
+            thick = np.clip(radius + 1 - distance, 0, 1) if radius else fine
+            drawn = _resize(thick, size)
+            darkness = np.quantile(drawn[drawn > 0.1], 0.9)
+            if darkness >= style.middle.darkness - 0.03:
+                break
+    full = 0 if style.background > 127 else 255
+    image = style.background + drawn * (full - style.background)
+    return image.round().clip(0, 255).astype(np.uint8)[..., None]
+
+
+def _centre(ink, side):
+    square = np.zeros((max(side, *ink.shape),) * 2, np.float32)
+    top, left = (len(square) - np.array(ink.shape)) // 2
+    square[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    return square
+
+
+def _resize(ink, size):
+    resized = Image.fromarray(np.float32(ink)).resize(
+        (size, size), Image.Resampling.BILINEAR
+    )
+    return np.asarray(resized)

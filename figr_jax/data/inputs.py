@@ -1,0 +1,219 @@
+"""The images that a user hands over: finds and reads files, names their faults."""
+
+import os
+import pathlib
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from scipy.sparse.csgraph import connected_components
+
+from figr_jax import outputs
+from figr_jax.data import drawings, images
+from figr_jax.errors import BadInput, warn
+
+# Of the pictures that no list of image suffixes has, those that people try.
+_OTHER_SUFFIXES = (".heic", ".heif", ".svg", ".pdf", ".psd", ".eps", ".ai", ".raw")
+# Similarities of drawings, see `_find_odd_kind`: of two kinds, and of one. By these 2 %
+# of the supports of Omniglot and glyphs and 12 % of icons seem to be of two kinds; with
+# one image of another class 10 %, 39 % and 6 %.
+_UNLIKE, _ALIKE = 0.6, 0.85
+
+
+def list_files(paths):
+    """Lists the image files that some paths stand for.
+
+    Pictures that `figr_jax.sample` wrote into a folder are left out, and images of
+    other formats are named in a warning.
+
+    Args:
+      paths: one path or several: files, and folders that stand for the images in
+        them, sorted by name.
+
+    Returns:
+      A list of `pathlib.Path`.
+
+    Raises:
+      BadInput: if a path does not exist or a folder has no images.
+    """
+    found = []
+    for path in [paths] if isinstance(paths, str | pathlib.Path) else paths:
+        if not os.path.exists(path):  # unlike Path.exists, also of a name too long
+            raise BadInput(f"{path or '(empty)'}: no such file or folder of images")
+        path = pathlib.Path(path)
+        if path.is_file():
+            found.append(path)
+        elif path.is_dir():
+            found += _list_folder(path)
+        else:  # a pipe, which would be waited for
+            raise BadInput(f"{path}: neither a file nor a folder")
+    if not found:
+        raise BadInput("no support images were given")
+    return found
+
+
+def _list_folder(folder):
+    ours = outputs.find_ours(folder)
+    visible = [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".") and path.is_file() and path.name not in ours
+    ]
+    found = [path for path in visible if path.suffix.lower() in images.SUFFIXES]
+    others = [path.name for path in visible if path.suffix.lower() in _OTHER_SUFFIXES]
+    if others:
+        warn(
+            f"{folder}: {len(others)} files are ignored ({name_some(others)}); save "
+            "them as PNG or JPEG"
+        )
+    if not found:
+        why = "but those that figr_jax.sample wrote, " if ours else ""
+        raise BadInput(
+            f"{folder}: no images in this folder, {why}wanted is {images.FORMATS}"
+        )
+    return found
+
+
+def read(given, channels):
+    """Reads images of any size.
+
+    Args:
+      given: see `list_files`; or one image, or a list of images: of PIL, or arrays
+        `[H, W]` or `[H, W, C]` of uint8 in [0, 255].
+      channels: 1 or 3.
+
+    Returns:
+      A list of `[H, W, channels]` uint8, and a list of their names.
+
+    Raises:
+      BadInput: if there is none, or one cannot be read (it is named).
+    """
+    single = isinstance(given, Image.Image) or getattr(given, "ndim", 4) < 4
+    several = [given] if single else given
+    if isinstance(several, str | os.PathLike) or not all(map(_is_image, several)):
+        paths = list_files(several)
+        return [_decode(path, channels) for path in paths], [str(p) for p in paths]
+    if not len(several):
+        raise BadInput("no support images were given")
+    names = [f"image {number}" for number in range(1, len(several) + 1)]
+    return [_convert(image, channels) for image in several], names
+
+
+def _is_image(value):
+    return isinstance(value, Image.Image | np.ndarray)
+
+
+def _decode(path, channels):
+    try:
+        return images.decode(path, channels)
+    except images.Unreadable as error:
+        raise BadInput(
+            f"{path}: not a readable image ({error}); wanted is {images.FORMATS}"
+        ) from error
+
+
+def _convert(image, channels):
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3):
+            raise BadInput(
+                f"image of {image.dtype}{list(image.shape)}: must be uint8[H, W] or "
+                "uint8[H, W, channels] in [0, 255]"
+            )
+        image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+    return images.from_pil(image, channels)
+
+
+def prepare(given, size, channels, style, invert=None, redraw=True):
+    """Reads images and prepares them as a support; warns of what may spoil it.
+
+    Args:
+      given: see `read`.
+      size: height and width of the support, pixels.
+      channels: of the support, 1 or 3.
+      style: `drawings.Style` of the model's data.
+      invert: see `drawings.prepare`.
+      redraw: see `drawings.prepare`.
+
+    Returns:
+      The images as they were, a list of `[H, W, channels]` uint8, and `Prepared`.
+
+    Raises:
+      BadInput: if there is none, one cannot be read, or all are blank.
+    """
+    originals, names = read(given, channels)
+    prepared = drawings.prepare(originals, size, style, invert, redraw)
+    faults = find_faults(prepared, names)
+    if prepared.blank.all():
+        raise BadInput(faults[0])
+    for fault in faults:
+        warn(fault)
+    return originals, prepared
+
+
+def find_faults(prepared, names):
+    """Describes what may spoil an adaptation to a support.
+
+    Args:
+      prepared: `drawings.Prepared`.
+      names: of the images.
+
+    Returns:
+      A list of sentences, each with what to do.
+    """
+    faults, count = [], len(names)
+    blank, photo = np.flatnonzero(prepared.blank), np.flatnonzero(prepared.photo)
+    if len(blank):
+        faults.append(
+            f"{len(blank)} of {count} images are almost blank "
+            f"({name_some([names[i] for i in blank])}): draw with a darker or thicker "
+            "pen, or crop the image to the drawing"
+        )
+    if len(photo):
+        faults.append(
+            f"{len(photo)} of {count} images keep many greys "
+            f"({name_some([names[i] for i in photo])}): photograph line drawings on "
+            "plain paper in even light"
+        )
+    support = prepared.support[~prepared.blank]
+    if len(support) > 1 and (support == support[0]).all():
+        faults.append(
+            f"all {len(support)} images are the same: give different drawings of one "
+            "kind of thing"
+        )
+    odd = _find_odd_kind(support)
+    if len(odd):
+        inked = [name for name, b in zip(names, prepared.blank, strict=True) if not b]
+        faults.append(
+            "the images seem to show two kinds of things "
+            f"({name_some([inked[i] for i in odd])} unlike the rest): give images of "
+            "one kind"
+        )
+    return faults
+
+
+def _find_odd_kind(support):
+    """Numbers of the images that are of another kind than most; none if unsure.
+
+    Similarity is the correlation of centred, blurred images. They are of two kinds if
+    they fall into the same two groups at a low threshold and at a high one.
+    """
+    if len(support) < 3:
+        return np.zeros(0, int)
+    size = support.shape[1]
+    centred = [images.fit(images.centre(image, 0.75), size) for image in support]
+    ink = np.reshape([image.mean(-1) for image in centred], (-1, size, size))
+    blurred = ndimage.gaussian_filter(ink, (0, size / 24, size / 24), mode="nearest")
+    similarity = np.corrcoef(blurred.reshape(len(ink), -1))
+    counts, labels = zip(
+        *(connected_components(similarity > least) for least in (_UNLIKE, _ALIKE)),
+        strict=True,
+    )
+    if counts != (2, 2):
+        return np.zeros(0, int)
+    return np.flatnonzero(labels[0] == np.bincount(labels[0]).argmin())
+
+
+def name_some(names, most=3):
+    """The first few of some names, as text."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
