@@ -19,7 +19,11 @@ setuptools.setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=setuptools.find_packages(include=["figr_jax", "figr_jax.*"]),
+    packages=[
+        *setuptools.find_packages(include=["figr_jax", "figr_jax.*"]),
+        "figr_jax.configs",
+    ],
+    package_dir={"figr_jax.configs": "configs"},
     package_data={
         "figr_jax.data.builders": ["*/checksums.tsv"],
         "figr_jax.studio": ["page/*"],

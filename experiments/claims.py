@@ -13,7 +13,7 @@ import pathlib
 import subprocess
 import sys
 
-from figr_jax import errors
+from figr_jax import command, errors
 from figr_jax.evaluation import presentation
 
 HERE = pathlib.Path(__file__).parent
@@ -134,4 +134,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    errors.run(main, takes_arguments=True)
+    command.run(main, takes_arguments=True)

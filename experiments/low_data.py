@@ -11,7 +11,7 @@ import json
 
 from absl import flags
 
-from figr_jax import compilation, errors, generation, provenance
+from figr_jax import command, compilation, errors, generation, provenance
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import low_data
 
@@ -71,4 +71,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -15,7 +15,7 @@ import pathlib
 import tuning
 from absl import flags
 
-from figr_jax import compilation, errors, generation, provenance
+from figr_jax import command, compilation, errors, generation, provenance
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder, or the name of shipped weights."
@@ -65,4 +65,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    errors.run(main, takes_arguments=True)
+    command.run(main, takes_arguments=True)

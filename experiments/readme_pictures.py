@@ -18,7 +18,7 @@ from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 import figr_jax
-from figr_jax import errors, files, pictures, provenance
+from figr_jax import command, files, pictures, provenance
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Folder of a run of the quickstart, for its picture."
@@ -72,4 +72,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -23,7 +23,7 @@ import psutil
 from absl import flags
 
 import figr_jax
-from figr_jax import build, compilation, errors, generation, provenance
+from figr_jax import build, command, compilation, errors, generation, provenance
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, embedding, judging, samples, supports
 
@@ -125,4 +125,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    errors.run(main, takes_arguments=True)
+    command.run(main, takes_arguments=True)

@@ -12,7 +12,7 @@ import pathlib
 
 import claims
 
-from figr_jax import errors, files, shipped
+from figr_jax import command, files, shipped
 from figr_jax.evaluation import presentation
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -357,4 +357,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

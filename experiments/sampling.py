@@ -19,6 +19,7 @@ from absl import flags
 
 from figr_jax import (
     build,
+    command,
     compilation,
     errors,
     files,
@@ -100,4 +101,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -21,6 +21,7 @@ from absl import flags
 
 from figr_jax import (
     build,
+    command,
     compilation,
     errors,
     files,
@@ -215,4 +216,4 @@ def figures(report, folder):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -17,7 +17,7 @@ from absl import flags
 from scipy.spatial import distance
 
 import figr_jax
-from figr_jax import compilation, errors, files, pictures, provenance
+from figr_jax import command, compilation, files, pictures, provenance
 from figr_jax.studio import likeness
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -73,4 +73,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

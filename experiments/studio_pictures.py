@@ -21,7 +21,7 @@ import numpy as np
 from absl import flags
 from playwright import sync_api
 
-from figr_jax import errors, files, provenance
+from figr_jax import command, errors, files, provenance
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's folder.")
 _PORT = flags.DEFINE_integer("port", 8765, "Port for the server.")
@@ -134,4 +134,4 @@ def photograph_all():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

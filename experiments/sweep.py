@@ -19,7 +19,7 @@ import psutil
 import tuning
 from absl import flags
 
-from figr_jax import compilation, errors, generation, provenance
+from figr_jax import command, compilation, errors, generation, provenance
 
 _NAME = flags.DEFINE_string("name", None, "Of the trial.", required=True)
 _BASE = flags.DEFINE_string(
@@ -127,4 +127,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    errors.run(main, takes_arguments=True)
+    command.run(main, takes_arguments=True)

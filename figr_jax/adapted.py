@@ -131,10 +131,11 @@ def compile_for(function, networks, inner, *static):
 
     Cached: models with the same networks share their programs.
     """
-    return jax.jit(
+    compiled = jax.jit(
         functools.partial(function, networks, inner, *static),
         compiler_options=compilation.options(),
     )
+    return compilation.in_float32(compiled)
 
 
 def _generate(networks, inner, generator, support, latents):

@@ -9,6 +9,7 @@ sessions of its run: command, commit and device of each.
 """
 
 import errno
+import os
 import pathlib
 import re
 import zlib
@@ -212,7 +213,10 @@ def check_path(path, flag):
     Raises:
       BadInput: names what its path must not have.
     """
-    if odd := set(str(pathlib.Path(path).absolute())) & set("[]?"):
+    odd = set(str(pathlib.Path(path).absolute())) & set("[]?")
+    if os.sep != "\\":
+        odd |= set(str(path)) & {"\\"}
+    if odd:
         raise BadInput(
             f"{flag}={path}: {' '.join(sorted(odd))} in a path keeps orbax from "
             "reading what it saves there; give another folder"

@@ -11,13 +11,25 @@ import jax
 from jax import lax
 
 
+def in_float32(function):
+    """Decorates a function that computes in float32, whatever `jax_enable_x64` says."""
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        with jax.enable_x64(False):
+            return function(*args, **kwargs)
+
+    return call
+
+
 def keep_programs():
-    """Keeps programs in the user's cache folder, for the next start.
+    """Keeps programs in the user's cache folder, for the next start of a command.
 
     To be called before anything is compiled. JAX's own settings, as the environment
     variable `JAX_COMPILATION_CACHE_DIR` (empty: keep nothing), come first. Without a
-    folder to write to, nothing is kept.
+    folder to write to, nothing is kept. Commands compute in float32.
     """
+    jax.config.update("jax_enable_x64", False)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         # Many of our programs are small, and each adds to the wait.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)

@@ -293,7 +293,8 @@ def check_resume(config, stored):
         for name in fields:
             path = f"{section}.{name}"
             new, old = config[section][name], stored[section][name]
-            if new != old and path in FIXED:
+            moved = path == "dataset.name" and splits.is_moved(old, new)
+            if new != old and path in FIXED and not moved:
                 raise BadInput(
                     f"--config.{path}={new!r}: the run being resumed has {old!r}; "
                     "keep it, or start anew with another --workdir"

@@ -135,7 +135,11 @@ class FewShotGenerator:
         Raises:
           BadInput: if no held-out class has that name, or it has too few images.
         """
-        heldout = {known.casefold(): known for known in self.info["split"]["heldout"]}
+        name = splits.normalize(name)
+        heldout = {
+            splits.normalize(known).casefold(): known
+            for known in self.info["split"]["heldout"]
+        }
         if not heldout:
             raise BadInput(f"{name!r}: this checkpoint has no held-out classes")
         if name.casefold() not in heldout:

@@ -7,23 +7,28 @@ import pickle
 
 from absl import flags
 
-from figr_jax import errors
+from figr_jax import command, errors
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "File of the published code.")
-_OUT = flags.DEFINE_string("out", None, "Folder for the snapshot, as a run's folder.")
-_LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate",
-    1e-3,
-    "Inner learning rate it was trained with, which the file does not tell.",
-    lower_bound=1e-9,
-)
-_BACKGROUND = flags.DEFINE_integer(
-    "background",
-    255,
-    "Grey of the background it was trained on: 0 for MNIST.",
-    lower_bound=0,
-    upper_bound=255,
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of this command; importing it defines none."""
+    command.define_path("checkpoint", None, "File of the published code.")
+    command.define_path("out", None, "Folder for the snapshot, as a run's folder.")
+    flags.DEFINE_float(
+        "learning_rate",
+        1e-3,
+        "Inner learning rate it was trained with, which the file does not tell.",
+        lower_bound=1e-9,
+    )
+    flags.DEFINE_integer(
+        "background",
+        255,
+        "Grey of the background it was trained on: 0 for MNIST.",
+        lower_bound=0,
+        upper_bound=255,
+    )
 
 
 def _read(path):
@@ -56,18 +61,18 @@ def _read(path):
 
 def main():
     """Reads the file, writes the snapshot."""
-    if _CHECKPOINT.value is None or _OUT.value is None:
+    if FLAGS.checkpoint is None or FLAGS.out is None:
         raise errors.BadInput("give --checkpoint=FILE and --out=DIR")
     from figr_jax import checkpoints, config, files  # slow to import: after the flags
     from figr_jax.data import splits
     from figr_jax.networks import published
 
-    generator, critic, step = _read(_CHECKPOINT.value)
+    generator, critic, step = _read(FLAGS.checkpoint)
     try:
         slow, found = published.to_params(generator, critic)
     except (KeyError, ValueError, IndexError) as error:
         raise errors.BadInput(
-            f"--checkpoint={_CHECKPOINT.value}: not a generator and critic of the "
+            f"--checkpoint={FLAGS.checkpoint}: not a generator and critic of the "
             f"published code ({error})"
         ) from error
     cfg = config.default()
@@ -79,16 +84,16 @@ def main():
     )
     # What the published code does unless told otherwise; the file does not say.
     cfg.inner.update(
-        shots=4, loss="wgan_gp_published", learning_rate=_LEARNING_RATE.value
+        shots=4, loss="wgan_gp_published", learning_rate=FLAGS.learning_rate
     )
     config.validate(cfg)
     info = {
         "config": cfg.to_dict(),
         "split": splits.Split("none", "", ())._asdict(),
-        "background": float(_BACKGROUND.value),
+        "background": float(FLAGS.background),
     }
-    checkpoints.check_path(_OUT.value, "--out")
-    out = files.make_folder(_OUT.value, "--out")
+    checkpoints.check_path(FLAGS.out, "--out")
+    out = files.make_folder(FLAGS.out, "--out")
     checkpoints.save_snapshot(out, step, slow, info)
     print(
         f"found {found.family} of width {found.width}, {found.stages} stages, "
@@ -98,4 +103,5 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    define_flags()
+    command.run(main)

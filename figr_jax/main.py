@@ -11,22 +11,29 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from figr_jax import errors
+from figr_jax import command, errors
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", help_string="A file of configs/; --config.SECTION.FIELD=VALUE overrides."
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; by default runs/<config name>."
-)
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where prepared data sets live; by default that of TFDS."
-)
-_DISTRIBUTED = flags.DEFINE_boolean(
-    "distributed",
-    False,
-    "Join the other processes of this Slurm, Open MPI, Kubernetes or TPU pod job.",
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of this command; importing it defines none."""
+    config_flags.DEFINE_config_file(
+        "config",
+        help_string="A file, or a name in configs/; --config.SECTION.FIELD=VALUE "
+        "overrides.",
+    )
+    command.define_path(
+        "workdir", None, "Folder of the run; by default runs/<config name>."
+    )
+    command.define_path(
+        "data_dir", None, "Where prepared data sets live; by default that of TFDS."
+    )
+    flags.DEFINE_boolean(
+        "distributed",
+        False,
+        "Join the other processes of this Slurm, Open MPI, Kubernetes or TPU pod job.",
+    )
 
 
 def _join():
@@ -43,19 +50,23 @@ def _join():
 
 def main():
     """Checks the flags, then trains."""
-    if _CONFIG.value is None:
-        raise errors.BadInput("--config is missing: give a file, as configs/*.py")
+    if FLAGS.config is None:
+        raise errors.BadInput(
+            "--config is missing: give a file, or one of "
+            + ", ".join(sorted(command.list_configs()))
+        )
     name = config_flags.get_config_filename(flags.FLAGS["config"])
-    workdir = _WORKDIR.value or f"runs/{pathlib.Path(name).stem}"
+    workdir = FLAGS.workdir or f"runs/{pathlib.Path(name).stem}"
 
     # Slow to import, so after the flags are checked.
     from figr_jax import compilation, training
 
     compilation.keep_programs()
-    if _DISTRIBUTED.value:
+    if FLAGS.distributed:
         _join()
-    training.train(_CONFIG.value, workdir, _DATA_DIR.value)
+    training.train(FLAGS.config, workdir, FLAGS.data_dir)
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    define_flags()
+    command.run(main)

@@ -6,20 +6,27 @@ python -m figr_jax.prepare --dataset=omniglot --manual_dir=FOLDER --report=FOLDE
 import numpy as np
 from absl import flags
 
-from figr_jax import errors
+from figr_jax import command, errors
 
-_DATASET = flags.DEFINE_string("dataset", None, "Name of the data set.")
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where prepared data sets live; by default that of TFDS."
-)
-_MANUAL_DIR = flags.DEFINE_string(
-    "manual_dir", None, "Where the original files lie; by default they are downloaded."
-)
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Height and width, pixels.")
-_CHANNELS = flags.DEFINE_integer("channels", 1, "1 for grey, 3 for colour.")
-_REPORT = flags.DEFINE_string(
-    "report", None, "Folder for pictures and counts of the data set."
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of this command; importing it defines none."""
+    flags.DEFINE_string("dataset", None, "Name of the data set.")
+    command.define_path(
+        "data_dir", None, "Where prepared data sets live; by default that of TFDS."
+    )
+    command.define_path(
+        "manual_dir",
+        None,
+        "Where the original files lie; by default they are downloaded.",
+    )
+    flags.DEFINE_integer("image_size", 32, "Height and width, pixels.")
+    flags.DEFINE_integer("channels", 1, "1 for grey, 3 for colour.")
+    command.define_path(
+        "report", None, "Folder for pictures and counts of the data set."
+    )
 
 
 def main():
@@ -28,20 +35,20 @@ def main():
     from figr_jax.data import bank as banks
     from figr_jax.data import datasets, images
 
-    if not _DATASET.value:
+    if not FLAGS.dataset:
         raise errors.BadInput(f"--dataset is missing: must be {datasets.ALLOWED}")
-    if not datasets.is_name(_DATASET.value):
-        raise errors.BadInput(f"--dataset={_DATASET.value}: must be {datasets.ALLOWED}")
-    size, channels = _IMAGE_SIZE.value, _CHANNELS.value
+    if not datasets.is_name(FLAGS.dataset):
+        raise errors.BadInput(f"--dataset={FLAGS.dataset}: must be {datasets.ALLOWED}")
+    size, channels = FLAGS.image_size, FLAGS.channels
     if not images.is_size(size):
         raise errors.BadInput(f"--image_size={size}: must be {images.ALLOWED_SIZE}")
     if channels not in (1, 3):
         raise errors.BadInput(f"--channels={channels}: must be 1 or 3")
-    if _REPORT.value and _DATASET.value.startswith("mix:"):
+    if FLAGS.report and FLAGS.dataset.startswith("mix:"):
         raise errors.BadInput("--report is for one data set; give each of the mix")
-    report_dir = _REPORT.value and files.make_folder(_REPORT.value, "--report")
-    for name in datasets.parts(_DATASET.value):
-        bank = banks.load(name, size, channels, _DATA_DIR.value, _MANUAL_DIR.value)
+    report_dir = FLAGS.report and files.make_folder(FLAGS.report, "--report")
+    for name in datasets.parts(FLAGS.dataset):
+        bank = banks.load(name, size, channels, FLAGS.data_dir, FLAGS.manual_dir)
         counts = np.diff(bank.class_start)
         print(
             f"{bank.dataset} {bank.version}: {len(bank.images):,} images of "
@@ -52,10 +59,11 @@ def main():
     if report_dir:
         from figr_jax.data import report
 
-        builder = datasets.prepare(_DATASET.value, _DATA_DIR.value)
+        builder = datasets.prepare(FLAGS.dataset, FLAGS.data_dir)
         report.write(bank, builder.info.metadata or {}, report_dir)
         print(f"wrote {report_dir}: figure1.png, figure2.png, counts.json")
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    define_flags()
+    command.run(main)

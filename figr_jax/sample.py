@@ -3,47 +3,57 @@
 python -m figr_jax.sample --checkpoint=runs/quickstart --support=FOLDER --out=samples
 """
 
+import os
 import time
 
 from absl import flags
 
-from figr_jax import build, errors
+from figr_jax import build, command, errors
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint",
-    None,
-    "A run's folder (its newest snapshot), one snapshot, or shipped weights.",
-)
-_SUPPORT = flags.DEFINE_multi_string(
-    "support", [], "Folder of images, or an image; more paths may follow."
-)
-_HELDOUT = flags.DEFINE_string(
-    "heldout", None, "Instead of --support: name of a held-out class of the data set."
-)
-_RECIPE = flags.DEFINE_string(
-    "recipe", None, "Instead of --support: a recipe.json of the studio, drawn again."
-)
-_COUNT = flags.DEFINE_integer("count", 24, "Images to draw.", lower_bound=1)
-_SEED = flags.DEFINE_integer(
-    "seed", 0, "Seed of every random draw.", lower_bound=0, upper_bound=2**32 - 1
-)
-_INNER_STEPS = flags.DEFINE_integer(
-    "inner_steps", None, "Inner steps; by default as in training.", lower_bound=0
-)
-_INVERT = flags.DEFINE_boolean(
-    "invert", None, "Swap dark and light; by default found from the background."
-)
-_PREPARE = flags.DEFINE_enum(
-    "prepare",
-    "auto",
-    ["auto", "none"],
-    "auto: crop, centre and clean drawings that look unlike the model's data; none: "
-    "only resize.",
-)
-_OUT = flags.DEFINE_string("out", "samples", "Folder for the pictures.")
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "For --heldout: where prepared data sets live."
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of this command; importing it defines none."""
+    command.define_path(
+        "checkpoint",
+        None,
+        "A run's folder (its newest snapshot), one snapshot, or shipped weights.",
+    )
+    command.define_paths(
+        "support", "Folder of images, or an image; more paths may follow."
+    )
+    flags.DEFINE_string(
+        "heldout",
+        None,
+        "Instead of --support: name of a held-out class of the data set.",
+    )
+    command.define_path(
+        "recipe",
+        None,
+        "Instead of --support: a recipe.json of the studio, drawn again.",
+    )
+    flags.DEFINE_integer("count", 24, "Images to draw.", lower_bound=1)
+    flags.DEFINE_integer(
+        "seed", 0, "Seed of every random draw.", lower_bound=0, upper_bound=2**32 - 1
+    )
+    flags.DEFINE_integer(
+        "inner_steps", None, "Inner steps; by default as in training.", lower_bound=0
+    )
+    flags.DEFINE_boolean(
+        "invert", None, "Swap dark and light; by default found from the background."
+    )
+    flags.DEFINE_enum(
+        "prepare",
+        "auto",
+        ["auto", "none"],
+        "auto: crop, centre and clean drawings that look unlike the model's data; "
+        "none: only resize.",
+    )
+    command.define_path("out", "samples", "Folder for the pictures.")
+    command.define_path(
+        "data_dir", None, "For --heldout: where prepared data sets live."
+    )
 
 
 def _recipe(model, paths):
@@ -54,27 +64,27 @@ def _recipe(model, paths):
     """
     from figr_jax import recipe
 
-    if sum(map(bool, (paths, _HELDOUT.value, _RECIPE.value))) != 1:
+    if sum(map(bool, (paths, FLAGS.heldout, FLAGS.recipe))) != 1:
         raise errors.BadInput(
             "give the images to adapt to: one of --support, --heldout and --recipe"
         )
-    if _RECIPE.value:
-        errors.refuse(
+    if FLAGS.recipe:
+        command.refuse(
             ("seed", "count", "inner_steps", "invert", "prepare", "data_dir"),
             "--recipe says what to make; leave one of them out",
         )
-        return recipe.read(_RECIPE.value, model), {}
+        return recipe.read(FLAGS.recipe, model), {}
     steps = build.sampling(model.config).steps
-    if _INNER_STEPS.value is not None:
-        steps = _INNER_STEPS.value
-    if _HELDOUT.value:
-        errors.refuse(
+    if FLAGS.inner_steps is not None:
+        steps = FLAGS.inner_steps
+    if FLAGS.heldout:
+        command.refuse(
             ["invert", "prepare"], "held-out images are as trained on; leave it out"
         )
-        drawn = model.draw_heldout(_HELDOUT.value, _SEED.value, _DATA_DIR.value)
-        return recipe.Recipe(drawn, _SEED.value, steps, None), {}
+        drawn = model.draw_heldout(FLAGS.heldout, FLAGS.seed, FLAGS.data_dir)
+        return recipe.Recipe(drawn, FLAGS.seed, steps, None), {}
     support, shown = _read_support(model, paths)
-    return recipe.Recipe(support, _SEED.value, steps, None), shown
+    return recipe.Recipe(support, FLAGS.seed, steps, None), shown
 
 
 def _read_support(model, paths):
@@ -87,9 +97,9 @@ def _read_support(model, paths):
     from figr_jax.data import inputs
 
     size, channels = model.networks.image_size, model.networks.channels
-    redraw = _PREPARE.value == "auto"
+    redraw = FLAGS.prepare == "auto"
     originals, prepared = inputs.prepare(
-        paths, size, channels, model.style, _INVERT.value, redraw
+        paths, size, channels, model.style, FLAGS.invert, redraw
     )
     swapped, redrawn, count = (
         prepared.swapped.sum(),
@@ -102,7 +112,7 @@ def _read_support(model, paths):
             "support.png (--prepare=none leaves them as they are)"
         )
     if swapped:
-        why = "as asked" if _INVERT.value else "the background was the other way"
+        why = "as asked" if FLAGS.invert else "the background was the other way"
         print(
             f"dark and light swapped in {swapped} of {count}: {why} "
             "(--invert, --noinvert)"
@@ -118,7 +128,7 @@ def _columns(shots):
 
 def main(argv):
     """Reads the support, adapts, draws, writes."""
-    if _CHECKPOINT.value is None:
+    if FLAGS.checkpoint is None:
         raise errors.BadInput(
             "--checkpoint is missing: give a run's folder or the name of weights"
         )
@@ -127,11 +137,11 @@ def main(argv):
 
     compilation.keep_programs()
 
-    model = generation.load(_CHECKPOINT.value)
-    what, shown = _recipe(model, _SUPPORT.value + argv)
-    count = _COUNT.value if what.latents is None else len(what.latents)
+    model = generation.load(FLAGS.checkpoint)
+    what, shown = _recipe(model, FLAGS.support + list(map(os.path.expanduser, argv)))
+    count = FLAGS.count if what.latents is None else len(what.latents)
     names = [f"generated_{i:03}.png" for i in range(count)]
-    out = files.make_folder(_OUT.value, "--out")
+    out = files.make_folder(FLAGS.out, "--out")
     outputs.check(out, ["grid.png", "support.png", *names], "--out")
     shots, trained = len(what.support), model.config.inner.shots
     if shots != trained:
@@ -141,7 +151,7 @@ def main(argv):
     adapted = model.adapt(what.support, what.seed, what.inner_steps)
     between = time.perf_counter()
     if what.latents is None:
-        generated = adapted.generate(count, _SEED.value)
+        generated = adapted.generate(count, FLAGS.seed)
     else:
         generated = adapted.draw(what.latents)
     end = time.perf_counter()
@@ -160,4 +170,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    errors.run(main, takes_arguments=True)
+    define_flags()
+    command.run(main, takes_arguments=True)

@@ -4,7 +4,7 @@ import pathlib
 
 import jax
 
-from figr_jax import build, checkpoints, config, shipped
+from figr_jax import build, checkpoints, compilation, config, shipped
 from figr_jax.errors import BadInput, FailedWork
 
 
@@ -40,6 +40,7 @@ def find(path, flag="--checkpoint"):
     return [folder / "snapshots" / str(step) for step in reversed(steps)]
 
 
+@compilation.in_float32
 def read(path):
     """Reads a snapshot.
 

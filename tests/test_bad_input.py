@@ -1,9 +1,14 @@
 """What a user can get wrong ends in one line on stderr and exit code 2."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 
+import jax
 import pytest
-from conftest import ROOT, SHRINK, run_verb, start_verb
+from conftest import ROOT, SHRINK, png, run_verb, start_verb
 
 from figr_jax import config
 from figr_jax.errors import BadInput
@@ -17,6 +22,51 @@ def complaint(verb, *args):
     assert process.returncode == 2, (out, err)
     assert err.startswith("error: ") and err.count("\n") == 1, err
     return err
+
+
+def test_importing_a_command_defines_no_flags():
+    commands = "main, sample, evaluate, prepare, import_torch, studio.__main__"
+    imports = "; ".join(f"import figr_jax.{x}" for x in commands.split(", "))
+    subprocess.run([sys.executable, "-c", imports], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", ["cuda", "METAL"])
+def test_a_backend_that_is_not_there(tmp_path, name):
+    if name == "cuda" and jax.default_backend() == "gpu":
+        pytest.skip("this machine has a GPU")
+    process = start_verb(
+        *("sample", "--checkpoint=omniglot-32", "--support=x", f"--out={tmp_path}"),
+        env={**os.environ, "JAX_PLATFORMS": name},
+    )
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == 2 and error.count("\n") == 1
+    assert f"error: JAX_PLATFORMS={name}: JAX cannot use it" in error
+
+
+def test_configs_are_found_by_name_from_anywhere(tmp_path):
+    command = [sys.executable, "-m", "figr_jax.main"]
+    for name in ("quickstart", "configs/quickstart.py"):
+        done = subprocess.run(
+            [*command, f"--config={name}", "--config.run.meta_steps=-1"],
+            **{"cwd": tmp_path, "capture_output": True, "text": True},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert "run.meta_steps=-1: must be from 1" in done.stderr
+    assert "there are cifar100, " in complaint("main", "--config=quickstat")
+
+
+def test_home_is_expanded_in_every_path(tmp_path, workdir):
+    crosses = tmp_path / "own"
+    crosses.mkdir()
+    for i in range(2):
+        (crosses / f"{i}.png").write_bytes(png(i))
+    shutil.copytree(workdir, tmp_path / "run")
+    process = start_verb(
+        *("sample", "--checkpoint=~/run", "--support=~/own", "--out=~/out"),
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert process.wait(timeout=300) == 0
+    assert (tmp_path / "out/grid.png").is_file() and not (ROOT / "~").exists()
 
 
 def test_who_asks_for_help_did_nothing_wrong():
@@ -47,12 +97,13 @@ def test_train_with_a_bad_config(tmp_path, override, expected):
         (["--config=no/such.py"], "no/such.py"),
         ([CONFIG, "--wrokdir=x"], "Did you mean: workdir"),
         ([CONFIG, "steps=5"], "unexpected argument 'steps=5'"),
+        ([CONFIG, r"--workdir=C:\me\own"], "in a path keeps orbax from"),
         ([CONFIG, "--workdir=/proc/run"], "--workdir=/proc/run: cannot be made"),
         ([CONFIG, "--data_dir=/proc/d"], "--data_dir=/proc/d/glyphs: cannot be made"),
     ],
 )
 def test_train_with_bad_flags(tmp_path, args, expected):
-    workdir = [] if "--workdir=/proc/run" in args else [f"--workdir={tmp_path}"]
+    workdir = [f"--workdir={tmp_path}"]
     assert expected in complaint("main", *workdir, *args)
 
 

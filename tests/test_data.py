@@ -39,7 +39,8 @@ def test_floats_and_back():
         (Image.new("RGBA", (2, 2), (0, 0, 0, 0)), 255),
         (Image.new("RGBA", (2, 2), (0, 0, 0, 255)), 0),
         (Image.fromarray(np.full((2, 2), 0x8080, np.uint16)), 128),
-        (Image.fromarray(np.full((2, 2), 200, np.uint16)), 1),  # very dark, not 200
+        (Image.fromarray(np.full((2, 2), 200, np.uint16)), 200),  # 8 bits in 16
+        (Image.fromarray(np.full((2, 2), 4095, np.uint16)), 255),  # 12 bits in 16
     ],
     ids=lambda x: getattr(x, "mode", None),
 )

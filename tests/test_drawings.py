@@ -138,12 +138,10 @@ def normalize(image):
 
 
 def similarity(first, second):
-    """Share of the ink of two images that lies in the same place, blurred by a pixel."""
-    inks = [
-        255.0
-        - np.asarray(Image.fromarray(x[..., 0]).filter(ImageFilter.GaussianBlur(1)))
-        for x in (first, second)
-    ]
+    """Share of the ink of two blurred images that lies in the same place."""
+    blur = ImageFilter.GaussianBlur(1)
+    pair = [Image.fromarray(x[..., 0]).filter(blur) for x in (first, second)]
+    inks = [255.0 - np.asarray(image) for image in pair]
     return 2 * np.minimum(*inks).sum() / np.sum(inks)
 
 

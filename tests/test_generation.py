@@ -1,6 +1,7 @@
 import filecmp
 import json
 
+import jax
 import numpy as np
 import pytest
 from conftest import run_verb, start_verb
@@ -97,8 +98,16 @@ def test_polarity_is_found(model, crosses, tmp_path):
     mixed = model.read([crosses / "0.png", inverse / "0.png"])
     np.testing.assert_array_equal(mixed[0], mixed[1])
     np.testing.assert_array_equal(white_on_black, black_on_white)
-    as_it_is = model.read([inverse], invert=False, redraw=False)
+    as_it_is = model.read([inverse], invert=False)
     np.testing.assert_array_equal(as_it_is, 255 - white_on_black)
+
+
+def test_it_computes_in_float32_whatever_jax_is_set_to(workdir, model, crosses):
+    expected = model.adapt(model.read(crosses), inner_steps=1).generate(3)
+    with jax.enable_x64(True):
+        again = figr_jax.load(workdir)
+        found = again.adapt(again.read(crosses), inner_steps=1).generate(3)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_arrays_in_arrays_out(model):

@@ -2,15 +2,17 @@
 
 import io
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import encode, png, write_folder
+from conftest import encode, png, quick, write_folder
 from PIL import Image
 
+from figr_jax import training
 from figr_jax.data import bank as banks
-from figr_jax.data import datasets
+from figr_jax.data import datasets, splits
 from figr_jax.errors import BadInput
 
 
@@ -151,3 +153,70 @@ def test_a_set_of_tfds_that_is_not_there_or_needs_tensorflow(tmp_path, prepared)
 def test_an_unknown_data_set_is_answered_with_the_list(tmp_path, name):
     with pytest.raises(BadInput, match="glyphs"):
         datasets.prepare(name, tmp_path)
+
+
+def own_config(path, **run):
+    cfg = quick(meta_steps=2, sample_every=2, **run)
+    cfg.dataset.update(name=f"folder:{path}", heldout=1)
+    cfg.inner.update(shots=2, others=0)
+    return cfg
+
+
+def test_a_run_whose_folder_was_moved_is_resumed(tmp_path, capfd):
+    path, data = own_folder(tmp_path / "own"), tmp_path / "data"
+    training.train(own_config(path), tmp_path / "run", data)
+    moved = path.rename(tmp_path / "moved")
+    cfg = own_config(moved)
+    cfg.run.meta_steps = 4
+    state = training.train(cfg, tmp_path / "run", data)
+    assert int(state.step) == 4
+    assert "changed since the last save: dataset.name from" in capfd.readouterr().out
+
+
+def test_a_run_whose_folder_has_grown_says_how_to_go_on(tmp_path):
+    path, data = own_folder(tmp_path / "own"), tmp_path / "data"
+    training.train(own_config(path), tmp_path / "run", data)
+    (path / "dog/9.png").write_bytes(png(9))
+    with pytest.raises(BadInput, match="its images have changed since"):
+        training.train(own_config(path), tmp_path / "run", data)
+    cfg = own_config(path, init_from=str(tmp_path / "run"))
+    assert int(training.train(cfg, tmp_path / "another", data).step) == 2
+
+
+def test_accents_that_were_typed_on_another_system(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "café")
+    files = {f"{name}/{i}.png": png(i) for name in (decomposed, "b") for i in range(2)}
+    path = write_folder(tmp_path / "own", files)
+    bank = banks.load(f"folder:{path}", 8, 1, tmp_path / "data")
+    split = splits.choose(bank, "classes:café", 0, 0)
+    assert split.indices(bank.names)[1].tolist() == [bank.names.index(decomposed)]
+
+
+def test_a_run_says_why_there_is_no_sample_grid(tmp_path, capfd):
+    path = own_folder(tmp_path / "own")
+    for image in sorted((path / "cat").glob("*.png"))[1:]:
+        image.unlink()
+    cfg = own_config(path)
+    cfg.dataset.split = "classes:cat"
+    training.train(cfg, tmp_path / "run", tmp_path / "data")
+    expected = "no sample grid: no held-out class has 2 images"
+    assert expected in capfd.readouterr().out
+
+
+def test_files_that_are_no_images_are_counted(tmp_path, capfd):
+    path = own_folder(tmp_path / "own")
+    banks.load(f"folder:{path}", 8, 1, tmp_path / "data")
+    assert "1 files are no images (cat/notes.txt)" in capfd.readouterr().err
+
+
+def test_drawings_are_prepared_as_those_given_to_sample(tmp_path):
+    files = {}
+    for name in ("a", "b"):
+        for i in range(2):
+            image = Image.new("L", (400, 300), 255)
+            image.paste(0, (10, 10, 40 + i, 40))
+            files[f"{name}/{i}.png"] = encode(image)
+    path, data = write_folder(tmp_path / "own", files), tmp_path / "data"
+    plain = banks.load(f"folder:{path}", 32, 1, data).images
+    prepared = banks.load(f"drawings:{path}", 32, 1, data).images
+    assert (plain[:, 16, 16] == 255).all() and (prepared[:, 16, 16] == 0).all()

@@ -17,6 +17,7 @@ from jax import numpy as jnp
 
 from figr_jax import (
     adaptation,
+    command,
     compilation,
     errors,
     files,
@@ -106,4 +107,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

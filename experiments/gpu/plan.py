@@ -11,7 +11,7 @@ import pathlib
 
 from absl import flags
 
-from figr_jax import errors
+from figr_jax import command, errors
 
 _TABLE = flags.DEFINE_string("table", None, "Folder of table.*.json.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", None, "Time to train in.", required=True)
@@ -49,4 +49,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from absl import flags
 
-from figr_jax import adaptation, errors, files, losses, networks, provenance
+from figr_jax import adaptation, command, files, losses, networks, provenance
 
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "speed"))
 import meta_step  # noqa: E402
@@ -146,4 +146,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -24,6 +24,7 @@ import numpy as np
 from absl import flags
 
 from figr_jax import (
+    command,
     compilation,
     errors,
     files,
@@ -151,4 +152,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

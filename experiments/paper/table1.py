@@ -6,7 +6,7 @@ python experiments/paper/table1.py
 import pathlib
 import runpy
 
-from figr_jax import errors
+from figr_jax import command
 
 CONFIGS = pathlib.Path(__file__).parent.parent.parent / "configs"
 NAMES = ("mnist", "omniglot", "omniglot64", "figr8")
@@ -39,4 +39,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

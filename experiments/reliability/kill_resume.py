@@ -22,7 +22,7 @@ import time
 import numpy as np
 from absl import flags
 
-from figr_jax import checkpoints, errors, provenance
+from figr_jax import checkpoints, command, errors, provenance
 
 _KILLS = flags.DEFINE_integer("kills", 30, "How many in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
@@ -206,4 +206,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

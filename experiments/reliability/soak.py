@@ -21,7 +21,7 @@ import time
 import numpy as np
 from absl import flags
 
-from figr_jax import checkpoints, errors, provenance
+from figr_jax import checkpoints, command, errors, provenance
 
 _MINUTES = flags.DEFINE_float("minutes", 30.0, "How long, after the first block.")
 _DATA_DIR = flags.DEFINE_string(
@@ -116,4 +116,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

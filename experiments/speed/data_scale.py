@@ -24,7 +24,7 @@ import numpy as np
 from absl import flags
 from PIL import Image, ImageDraw
 
-from figr_jax import errors, reptile
+from figr_jax import command, reptile
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes, parallel
 
@@ -251,4 +251,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -25,6 +25,7 @@ from jax import numpy as jnp
 
 from figr_jax import (
     adaptation,
+    command,
     compilation,
     errors,
     losses,
@@ -289,4 +290,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -18,7 +18,7 @@ import optax
 from absl import flags
 from jax import lax
 
-from figr_jax import adaptation, compilation, errors, losses, provenance
+from figr_jax import adaptation, command, compilation, losses, provenance
 from figr_jax.networks import convolution
 
 FLAGS = flags.FLAGS  # those of meta_step
@@ -76,4 +76,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -18,7 +18,7 @@ from absl import flags
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from figr_jax import errors, files, provenance
+from figr_jax import command, errors, files, provenance
 
 _MINUTES = flags.DEFINE_float(
     "minutes", 8, "Of training, of one core, for each recipe.", lower_bound=0.1
@@ -113,4 +113,4 @@ def main():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from figr_jax import files
-from figr_jax.data import datasets, images, parallel
+from figr_jax.data import datasets, drawings, images, parallel
 from figr_jax.errors import BadInput
 
 _FORMAT = 3  # of the files of a bank; one of another format is built anew
@@ -107,13 +107,15 @@ def _load(dataset, image_size, channels, data_dir, manual_dir):
     reserve = image_size**2 * channels
     try:
         builder = datasets.prepare(dataset, data_dir, manual_dir, reserve)
-        folder = pathlib.Path(builder.data_dir, f"bank-{image_size}x{channels}")
+        redraws = dataset.startswith("drawings:")
+        kind = f"bank-{image_size}x{channels}{'-drawings' if redraws else ''}"
+        folder = pathlib.Path(builder.data_dir, kind)
         fault = _find_fault(folder, builder)
         if fault:
             with datasets.lock(builder):
                 fault = _find_fault(folder, builder)  # unless another process mended it
                 if fault:
-                    _build(builder, folder, fault, image_size, channels)
+                    _build(builder, folder, fault, image_size, channels, redraws)
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
         raise BadInput(
@@ -171,11 +173,11 @@ def _checksum(file):
 class _Decode:
     """Decodes records to rows of a file; returns their labels."""
 
-    def __init__(self, builder, image_size, channels):
+    def __init__(self, builder, image_size, channels, redraws):
         self._directory = str(builder.data_dir)
         self._split = "+".join(builder.info.splits)
         self._image, self._label = _keys(builder)
-        self._size, self._channels = image_size, channels
+        self._size, self._channels, self._redraws = image_size, channels, redraws
         self._records = self._file = None
 
     def open(self, file):
@@ -230,7 +232,10 @@ class _Decode:
                 f"{self._directory}: the image of record {row} cannot be decoded "
                 f"({error}); prepare the data set anew"
             ) from error
-        return images.fit(image, self._size)
+        if not self._redraws:
+            return images.fit(image, self._size)
+        style = drawings.plain_style(255.0)
+        return drawings.prepare([image], self._size, style).support[0]
 
 
 def _keys(builder):
@@ -250,12 +255,12 @@ def _keys(builder):
     return image, label
 
 
-def _build(builder, folder, fault, image_size, channels):
+def _build(builder, folder, fault, image_size, channels, redraws):
     """Writes a bank beside its data set, to a temporary folder that is then renamed."""
     print(f"building the bank {folder.name} of {builder.name}: {fault}", flush=True)
     for old in folder.parent.glob(".bank-*"):  # what a killed process left
         shutil.rmtree(old, ignore_errors=True)
-    decode = _Decode(builder, image_size, channels)
+    decode = _Decode(builder, image_size, channels, redraws)
     count = len(decode.read())
     shape = (count, image_size, image_size, channels)
     copies = 1 if builder.info.disable_shuffling else 2  # one more, to sort them

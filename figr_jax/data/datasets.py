@@ -23,6 +23,7 @@ _BUILDERS = {
 }
 ALLOWED = (
     f"one of {', '.join(_BUILDERS)}, folder:PATH (one folder of images a class), "
+    "drawings:PATH (the same, the images prepared like those given to sample), "
     "tfds:NAME (a prepared set of tensorflow-datasets), or mix:NAME,NAME (several)"
 )
 
@@ -32,13 +33,20 @@ def is_name(name):
     kind, _, rest = name.partition(":")
     if kind == "mix":
         return all("mix:" not in part and is_name(part) for part in parts(name))
-    return name.partition("/")[0] in _BUILDERS or (kind in ("folder", "tfds") and rest)
+    return name.partition("/")[0] in _BUILDERS or (
+        kind in ("folder", "drawings", "tfds") and rest
+    )
 
 
 def parts(name):
     """The names of the data sets that make up `name`: several for `mix:NAME,NAME`."""
     kind, _, rest = name.partition(":")
     return rest.split(",") if kind == "mix" else [name]
+
+
+def is_own(name):
+    """Whether `name` is that of a folder of the user's."""
+    return name.partition(":")[0] in ("folder", "drawings")
 
 
 def resolve(name):
@@ -50,10 +58,10 @@ def resolve(name):
     kind, _, rest = name.partition(":")
     if kind == "mix":
         return "mix:" + ",".join(map(resolve, parts(name)))
-    if kind != "folder":
+    if not is_own(name):
         return name
     try:
-        return f"folder:{pathlib.Path(rest).expanduser().resolve()}"
+        return f"{kind}:{pathlib.Path(rest).expanduser().resolve()}"
     except (OSError, RuntimeError, ValueError) as error:
         raise BadInput(f"{name!r}: no such folder ({error})") from error
 
@@ -143,7 +151,7 @@ def _builder(name, data_dir):
         raise BadInput(f"unknown data set {name!r}: must be {ALLOWED}")
     if kind == "tfds":
         return _find_prepared(rest, data_dir)
-    if kind == "folder":
+    if is_own(name):
         from figr_jax.data.builders.folder.folder import Folder
 
         return Folder(path=rest, data_dir=data_dir)

@@ -28,7 +28,7 @@ class Ink(NamedTuple):
     """Measures of the ink of an image; of several images, arrays `[n]`.
 
     Attributes:
-      darkness: of the strokes, in [0, 1].
+      darkness: of the strokes, in [0, 1]: the 0.9 quantile of all inked pixels.
       share: mean ink over all pixels, in [0, 1].
       extent: longer side of the drawing, as a share of the image's side.
       offset: distance from the drawing's centre to the image's, as a share of the side.
@@ -120,8 +120,14 @@ def measure_ink(support, background):
         first, last = np.array([rows[[0, -1]], columns[[0, -1]]]).T
         extent = (last - first + 1).max() / side
         offset = np.abs(first + last + 1 - side).max() / 2 / side
-        found.append((np.quantile(one[one > 0.1], 0.9), one.mean(), extent, offset))
+        found.append((_find_darkness(one), one.mean(), extent, offset))
     return Ink(*np.array(found).T)
+
+
+def _find_darkness(ink):
+    """The darkness of the strokes of an image, see `Ink`."""
+    inked = ink[ink > 0.1]
+    return np.quantile(inked, 0.9) if inked.size else 0.0
 
 
 def prepare(drawings, size, style, invert=None, redraw=True):
@@ -154,11 +160,11 @@ def prepare(drawings, size, style, invert=None, redraw=True):
             centred = images.centre(drawings[i], style.middle.extent)
             support[i] = images.fit(centred, size)
             continue
-        dark_paper = style.background < 128
-        on_dark = None if invert is None else dark_paper != invert
-        traced = trace(drawings[i], on_dark)
-        support[i] = _draw(traced.ink, size, style)
-        swapped[i] = traced.on_dark != dark_paper
+        traced = trace(drawings[i])
+        drawn = _draw(traced.ink, size, style)
+        needs_swap = traced.on_dark != (style.background < 128)
+        swapped[i] = needs_swap if invert is None else invert
+        support[i] = drawn if swapped[i] == needs_swap else 255 - drawn
         blank[i], photo[i] = traced.ink is None, traced.is_photo
     return Prepared(support, swapped, redrawn, blank, photo)
 
@@ -185,18 +191,12 @@ def _find_swapped(support, background, invert):
     return (np.abs(255 - seen - background) < np.abs(seen - background)) & is_grey
 
 
-def trace(drawing, on_dark=None):
-    """Reduces a grey drawing to its ink.
-
-    Args:
-      drawing: `[H, W, 1]` uint8.
-      on_dark: whether the ink is lighter than the paper; None: found from the paper,
-        which covers most of the drawing.
-    """
+def trace(drawing):
+    """Reduces a grey drawing, `[H, W, 1]` uint8, to its ink: `_Traced`."""
     grey = images.shrink(drawing, _MAX_SIDE)[..., 0]
-    if on_dark is None:
-        darkest, paper, lightest = np.quantile(grey, (0.001, 0.5, 0.999))
-        on_dark = bool(lightest - paper > paper - darkest)
+    # The paper covers most of a drawing.
+    darkest, paper, lightest = np.quantile(grey, (0.001, 0.5, 0.999))
+    on_dark = bool(lightest - paper > paper - darkest)
     depth = _flatten(255 - grey if on_dark else grey)
     noise = 1.4826 * np.median(np.abs(depth - np.median(depth)))
     # Not the maximum, which is a speck; not Otsu's threshold either: it needs two
@@ -284,8 +284,7 @@ def _draw(ink, size, style):
         for radius in range(_FINE):
             thick = np.clip(radius + 1 - distance, 0, 1) if radius else fine
             drawn = _resize(thick, size)
-            darkness = np.quantile(drawn[drawn > 0.1], 0.9)
-            if darkness >= style.middle.darkness - 0.03:
+            if _find_darkness(drawn) >= style.middle.darkness - 0.03:
                 break
     full = 0 if style.background > 127 else 255
     image = style.background + drawn * (full - style.background)

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from figr_jax import outputs
 from figr_jax.data import drawings, images
-from figr_jax.errors import BadInput, warn
+from figr_jax.errors import BadInput, name_some, warn
 
 # Of the pictures that no list of image suffixes has, those that people try.
 _OTHER_SUFFIXES = (".heic", ".heif", ".svg", ".pdf", ".psd", ".eps", ".ai", ".raw")
@@ -211,9 +211,3 @@ def _find_odd_kind(support):
     if counts != (2, 2):
         return np.zeros(0, int)
     return np.flatnonzero(labels[0] == np.bincount(labels[0]).argmin())
-
-
-def name_some(names, most=3):
-    """The first few of some names, as text."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(str, names[:most])) + more

@@ -1,6 +1,7 @@
 """Which classes are held out: chosen once, by name."""
 
 import hashlib
+import unicodedata
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +30,11 @@ class Split(NamedTuple):
         Raises:
           BadInput: if a held-out class is not among `names`.
         """
-        index = {name: i for i, name in enumerate(names)}
-        missing = [name for name in self.heldout if name not in index]
+        index = {normalize(name): i for i, name in enumerate(names)}
+        missing = [name for name in self.heldout if normalize(name) not in index]
         if missing:
             raise BadInput(f"held-out class {missing[0]!r} is not in {self.dataset}")
-        heldout = np.array([index[name] for name in self.heldout], np.int32)
+        heldout = np.array([index[normalize(name)] for name in self.heldout], np.int32)
         training = np.setdiff1d(np.arange(len(names), dtype=np.int32), heldout)
         return training, heldout
 
@@ -50,6 +51,8 @@ class Split(NamedTuple):
           BadInput: if the bank is of another data set or version.
         """
         split, names = self, datasets.parts(self.dataset)
+        if self.version == bank.version and is_moved(self.dataset, bank.dataset):
+            return self._replace(dataset=bank.dataset)
         if bank.dataset != self.dataset:
             if bank.dataset not in names:
                 raise BadInput(f"{bank.dataset}: must be {' or '.join(names)}")
@@ -59,12 +62,33 @@ class Split(NamedTuple):
                 self.version.split(",")[names.index(bank.dataset)],
                 tuple(name for name in self.heldout if name in known),
             )
+        if split.version != bank.version and datasets.is_own(bank.dataset):
+            raise BadInput(
+                f"{bank.dataset}: its images have changed since the model was trained "
+                f"({split.version} then, {bank.version} now); put them back, or train "
+                "a new run from these weights: --config.run.init_from=RUN with another "
+                "--workdir"
+            )
         if split.version != bank.version:
             raise BadInput(
                 f"{bank.dataset} {bank.version} is prepared, the checkpoint was "
                 f"trained on {split.version}; give that one's --data_dir"
             )
         return split
+
+
+def normalize(name):
+    """A class name in the form NFC: systems differ in how they write accents."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_moved(before, now):
+    """Whether two data sets may be one folder of the user's that was moved."""
+    return (
+        before != now
+        and datasets.is_own(before)
+        and before.partition(":")[0] == now.partition(":")[0]
+    )
 
 
 _WEAK = ("character01", "character02", "character03")

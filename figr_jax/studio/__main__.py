@@ -3,27 +3,37 @@
 python -m figr_jax.studio --checkpoint=runs/quickstart
 """
 
+import os
 import secrets
 import signal
 import socket
 
 from absl import flags
 
-from figr_jax import errors
+from figr_jax import command, errors
 
-_CHECKPOINT = flags.DEFINE_list(
-    "checkpoint", [], "Runs or shipped weights; by default runs/* and all shipped ones."
-)
-_HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
-_PORT = flags.DEFINE_integer(
-    "port", 8000, "Port to listen on.", lower_bound=1, upper_bound=65535
-)
-_TOKEN = flags.DEFINE_string(
-    "token", None, "What a visitor must know; drawn if others than this machine listen."
-)
-_ALLOW_HOST = flags.DEFINE_list(
-    "allow_host", [], "Further names under which the server is reached."
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Defines the flags of this command; importing it defines none."""
+    flags.DEFINE_list(
+        "checkpoint",
+        [],
+        "Runs or shipped weights; by default runs/* and all shipped ones.",
+    )
+    flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
+    flags.DEFINE_integer(
+        "port", 8000, "Port to listen on.", lower_bound=1, upper_bound=65535
+    )
+    flags.DEFINE_string(
+        "token",
+        None,
+        "What a visitor must know; drawn if others than this machine listen.",
+    )
+    flags.DEFINE_list(
+        "allow_host", [], "Further names under which the server is reached."
+    )
 
 
 def main():
@@ -39,9 +49,9 @@ def main():
     from figr_jax import compilation
 
     compilation.keep_programs()
-    host, port, token = _HOST.value, _PORT.value, _TOKEN.value
+    host, port, token = FLAGS.host, FLAGS.port, FLAGS.token
     listener = _listen(host, port)
-    shelf = models.Shelf(models.find(_CHECKPOINT.value))
+    shelf = models.Shelf(models.find([os.path.expanduser(x) for x in FLAGS.checkpoint]))
     model = shelf.get(shelf.names[0])
     print(f"compiling {model.name} (under a minute on two CPU cores)", flush=True)
     model.warm_up()
@@ -49,7 +59,7 @@ def main():
         token = secrets.token_urlsafe(16)
     is_any = host in ("", "0.0.0.0", "::")
     names = guard.own_names() if is_any else [host]
-    app = server.make_app(shelf, [*guard.LOCAL, *names, *_ALLOW_HOST.value], token)
+    app = server.make_app(shelf, [*guard.LOCAL, *names, *FLAGS.allow_host], token)
     name = f"[{names[0]}]" if ":" in names[0] else names[0]
     query = f"/?token={token}" if token else ""
     # Who waits for a job would else keep the server from its end.
@@ -75,4 +85,5 @@ def _listen(host, port):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    define_flags()
+    command.run(main)

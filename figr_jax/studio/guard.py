@@ -52,6 +52,7 @@ class Guard:
         """Guards an ASGI application, see `server.make_app`."""
         self._app, self._token = app, token
         self._hosts = {name.strip("[]").lower() for name in hosts}
+        self._public = self._hosts - set(LOCAL)
 
     async def __call__(self, scope, receive, send):
         """An ASGI call."""
@@ -85,6 +86,18 @@ class Guard:
 
         await (refusal or self._app)(scope, bounded, with_headers)
 
+    def _is_ours(self, origin, host):
+        """Whether a page of that origin may ask.
+
+        It came from this server, or through a name of `--allow_host`, as behind a proxy
+        or a forwarded port.
+        """
+        try:
+            page = urlsplit(origin)
+            return page.netloc == host.netloc or page.hostname in self._public
+        except ValueError:
+            return False
+
     def _find_fault(self, request):
         """The refusal of a request; None if it may come in."""
         try:
@@ -95,7 +108,7 @@ class Guard:
         if name not in self._hosts:
             return refuse(421, f"this server is not {name!r}; see --allow_host")
         origin = request.headers.get("origin")
-        if origin and origin.partition("://")[2] != host.netloc:
+        if origin and not self._is_ours(origin, host):
             return refuse(403, "pages of other sites may not use this server")
         if int(request.headers.get("content-length") or 0) > MAX_BODY:
             return refuse(413, _TOO_LARGE)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from figr_jax import checkpoints, config, errors
+from figr_jax import checkpoints, compilation, config, signals
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes
 from figr_jax.errors import BadInput, say
@@ -21,6 +21,7 @@ from figr_jax.training.run import Run
 from figr_jax.training.store import Store
 
 
+@compilation.in_float32
 def train(cfg, workdir, data_dir=None):
     """Meta-trains, or resumes the run that `workdir` holds.
 
@@ -107,7 +108,7 @@ def _run_blocks(run, start):
                 first = next(sources)  # the block is compiled for its shapes
                 if not block:
                     block = blocks.compile_block(cfg, state, run.mesh, first)
-                    asked = stack.enter_context(errors.stoppable(promise))
+                    asked = stack.enter_context(signals.stoppable(promise))
                 sources = itertools.chain([first], sources)
                 try:
                     return _loop(run, block, state, rewinds, seed, sources, asked)

@@ -25,6 +25,7 @@ def write(workdir, state, info, bank, heldout):
     shots, seed = model.config.inner.shots, model.config.run.seed
     heldout = spread(episodes.large_enough(bank, heldout, shots), GRID_CLASSES)
     if not len(heldout):
+        say(f"no sample grid: no held-out class has {shots} images")
         return
     say(f"drawing {len(heldout)} held-out classes (the first time this compiles)")
     panels = []

@@ -171,19 +171,24 @@ class Folder:
     def __init__(self, root):
         """Lists `root`/<class>/<image>; `names` are these paths without `root`.
 
+        `ignored` are those of files that are no images by their suffix.
         `digest` is one of names, sizes and times of change, which takes no reading.
 
         Raises:
           BadInput: if a name is not UTF-8.
         """
         self._root = pathlib.Path(root)
-        self.names, sizes, digest = [], [], hashlib.sha256()
+        self.names, self.ignored = [], []
+        sizes, digest = [], hashlib.sha256()
         for inside in sorted(self._root.iterdir()):
             if not inside.is_dir() or inside.name.startswith("."):
                 continue
             for file in sorted(inside.iterdir()):
-                if is_image(file.name) and file.is_file():
-                    name, stat = f"{inside.name}/{file.name}", file.stat()
+                name = f"{inside.name}/{file.name}"
+                if file.is_file() and not is_image(name):
+                    self.ignored += [] if file.name.startswith(".") else [name]
+                elif file.is_file():
+                    stat = file.stat()
                     self.names.append(name)
                     sizes.append(stat.st_size)
                     line = f"{name}/{stat.st_size}/{stat.st_mtime_ns}"

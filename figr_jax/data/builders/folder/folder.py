@@ -6,8 +6,9 @@ import re
 
 import tensorflow_datasets as tfds
 
+from figr_jax.data import images
 from figr_jax.data.builders import base, sources
-from figr_jax.errors import BadInput
+from figr_jax.errors import BadInput, name_some, warn
 
 
 class Folder(base.ImageClasses, skip_registration=True):
@@ -38,11 +39,16 @@ class Folder(base.ImageClasses, skip_registration=True):
     def _collect(self, dl_manager):
         del dl_manager  # Nothing to download.
         source = sources.Folder(self._path)
+        ignored = source.ignored
+        others = f"{len(ignored)} files are no images ({name_some(ignored)})"
         if not source.names:
             raise BadInput(
-                f"{self.title}: no images in the folders of this folder; wanted are "
-                "PATH/<class>/<image>"
+                f"{self.title}: no images in the folders of this folder"
+                f"{'; ' + others if ignored else ''}; wanted are PATH/<class>/<image> "
+                f"of {images.FORMATS}"
             )
+        if ignored:
+            warn(f"{self.title}: {others}")
         self.info.metadata["listing"] = source.digest
         classes = [name.split("/")[0] for name in source.names]
         return base.group(classes, source.names, source)

@@ -1,0 +1,163 @@
+"""The command line: flags, and one line on stderr for whatever a user got wrong."""
+
+import contextlib
+import logging as standard_logging
+import os
+import pathlib
+import signal
+import sys
+
+from absl import app, flags, logging
+
+from figr_jax import signals
+from figr_jax.errors import BadInput, FailedWork, is_out_of_memory
+
+flags.disclaim_key_flags()  # flags belong to the command that defines them through here
+
+
+class _Path(flags.ArgumentParser):
+    """Parses a path, of which `~` is the user's home."""
+
+    def parse(self, argument):
+        return os.path.expanduser(argument)
+
+
+def define_path(name, default, description):
+    """Defines a flag that takes a path."""
+    flags.DEFINE(_Path(), name, default, description)
+
+
+def define_paths(name, description):
+    """Defines a flag that takes a path and may be given several times."""
+    flags.DEFINE_multi(_Path(), flags.ArgumentSerializer(), name, [], description)
+
+
+def refuse(names, reason):
+    """Rejects flags that would have no effect.
+
+    Args:
+      names: of the flags.
+      reason: why, and what would be right.
+
+    Raises:
+      BadInput: if one of them was given.
+    """
+    for name in names:
+        if flags.FLAGS[name].present:
+            raise BadInput(f"--{name}: {reason}")
+
+
+def _stop(message, exit_code):
+    line = f"error: {' '.join(str(message).split())}\n"
+    if os.isatty(2):
+        line = f"\r\x1b[K{line}"  # in place of a progress bar, if there is one
+    with contextlib.suppress(RuntimeError, ValueError, OSError):
+        sys.stdout.flush()  # not while a signal interrupts a print
+        os.write(2, line.encode(errors="backslashreplace"))
+    # Not sys.exit: libraries with threads of their own would add tracebacks of theirs
+    # while they are torn down. Files are renamed into place, so none is half-written.
+    os._exit(exit_code)
+
+
+def list_configs():
+    """The configs that ship with the package: name to path."""
+    package = pathlib.Path(__file__).parent
+    # In an installed package, or in a checkout.
+    folders = package / "configs", package.parent / "configs"
+    found = [path for folder in folders for path in folder.glob("*.py")]
+    return {path.stem: str(path) for path in found if path.stem != "__init__"}
+
+
+def _find_config(argument):
+    """Replaces `--config=quickstart`, or a path that is not here, by what ships."""
+    flag, _, value = argument.partition("=")
+    path = pathlib.Path(os.path.expanduser(value))
+    if flag.lstrip("-") != "config" or path.exists():
+        return argument
+    is_shipped = path.suffix in ("", ".py") and str(path.parent) in (".", "configs")
+    shipped = list_configs().get(path.stem) if is_shipped else None
+    return f"{flag}={shipped}" if shipped else argument
+
+
+def _parse(argv):
+    """Parses the flags; what ml_collections raises for --config becomes one line."""
+    try:
+        rest = flags.FLAGS(list(map(_find_config, argv)))
+        if "config" in flags.FLAGS and flags.FLAGS.config is not None:
+            flags.FLAGS.config.to_dict()  # a missing file is told only on first use
+        return rest
+    except SystemExit:  # absl's 1, after the help that was asked for
+        sys.exit(0)
+    except flags.Error as error:
+        message = error
+    except (AttributeError, LookupError) as error:
+        while isinstance(error, Exception):  # a KeyError inside an AttributeError
+            error = error.args[0]
+        message = f"--config has no field {error}"
+    except OSError as error:  # a list of attempts: the last line tells the reason
+        names = ", ".join(sorted(list_configs()))
+        message = f"--config: {str(error).splitlines()[-1]}; there are {names}"
+    except (ImportError, NameError, SyntaxError, TypeError, ValueError) as error:
+        message = f"--config: {type(error).__name__}: {error}"
+    _stop(message, BadInput.exit_code)
+
+
+def _find_backend_fault():
+    """Why JAX cannot compute as the environment asks; None if it can."""
+    if "jax" not in sys.modules:
+        return None
+    try:
+        sys.modules["jax"].devices()
+    except (AssertionError, RuntimeError) as error:  # JAX asserts it where it is cuda
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        why = str(error).splitlines()[0] if str(error) else "no such device is found"
+        return (
+            f"JAX_PLATFORMS={asked}: JAX cannot use it ({why}); unset it, or install "
+            "figr_jax[cuda13] on a machine with an NVIDIA GPU"
+        )
+    return None
+
+
+def _tell_unraisable(unraisable):
+    # What orbax stops waiting for, once one read has failed, reports to a closed loop.
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
+
+
+def run(verb, takes_arguments=False):
+    """Runs a verb of the command line.
+
+    Args:
+      verb: function of nothing. `BadInput` and `FailedWork` that it raises end the
+        process with one line and their exit code.
+      takes_arguments: whether it is one of the positional arguments, a list of
+        strings; else there must be none.
+    """
+
+    def main(argv):
+        # TFDS and orbax tell every step, and add tracebacks to what they raise.
+        logging.set_verbosity(logging.FATAL)
+        standard_logging.getLogger("asyncio").setLevel(standard_logging.CRITICAL)
+        try:
+            if takes_arguments:
+                verb(argv[1:])
+            elif len(argv) > 1:
+                raise BadInput(f"unexpected argument {argv[1]!r}")
+            else:
+                verb()
+        except (BadInput, FailedWork) as error:
+            _stop(error, error.exit_code)
+        except OSError as error:  # a full disk, a folder that was removed
+            _stop(error, FailedWork.exit_code)
+        except Exception as error:
+            if is_out_of_memory(error):
+                _stop(f"out of memory: {error}", FailedWork.exit_code)
+            if fault := _find_backend_fault():
+                _stop(fault, BadInput.exit_code)
+            raise
+
+    sys.unraisablehook = _tell_unraisable
+    # Not KeyboardInterrupt: raised inside a callback of jax it would be swallowed.
+    for number in signals.ENDING:
+        signal.signal(number, lambda number, _: _stop("stopped", 128 + number))
+    app.run(main, flags_parser=_parse)
