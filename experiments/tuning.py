@@ -70,8 +70,18 @@ class Tuning:
         self._draw = supports.draw_supports(bank, self.classes, shots, seed, eligible)
         self._judge = judging.Judge(*embedding.load_all(bank, split))
 
-    def measure(self, model, fields):
+    @property
+    def supports(self):
+        """The support of each class: `[classes, shots, H, W, C]` uint8."""
+        return self._draw.supports
+
+    def measure(self, model, fields, supports=None):
         """Adapts, draws and measures with some fields of `sampling` replaced.
+
+        Args:
+          model: `generation.FewShotGenerator`.
+          fields: of `sampling`, see `parse`.
+          supports: to adapt to, in place of `supports`.
 
         Returns:
           A dict: name of a metric to `mean`, `low` and `high`; also `sampling`,
@@ -81,7 +91,8 @@ class Tuning:
         values["sampling"] |= fields
         inner = build.sampling(config.from_dict(values))
         drawn, seconds = samples.adapt_and_draw(
-            *(model.networks, inner, model.slow, self._draw.supports),
+            *(model.networks, inner, model.slow),
+            self.supports if supports is None else supports,
             *(self._seed, self._count),
         )
         return self._summarize(drawn[:, 0]) | {

@@ -71,7 +71,8 @@ def before_and_after(originals, support, columns):
       `[height, width, 3]` uint8.
     """
     before = np.stack([images.fit(original, _LARGE) for original in originals])
-    after = np.stack([images.fit(image, _LARGE) for image in support])
+    zoom = max(1, _LARGE // support.shape[1])
+    after = support.repeat(zoom, axis=1).repeat(zoom, axis=2)
     before, after = map(_to_colour, (before, after))
     return stack([_tile(before, columns, _GREY), _tile(after, columns, _RED)])
 

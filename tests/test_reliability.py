@@ -247,8 +247,8 @@ import signal, sys, threading
 sys.path.insert(0, "tests")
 from conftest import quick
 from figr_jax import training
-run = {name: 10**6 for name in ("meta_steps", "log_every", "save_every", "sample_every")}
-cfg = quick(**run)
+names = "meta_steps", "log_every", "save_every", "sample_every"
+cfg = quick(**{name: 10**6 for name in names})
 cfg.inner.steps = 9
 mine = "kept"
 try:

@@ -1,0 +1,114 @@
+"""What preparing drawings gains: characters in the guises in which people bring them.
+
+python experiments/inputs.py --checkpoint=omniglot-32
+
+Redraws the supports of 40 tuning classes of Omniglot in each guise of
+experiments/guises.py, adapts to them with and without preparation, and measures the
+recognizability of what is generated. Also counts, for each of four data sets, how many
+supports preparation leaves as they are; it should leave nearly all. Writes
+experiments/results/inputs.json and .png: for each guise the first four supports, the
+prepared ones below them.
+"""
+
+import functools
+import io
+import pathlib
+
+import guises
+import numpy as np
+import tensorflow_datasets as tfds
+import tuning
+from absl import flags
+from PIL import Image
+
+import figr_jax
+from figr_jax import command, compilation, files, pictures, provenance
+from figr_jax.data import bank as banks
+from figr_jax.data import datasets, drawings, images
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "omniglot-32", "A model of Omniglot: shipped weights, or a run."
+)
+_CLASSES = flags.DEFINE_integer("classes", 40, "Tuning classes.", lower_bound=2)
+_GUISES = flags.DEFINE_list(
+    "guises", [guise.__name__ for guise in guises.ALL], "Which to measure."
+)
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+UNTOUCHED = ("omniglot", "glyphs", "open_icons", "mnist")
+SUPPORTS = 300  # of each data set, to count those that stay as they are
+SHOWN = 4
+
+
+@functools.cache
+def _records(dataset):
+    builder = datasets.prepare(dataset)
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    splits = "+".join(builder.info.splits)
+    return builder.as_data_source(split=splits, decoders=decoders)
+
+
+def read_original(dataset, number):
+    """An image of a data set as its file has it, a PIL image."""
+    return Image.open(io.BytesIO(_records(dataset)[int(number)]["image"]))
+
+
+def find_number(bank, index, image):
+    """The number of an image of a class in its bank."""
+    same = (bank.class_images(index) == image).all((1, 2, 3))
+    return bank.class_start[index] + int(np.argmax(same))
+
+
+def count_redrawn(dataset, size=32, shots=4):
+    """The share of random supports that preparation would change."""
+    bank = banks.load(dataset, size, 1)
+    style = drawings.measure_style(bank.images[:: len(bank.images) // 1000 + 1])
+    rng, redrawn = np.random.default_rng(0), 0
+    enough = np.flatnonzero(np.diff(bank.class_start) >= shots)
+    for index in rng.choice(enough, SUPPORTS):
+        first, last = bank.class_start[index : index + 2]
+        numbers = rng.choice(np.arange(first, last), shots, replace=False)
+        given = [images.from_pil(read_original(dataset, i), 1) for i in numbers]
+        redrawn += drawings.prepare(given, size, style).redrawn.any()
+    return redrawn / SUPPORTS
+
+
+def main():
+    """Measures every guise, counts untouched supports, writes."""
+    compilation.keep_programs()
+    model = figr_jax.load(_CHECKPOINT.value)
+    measured = tuning.Tuning(model, classes=_CLASSES.value)
+    bank, size = banks.load("omniglot", 32, 1), model.networks.image_size
+    characters = [
+        [read_original("omniglot", find_number(bank, index, x)) for x in support]
+        for index, support in zip(measured.classes, measured.supports, strict=True)
+    ]
+    found, rows = {}, []
+    for name in _GUISES.value:
+        rng, guise = np.random.default_rng(0), getattr(guises, name)
+        given = [[guise(character, rng) for character in some] for some in characters]
+        seen = {
+            way: np.stack(
+                [
+                    drawings.prepare(x, size, model.style, redraw=way == "auto").support
+                    for x in given
+                ]
+            )
+            for way in ("none", "auto")
+        }
+        found[name] = {way: measured.measure(model, {}, x) for way, x in seen.items()}
+        shown = [x for some in given for x in some][:SHOWN]
+        after = np.concatenate(seen["auto"])[:SHOWN]
+        rows.append(pictures.before_and_after(shown, after, SHOWN))
+        for way, metrics in found[name].items():
+            print(f"{name}, --prepare={way}: {tuning.show(metrics)}", flush=True)
+    redrawn = {dataset: count_redrawn(dataset) for dataset in UNTOUCHED}
+    print("share of supports that are redrawn:", redrawn)
+    pictures.save(RESULTS / "inputs.png", pictures.side_by_side(rows))
+    made = {"checkpoint": _CHECKPOINT.value, "classes": len(characters)}
+    made |= {"guises": found, "redrawn": redrawn}
+    files.write_json(RESULTS / "inputs.json", made | provenance.describe())
+
+
+if __name__ == "__main__":
+    command.run(main)
