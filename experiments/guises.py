@@ -11,23 +11,31 @@ from figr_jax.data import images
 _SIDE = 1000  # pixels of a character that is redrawn
 
 
-def redraw(character, width):
-    """Draws a character with a pen: its strokes, with smooth edges, as wide as asked.
+def find_strokes(character):
+    """Finds the strokes of a character.
 
     Args:
       character: PIL image, dark on light, of any size.
-      width: of the pen, as a share of the side.
 
     Returns:
-      A PIL image "L", black on white.
+      `[side, side]` float32: pixels between each pixel and the middle of a stroke.
     """
     large = character.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     smooth = np.asarray(large.filter(ImageFilter.GaussianBlur(_SIDE / 150)))
     inside = ndimage.distance_transform_edt(smooth < 128)
     # The middle of a stroke is where no neighbour is much deeper inside it.
     ridge = inside >= 0.85 * ndimage.maximum_filter(inside, _SIDE // 25)
-    away = ndimage.distance_transform_edt(~(ridge & (inside > 1)))
-    ink = np.clip(width * _SIDE / 2 - away + 0.5, 0, 1)
+    return np.float32(ndimage.distance_transform_edt(~(ridge & (inside > 1))))
+
+
+def redraw(strokes, width):
+    """Draws strokes with a pen: a PIL image, black on white.
+
+    Args:
+      strokes: see `find_strokes`.
+      width: of the pen, as a share of the side.
+    """
+    ink = np.clip(width * _SIDE / 2 - strokes + 0.5, 0, 1)
     return Image.fromarray((255 * (1 - ink)).astype(np.uint8))
 
 
@@ -49,61 +57,61 @@ def _noise(pixels, deviation, rng):
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
-def clean(character, rng):
+def clean(strokes, rng):
     """The pen of the data set, in the middle."""
     del rng
-    return _save(redraw(character, 0.025))
+    return _save(redraw(strokes, 0.025))
 
 
-def a4_scan(character, rng):
+def a4_scan(strokes, rng):
     """Four centimetres high on a page that is scanned at 300 dpi."""
-    drawing = redraw(character, 0.012).resize((480, 480))
+    drawing = redraw(strokes, 0.012).resize((480, 480))
     page = _page(drawing, 2480, 3508, rng).filter(ImageFilter.GaussianBlur(0.8))
     return _save(_noise(np.asarray(page, np.float32), 3, rng), "JPEG", quality=85)
 
 
-def thin(character, rng):
+def thin(strokes, rng):
     """Eight pixels of 2000."""
     del rng
-    return _save(redraw(character, 0.004).resize((2000, 2000)))
+    return _save(redraw(strokes, 0.004).resize((2000, 2000)))
 
 
-def off_centre(character, rng):
+def off_centre(strokes, rng):
     """Small, anywhere on a large canvas."""
-    return _save(_page(redraw(character, 0.025).resize((300, 300)), 2000, 1400, rng))
+    return _save(_page(redraw(strokes, 0.025).resize((300, 300)), 2000, 1400, rng))
 
 
-def framed(character, rng):
+def framed(strokes, rng):
     """In a black frame of two pixels."""
     del rng
-    return _save(ImageOps.expand(redraw(character, 0.02).resize((396, 396)), 2, 0))
+    return _save(ImageOps.expand(redraw(strokes, 0.02).resize((396, 396)), 2, 0))
 
 
-def white_on_clear(character, rng):
+def white_on_clear(strokes, rng):
     """White ink on transparency."""
     del rng
-    drawing = redraw(character, 0.025).resize((256, 256))
+    drawing = redraw(strokes, 0.025).resize((256, 256))
     clear = Image.new("RGBA", drawing.size, "white")
     clear.putalpha(ImageOps.invert(drawing))
     return _save(clear)
 
 
-def twelve_bits(character, rng):
+def twelve_bits(strokes, rng):
     """12 bits in a file of 16."""
     del rng
-    grey = np.asarray(redraw(character, 0.025).resize((400, 400)), np.uint16)
+    grey = np.asarray(redraw(strokes, 0.025).resize((400, 400)), np.uint16)
     return _save(Image.fromarray(grey * 16))
 
 
-def jpeg(character, rng):
+def jpeg(strokes, rng):
     """Strongly compressed."""
     del rng
-    return _save(redraw(character, 0.02).resize((300, 300)), "JPEG", quality=15)
+    return _save(redraw(strokes, 0.02).resize((300, 300)), "JPEG", quality=15)
 
 
-def photo(character, rng):
+def photo(strokes, rng):
     """In uneven light, with noise, and a shadow."""
-    ink = np.asarray(redraw(character, 0.012), np.float32) / 255
+    ink = np.asarray(redraw(strokes, 0.012), np.float32) / 255
     y, x = np.mgrid[:_SIDE, :_SIDE] / _SIDE
     angle = rng.uniform(0, 2 * np.pi)
     slope = np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)

@@ -79,14 +79,18 @@ def main():
     model = figr_jax.load(_CHECKPOINT.value)
     measured = tuning.Tuning(model, classes=_CLASSES.value)
     bank, size = banks.load("omniglot", 32, 1), model.networks.image_size
-    characters = [
-        [read_original("omniglot", find_number(bank, index, x)) for x in support]
+    numbers = [
+        [find_number(bank, index, image) for image in support]
         for index, support in zip(measured.classes, measured.supports, strict=True)
+    ]
+    strokes = [
+        [guises.find_strokes(read_original("omniglot", i)) for i in some]
+        for some in numbers
     ]
     found, rows = {}, []
     for name in _GUISES.value:
         rng, guise = np.random.default_rng(0), getattr(guises, name)
-        given = [[guise(character, rng) for character in some] for some in characters]
+        given = [[guise(x, rng) for x in some] for some in strokes]
         seen = {
             way: np.stack(
                 [
@@ -105,7 +109,7 @@ def main():
     redrawn = {dataset: count_redrawn(dataset) for dataset in UNTOUCHED}
     print("share of supports that are redrawn:", redrawn)
     pictures.save(RESULTS / "inputs.png", pictures.side_by_side(rows))
-    made = {"checkpoint": _CHECKPOINT.value, "classes": len(characters)}
+    made = {"checkpoint": _CHECKPOINT.value, "classes": len(strokes)}
     made |= {"guises": found, "redrawn": redrawn}
     files.write_json(RESULTS / "inputs.json", made | provenance.describe())
 

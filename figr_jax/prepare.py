@@ -31,9 +31,9 @@ def define_flags():
 
 def main():
     """Checks the flags, then prepares."""
-    from figr_jax import files
+    from figr_jax import files, outputs
     from figr_jax.data import bank as banks
-    from figr_jax.data import datasets, images
+    from figr_jax.data import datasets, images, report
 
     if not FLAGS.dataset:
         raise errors.BadInput(f"--dataset is missing: must be {datasets.ALLOWED}")
@@ -47,6 +47,10 @@ def main():
     if FLAGS.report and FLAGS.dataset.startswith("mix:"):
         raise errors.BadInput("--report is for one data set; give each of the mix")
     report_dir = FLAGS.report and files.make_folder(FLAGS.report, "--report")
+    if report_dir:
+        outputs.check(report_dir, report.FILES, "--report")
+    if report_dir:
+        outputs.check(report_dir, report.FILES, "--report")
     for name in datasets.parts(FLAGS.dataset):
         bank = banks.load(name, size, channels, FLAGS.data_dir, FLAGS.manual_dir)
         counts = np.diff(bank.class_start)
@@ -57,10 +61,8 @@ def main():
             f"{bank.images.filename}"
         )
     if report_dir:
-        from figr_jax.data import report
-
         builder = datasets.prepare(FLAGS.dataset, FLAGS.data_dir)
-        report.write(bank, builder.info.metadata or {}, report_dir)
+        outputs.write(report_dir, report.render(bank, builder.info.metadata or {}))
         print(f"wrote {report_dir}: figure1.png, figure2.png, counts.json")
 
 

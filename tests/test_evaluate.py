@@ -267,7 +267,7 @@ def test_a_judge_sheet_is_balanced_and_scored(workdir, bank, tmp_path):
     assert found["kinds"]["real"]["accuracy"] == 1
     assert found["kinds"]["generated"]["accuracy"] == 0
     assert len(found["classes"]) == 5
-    with pytest.raises(BadInput, match="holds a sheet already"):
+    with pytest.raises(BadInput, match="holds key.json already"):
         human.make_sheet(model, bank, out, classes=5, seed=0)
 
 

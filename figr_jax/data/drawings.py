@@ -201,7 +201,8 @@ def trace(drawing):
     noise = 1.4826 * np.median(np.abs(depth - np.median(depth)))
     # Not the maximum, which is a speck; not Otsu's threshold either: it needs two
     # comparable groups of pixels, and a pen covers a thousandth of its page.
-    full = np.sort(depth, None)[-max(8, depth.size // 50_000)]
+    rank = -max(8, depth.size // 50_000)
+    full = np.partition(depth, rank, axis=None)[rank]
     if full < max(_MIN_CONTRAST, 4 * noise):
         return _Traced(None, on_dark, False)
     ink = np.clip((depth - max(0.25 * full, 4 * noise)) / (0.3 * full), 0, 1)

@@ -68,8 +68,10 @@ def _list_folder(folder):
         )
     if not found:
         why = "but those that figr_jax.sample wrote, " if ours else ""
+        inner = next((path for path in sorted(folder.iterdir()) if path.is_dir()), None)
+        hint = f"; to take those of one inside, give it, as {inner}" if inner else ""
         raise BadInput(
-            f"{folder}: no images in this folder, {why}wanted is {images.FORMATS}"
+            f"{folder}: no images in this folder, {why}wanted is {images.FORMATS}{hint}"
         )
     return found
 

@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from figr_jax import files, pictures
+from figr_jax import files, outputs, pictures
 from figr_jax.errors import BadInput
 
 
@@ -58,6 +58,8 @@ def draw(workdirs, out):
         for name, points in read(workdir).items():
             exact = [(step, value, value, value) for step, value in points]
             lines.setdefault(name.replace("_", " "), {})[str(workdir)] = exact
-    path = files.make_folder(out, "--out") / "curves.png"
-    pictures.save(path, pictures.curves(lines, "meta-step"))
-    return path
+    out = files.make_folder(out, "--out")
+    outputs.check(out, ["curves.png"], "--out")
+    drawn = pictures.encode(pictures.curves(lines, "meta-step"))
+    outputs.write(out, {"curves.png": drawn})
+    return out / "curves.png"

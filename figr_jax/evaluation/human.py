@@ -42,8 +42,9 @@ def make_sheet(model, bank, out, classes, seed):
     Raises:
       BadInput: if the folder holds such a set already, or the classes are too few.
     """
-    if (pathlib.Path(out) / "key.json").exists():
-        raise BadInput(f"--judge_sheet={out}: holds a sheet already; give another one")
+    for name in ("key.json", "images", "sheet.png", "answers.csv"):
+        if pathlib.Path(out, name).exists():
+            raise BadInput(f"--judge_sheet={out}: holds {name} already; give another")
     _, heldout = model.split(bank).indices(bank.names)
     shots = model.config.inner.shots
     eligible = supports.find_eligible(bank, heldout, shots)
