@@ -7,7 +7,7 @@ import prdc
 import pytest
 import vendi_score.vendi
 
-from figr_jax.evaluation import metrics
+from figr_jax.evaluation import judging, metrics
 
 
 @pytest.fixture
@@ -138,3 +138,24 @@ def test_bootstrap_intervals_cover_the_mean(draw):
         low, high = metrics.bootstrap(lambda i, v=values: v[i].mean(), 30, draws=200)
         covered += low < 0 < high
     assert 85 <= covered <= 100
+
+
+@pytest.mark.parametrize("draws, low, high", [(1, 0.97, 1.03), (3, 0.6, 1.03)])
+def test_the_pooled_score_is_a_z_score(draws, low, high):
+    scores = np.random.default_rng(0).standard_normal((4000, draws, 50))
+    pooled = [judging.pool(one) for one in scores]
+    assert low < np.std(pooled) < high and abs(np.mean(pooled)) < 0.06
+    copied = judging.pool(scores[0] - 1)  # by a deviation in each class
+    assert abs(copied - judging.pool(scores[0]) + 50**0.5) < 1e-6
+
+
+def test_two_rows_are_compared_class_by_class():
+    random = np.random.default_rng(0)
+    pairs = random.standard_normal((300, 2, 1, 50))
+    found = [
+        judging.compare({"copying": one}, {"copying": other}, 0)["pooled_copying"][
+            "mean"
+        ]
+        for one, other in pairs
+    ]
+    assert 0.9 < np.std(found) < 1.1

@@ -71,10 +71,10 @@ def run(name, base, setting, overrides):
     Raises:
       FailedWork: if it fails; it says why.
     """
-    command = [sys.executable, str(EXPERIMENTS / "sweep.py"), f"--name={name}"]
-    command += [f"--base={base}", f"--minutes={_MINUTES.value}"]
-    command += [f"--settings={setting}", "--", *overrides]
-    if subprocess.run(command).returncode:
+    trial = [sys.executable, str(EXPERIMENTS / "sweep.py"), f"--name={name}"]
+    trial += [f"--base={base}", f"--minutes={_MINUTES.value}"]
+    trial += [f"--settings={setting}", "--", *overrides]
+    if subprocess.run(trial).returncode:
         raise errors.FailedWork(f"the trial {name} failed")
 
 

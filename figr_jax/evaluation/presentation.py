@@ -62,8 +62,8 @@ METRICS = {
     "pooled_copying": (
         "Z_U, pooled",
         "{:.1f}",
-        "the same over all classes: the sum of their means over the root of their "
-        "number; copies where its interval lies below that of held-out real images",
+        "the same over all classes: their sum over the root of their number, the "
+        "median over draws; a z-score too, so copies where it is far below -2",
     ),
 }
 PAIRED = "model less support jittered, class by class"

@@ -146,10 +146,6 @@ def make(model, bank, out, options, joint=None):
     names = [bank.names[c] for c in work.classes]
     right = arms["model"]["recognizability"].mean(0)
     shown = _choose_shown(right, options.seed)
-    jittered = arms["support jittered"]
-    beyond = {
-        metric: values - jittered[metric] for metric, values in arms["model"].items()
-    }
     result = {
         "checkpoint": {
             "snapshot": recipe.identify(model),
@@ -168,7 +164,9 @@ def make(model, bank, out, options, joint=None):
         "arms": {
             name: judging.summary(arm, options.seed) for name, arm in arms.items()
         },
-        "model_less_jittered": judging.summary(beyond, options.seed),
+        "model_less_jittered": judging.compare(
+            arms["model"], arms["support jittered"], options.seed
+        ),
         "recognizability_of_classes": dict(zip(names, right, strict=True)),
         "shown": {which: [names[i] for i in rows] for which, rows in shown.items()},
         "seconds_per_class": seconds,
