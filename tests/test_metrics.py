@@ -151,11 +151,8 @@ def test_the_pooled_score_is_a_z_score(draws, low, high):
 
 def test_two_rows_are_compared_class_by_class():
     random = np.random.default_rng(0)
-    pairs = random.standard_normal((300, 2, 1, 50))
-    found = [
-        judging.compare({"copying": one}, {"copying": other}, 0)["pooled_copying"][
-            "mean"
-        ]
-        for one, other in pairs
-    ]
-    assert 0.9 < np.std(found) < 1.1
+    found = []
+    for one, other in random.standard_normal((60, 2, 1, 50)):
+        row = judging.compare({"copying": one}, {"copying": other}, 0)
+        found.append(row["pooled_copying"]["mean"])
+    assert 0.8 < np.std(found) < 1.2

@@ -1,13 +1,15 @@
 """The studio's page, in a real browser: what an artist does."""
 
+import base64
 import io
 import re
 import shutil
 import zipfile
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from test_studio import serve  # skips, as that file does, without the extra
 
 from figr_jax.evaluation import human
@@ -185,6 +187,20 @@ def test_files_of_several_kinds_and_a_broken_one(page, tmp_path):
     )
     assert kept  # on the page
     expect(page.locator(".seen[src]")).to_have_count(4)
+
+
+def test_a_small_thin_drawing_on_a_large_page_is_seen(page, tmp_path):
+    page.click("#clear")
+    scan = Image.new("L", (2400, 3400), 250)
+    ImageDraw.Draw(scan).rectangle((1500, 300, 1700, 500), outline=60, width=3)
+    scan.save(tmp_path / "scan.png")
+    page.locator(".cell input").first.set_input_files(tmp_path / "scan.png")
+    seen = page.locator(".seen[src]")
+    expect(seen).to_have_count(1)
+    data = base64.b64decode(seen.get_attribute("src").partition(",")[2])
+    pixels = np.asarray(Image.open(io.BytesIO(data)))
+    rows, columns = np.nonzero(pixels < 100)
+    assert np.ptp(rows) >= 5 and np.ptp(columns) >= 5  # of 8: it fills the square
 
 
 def test_it_fits_a_phone_and_the_keyboard(browser, address):
