@@ -9,7 +9,7 @@ import sys
 
 from absl import app, flags, logging
 
-from figr_jax import signals
+from figr_jax import config_files, signals
 from figr_jax.errors import BadInput, FailedWork, is_out_of_memory
 
 flags.disclaim_key_flags()  # flags belong to the command that defines them through here
@@ -59,15 +59,6 @@ def _stop(message, exit_code):
     os._exit(exit_code)
 
 
-def list_configs():
-    """The configs that ship with the package: name to path."""
-    package = pathlib.Path(__file__).parent
-    # In an installed package, or in a checkout.
-    folders = package / "configs", package.parent / "configs"
-    found = [path for folder in folders for path in folder.glob("*.py")]
-    return {path.stem: str(path) for path in found if path.stem != "__init__"}
-
-
 def _find_config(argument):
     """Replaces `--config=quickstart`, or a path that is not here, by what ships."""
     flag, _, value = argument.partition("=")
@@ -75,7 +66,7 @@ def _find_config(argument):
     if flag.lstrip("-") != "config" or path.exists():
         return argument
     is_shipped = path.suffix in ("", ".py") and str(path.parent) in (".", "configs")
-    shipped = list_configs().get(path.stem) if is_shipped else None
+    shipped = config_files.find().get(path.stem) if is_shipped else None
     return f"{flag}={shipped}" if shipped else argument
 
 
@@ -95,7 +86,7 @@ def _parse(argv):
             error = error.args[0]
         message = f"--config has no field {error}"
     except OSError as error:  # a list of attempts: the last line tells the reason
-        names = ", ".join(sorted(list_configs()))
+        names = ", ".join(sorted(config_files.find()))
         message = f"--config: {str(error).splitlines()[-1]}; there are {names}"
     except (ImportError, NameError, SyntaxError, TypeError, ValueError) as error:
         message = f"--config: {type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from figr_jax import command, errors
+from figr_jax import command, config_files, errors
 
 FLAGS = flags.FLAGS
 
@@ -53,7 +53,7 @@ def main():
     if FLAGS.config is None:
         raise errors.BadInput(
             "--config is missing: give a file, or one of "
-            + ", ".join(sorted(command.list_configs()))
+            + ", ".join(sorted(config_files.find()))
         )
     name = config_flags.get_config_filename(flags.FLAGS["config"])
     workdir = FLAGS.workdir or f"runs/{pathlib.Path(name).stem}"

@@ -26,7 +26,7 @@ def find_script(module, script):
 
 def find_flags(path):
     """Names of the flags that a script defines."""
-    return set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', path.read_text()))
+    return set(re.findall(r'(?i:define)_\w+\(\s*"(\w+)"', path.read_text()))
 
 
 @pytest.mark.parametrize("page", [*WRITTEN, "experiments/results/README.md"])
