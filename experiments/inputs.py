@@ -12,6 +12,7 @@ prepared ones below them.
 
 import functools
 import io
+import json
 import pathlib
 
 import guises
@@ -30,8 +31,11 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "omniglot-32", "A model of Omniglot: shipped weights, or a run."
 )
 _CLASSES = flags.DEFINE_integer("classes", 40, "Tuning classes.", lower_bound=2)
+_ORIGINAL = "original_files"  # of Omniglot, which preparation should leave alone
 _GUISES = flags.DEFINE_list(
-    "guises", [guise.__name__ for guise in guises.ALL], "Which to measure."
+    "guises",
+    [_ORIGINAL, *(guise.__name__ for guise in guises.ALL)],
+    "Which to measure; the result keeps the others that it has.",
 )
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -89,8 +93,14 @@ def main():
     ]
     found, rows = {}, []
     for name in _GUISES.value:
-        rng, guise = np.random.default_rng(0), getattr(guises, name)
-        given = [[guise(x, rng) for x in some] for some in strokes]
+        if name == _ORIGINAL:
+            given = [
+                [images.from_pil(read_original("omniglot", i), 1) for i in some]
+                for some in numbers
+            ]
+        else:
+            rng, guise = np.random.default_rng(0), getattr(guises, name)
+            given = [[guise(x, rng) for x in some] for some in strokes]
         seen = {
             way: np.stack(
                 [
@@ -108,10 +118,14 @@ def main():
             print(f"{name}, --prepare={way}: {tuning.show(metrics)}", flush=True)
     redrawn = {dataset: count_redrawn(dataset) for dataset in UNTOUCHED}
     print("share of supports that are redrawn:", redrawn)
-    pictures.save(RESULTS / "inputs.png", pictures.side_by_side(rows))
+    path = RESULTS / "inputs.json"
+    if path.exists() and len(found) < len(guises.ALL):
+        found = json.loads(path.read_text())["guises"] | found
+    else:
+        pictures.save(path.with_suffix(".png"), pictures.stack(rows))
     made = {"checkpoint": _CHECKPOINT.value, "classes": len(strokes)}
     made |= {"guises": found, "redrawn": redrawn}
-    files.write_json(RESULTS / "inputs.json", made | provenance.describe())
+    files.write_json(path, made | provenance.describe())
 
 
 if __name__ == "__main__":

@@ -189,6 +189,35 @@ def sketches():
     return lines
 
 
+def inputs():
+    """Drawings in the guises in which people bring them."""
+    path = RESULTS / "inputs.json"
+    if not path.exists():
+        return []
+    made = json.loads(path.read_text())
+    rows = [
+        [name.replace("_", " ")]
+        + [f"{ways[way]['recognizability']['mean']:.1%}" for way in ("none", "auto")]
+        + [f"{ways['auto']['kid']['mean']:.1f}"]
+        for name, ways in made["guises"].items()
+    ]
+    redrawn = ", ".join(f"{name} {x:.1%}" for name, x in made["redrawn"].items())
+    return [
+        "## Drawings as people hand them over",
+        "",
+        f"Supports of {made['classes']} tuning classes of Omniglot, redrawn in each "
+        f"guise; images that `{made['checkpoint']}` generates from them, with and "
+        f"without preparation. {source(made, path.name)}",
+        "",
+        *table(["guise", "`--prepare=none`", "prepared", "KID, prepared"], rows),
+        "",
+        f"Supports of the data sets themselves that preparation changes: {redrawn}.",
+        "",
+        f"![guises]({path.with_suffix('.png').name})",
+        "",
+    ]
+
+
 def low_data():
     """Accuracy of classifiers of few real images."""
     path = RESULTS / "low_data.json"
@@ -344,6 +373,7 @@ def main():
         sweeps,
         time_to_quality,
         sketches,
+        inputs,
         sampling,
         low_data,
         figures,
