@@ -7,7 +7,7 @@ trained with 10 inner steps (--config.inner.steps=10): its 1,400 meta-steps of 1
 took 5.4 minutes on a shared H200 (docs/performance.md). Since then, trials of equal
 time gave better images with 5 (experiments/results/sweep.jsonl). A meta-step of 16
 tasks takes about 10 seconds on one CPU core; --config.outer.tasks=1
---config.outer.learning_rate=5e-4 takes smaller steps in the same time.
+--config.outer.learning_rate=1e-3 takes smaller steps in the same time.
 
 Sampling was chosen on tuning classes, see experiments/results/quality.jsonl.
 """

@@ -1,4 +1,4 @@
-"""What preparing drawings gains: characters in the guises in which people bring them.
+"""Measures what preparing drawings gains, in the guises in which people bring them.
 
 python experiments/inputs.py --checkpoint=omniglot-32
 
@@ -25,7 +25,7 @@ from PIL import Image
 import figr_jax
 from figr_jax import command, compilation, files, pictures, provenance
 from figr_jax.data import bank as banks
-from figr_jax.data import datasets, drawings, images
+from figr_jax.data import datasets, drawings, images, styles
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "omniglot-32", "A model of Omniglot: shipped weights, or a run."
@@ -66,7 +66,7 @@ def find_number(bank, index, image):
 def count_redrawn(dataset, size=32, shots=4):
     """The share of random supports that preparation would change."""
     bank = banks.load(dataset, size, 1)
-    style = drawings.measure_style(bank.images[:: len(bank.images) // 1000 + 1])
+    style = styles.measure(bank.images[:: len(bank.images) // 1000 + 1])
     rng, redrawn = np.random.default_rng(0), 0
     enough = np.flatnonzero(np.diff(bank.class_start) >= shots)
     for index in rng.choice(enough, SUPPORTS):
@@ -75,6 +75,12 @@ def count_redrawn(dataset, size=32, shots=4):
         given = [images.from_pil(read_original(dataset, i), 1) for i in numbers]
         redrawn += drawings.prepare(given, size, style).redrawn.any()
     return redrawn / SUPPORTS
+
+
+def save_picture(path, panels):
+    """Writes the panels of the guises, three side by side."""
+    rows = [pictures.side_by_side(panels[i : i + 3]) for i in range(0, len(panels), 3)]
+    pictures.save(path, pictures.stack(rows))
 
 
 def main():
@@ -122,7 +128,7 @@ def main():
     if path.exists() and len(found) < len(guises.ALL):
         found = json.loads(path.read_text())["guises"] | found
     else:
-        pictures.save(path.with_suffix(".png"), pictures.stack(rows))
+        save_picture(path.with_suffix(".png"), rows)
     made = {"checkpoint": _CHECKPOINT.value, "classes": len(strokes)}
     made |= {"guises": found, "redrawn": redrawn}
     files.write_json(path, made | provenance.describe())

@@ -8,7 +8,7 @@ import numpy as np
 from figr_jax import adaptation, build, config, snapshots
 from figr_jax.adapted import Adapted, check_whole, compile_for
 from figr_jax.data import bank as banks
-from figr_jax.data import drawings, episodes, images, inputs, splits
+from figr_jax.data import episodes, images, inputs, splits, styles
 from figr_jax.errors import BadInput, FailedWork, warn
 
 
@@ -80,11 +80,11 @@ class FewShotGenerator:
 
     @property
     def style(self):
-        """How the model's data looks: `drawings.Style`."""
+        """How the model's data looks: `styles.Style`."""
         style = self.info.get("style")
         if style is None:  # a snapshot of an earlier version
-            return drawings.plain_style(self.info["background"])
-        return drawings.Style.from_json(style)
+            return styles.plain(self.info["background"])
+        return styles.Style.from_json(style)
 
     def read(self, given, invert=None, redraw=True):
         """Reads images as a support for `adapt`, and prepares them for this model.

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from figr_jax.data import drawings, images, inputs
+from figr_jax.data import drawings, images, inputs, styles
 from figr_jax.errors import BadInput
 
 SIZE = 32
-STYLE = drawings.plain_style(255.0)
+STYLE = styles.plain(255.0)
 CASES = pathlib.Path(__file__).parent.parent.parent / "shared" / "cases"
 GUISES = {}
 
@@ -162,7 +162,7 @@ def test_only_preparing_saves_them(name):
 
 
 def test_drawings_for_white_on_black_data_become_white_on_black():
-    style = drawings.plain_style(0.0)
+    style = styles.plain(0.0)
     first = drawings.prepare([thin_lines()], SIZE, style)
     second = drawings.prepare([thin_lines()], SIZE, STYLE)
     assert first.swapped.all() and not second.swapped.any()
@@ -184,7 +184,7 @@ def test_what_looks_like_the_data_stays_as_it_is():
 
 def test_photos_of_data_that_is_no_drawings_stay_as_they_are():
     noise = np.random.default_rng(0).integers(0, 256, (20, SIZE, SIZE, 1), np.uint8)
-    style = drawings.measure_style(noise)
+    style = styles.measure(noise)
     assert style.low is None
     assert not drawings.prepare([thin_lines()], SIZE, style).redrawn.any()
 

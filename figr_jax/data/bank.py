@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from figr_jax import files
-from figr_jax.data import datasets, drawings, images, parallel
+from figr_jax.data import datasets, drawings, images, parallel, styles
 from figr_jax.errors import BadInput
 
 _FORMAT = 3  # of the files of a bank; one of another format is built anew
@@ -234,7 +234,7 @@ class _Decode:
             ) from error
         if not self._redraws:
             return images.fit(image, self._size)
-        style = drawings.plain_style(255.0)
+        style = styles.plain(255.0)
         return drawings.prepare([image], self._size, style).support[0]
 
 

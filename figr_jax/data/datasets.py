@@ -45,7 +45,7 @@ def parts(name):
 
 
 def is_own(name):
-    """Whether `name` is that of a folder of the user's."""
+    """Returns whether a data set is a folder of the user's, by its name."""
     return name.partition(":")[0] in ("folder", "drawings")
 
 

@@ -11,54 +11,16 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from figr_jax.data import images
+from figr_jax.data import images, styles
 
 _MAX_SIDE = 2048  # pixels of the longer side; larger drawings are shrunk first
 _LIGHT_SIDE = 256  # pixels of the longer side on which uneven light is estimated
 _FINE = 8  # pixels, for each one of the result, on which strokes are thickened
 _MIN_CONTRAST = 24  # grey levels; below it a drawing is blank
-_INK = 0.25  # of full ink, above which a pixel belongs to the drawing
 _SPECK = 0.004  # share of all ink; smaller connected components are dust
 _STROKE = 0.16  # of the side; in a photo, wider dark areas are shadow
 _FRAME = 0.03  # of the side; how near to the border a frame is
 _MANY_GREYS = 1.5  # half-inked pixels for each fully inked one
-
-
-class Ink(NamedTuple):
-    """Measures of the ink of an image; of several images, arrays `[n]`.
-
-    Attributes:
-      darkness: of the strokes, in [0, 1]: the 0.9 quantile of all inked pixels.
-      share: mean ink over all pixels, in [0, 1].
-      extent: longer side of the drawing, as a share of the image's side.
-      offset: distance from the drawing's centre to the image's, as a share of the side.
-    """
-
-    darkness: float
-    share: float
-    extent: float
-    offset: float
-
-
-class Style(NamedTuple):
-    """How the images of a data set look. It travels with the snapshot.
-
-    Attributes:
-      background: grey level in [0, 255].
-      low: `Ink` that 99 % of the images exceed; None if they are no drawings.
-      middle: `Ink`, medians; None if they are no drawings.
-      high: `Ink` that 1 % of the images exceed; None if they are no drawings.
-    """
-
-    background: float
-    low: Ink | None = None
-    middle: Ink | None = None
-    high: Ink | None = None
-
-    @classmethod
-    def from_json(cls, style):
-        """Restores a `Style` that JSON has made a list of."""
-        return cls(style[0], *(Ink(*ink) if ink else None for ink in style[1:]))
 
 
 class Prepared(NamedTuple):
@@ -87,49 +49,6 @@ class _Traced(NamedTuple):
     is_photo: bool
 
 
-def plain_style(background):
-    """The `Style` assumed where none was measured: that of line drawings."""
-    if 64 < background < 192:
-        return Style(background)
-    low, high = Ink(0.6, 0.01, 0.35, 0.0), Ink(1.0, 0.5, 1.0, 0.15)
-    return Style(background, low, Ink(0.95, 0.12, 0.8, 0.0), high)
-
-
-def measure_style(sample):
-    """Measures the `Style` of images `[n, H, W, C]` uint8."""
-    backgrounds = np.array([images.background(image).mean() for image in sample])
-    background = float(np.median(backgrounds))
-    usual = np.abs(backgrounds - background) < 16
-    if usual.mean() < 0.9 or 64 < background < 192:
-        return Style(background)
-    ink = np.stack(measure_ink(sample[usual], background))
-    quantiles = np.quantile(ink, (0.01, 0.5, 0.99), axis=1)
-    return Style(background, *(Ink(*row.tolist()) for row in quantiles))
-
-
-def measure_ink(support, background):
-    """Measures images `[n, H, W, C]` uint8 on a background: an `Ink` of `[n]`."""
-    ink = np.abs(support - background).max(-1) / max(background, 255 - background)
-    found = []
-    for one in ink:
-        side = len(one)
-        rows, columns = (np.flatnonzero((one > _INK).any(axis)) for axis in (1, 0))
-        if not len(rows):
-            found.append((0.0, one.mean(), 0.0, 0.0))
-            continue
-        first, last = np.array([rows[[0, -1]], columns[[0, -1]]]).T
-        extent = (last - first + 1).max() / side
-        offset = np.abs(first + last + 1 - side).max() / 2 / side
-        found.append((_find_darkness(one), one.mean(), extent, offset))
-    return Ink(*np.array(found).T)
-
-
-def _find_darkness(ink):
-    """The darkness of the strokes of an image, see `Ink`."""
-    inked = ink[ink > 0.1]
-    return np.quantile(inked, 0.9) if inked.size else 0.0
-
-
 def prepare(drawings, size, style, invert=None, redraw=True):
     """Prepares drawings as the support of a model.
 
@@ -139,7 +58,7 @@ def prepare(drawings, size, style, invert=None, redraw=True):
     Args:
       drawings: list of `[H, W, C]` uint8, of any sizes.
       size: height and width of the result, pixels.
-      style: `Style` of the model's data.
+      style: `styles.Style` of the model's data.
       invert: whether to swap dark and light; None: those grey images whose background
         is nearer to the opposite of the model's.
       redraw: False: images are only resized, whatever they look like.
@@ -152,7 +71,7 @@ def prepare(drawings, size, style, invert=None, redraw=True):
     support = np.where(swapped[:, None, None, None], 255 - support, support)
     blank = np.ptp(support, axis=(1, 2)).max(-1) < _MIN_CONTRAST
     redrawn = np.array([d.shape != support.shape[1:] for d in drawings])
-    if not redraw or style.low is None or looks_alike(support[redrawn], style):
+    if not redraw or style.low is None or styles.looks_alike(support[redrawn], style):
         redrawn[:] = False
     photo = np.zeros(len(drawings), bool)
     for i in np.flatnonzero(redrawn):
@@ -167,20 +86,6 @@ def prepare(drawings, size, style, invert=None, redraw=True):
         support[i] = drawn if swapped[i] == needs_swap else 255 - drawn
         blank[i], photo[i] = traced.ink is None, traced.is_photo
     return Prepared(support, swapped, redrawn, blank, photo)
-
-
-def looks_alike(support, style):
-    """Whether images look like a style's data: backgrounds, and medians of the ink."""
-    if not len(support):
-        return True
-    backgrounds = np.array([images.background(image).mean() for image in support])
-    if (np.abs(backgrounds - style.background) > 8).any():
-        return False
-    ink = measure_ink(support, style.background)
-    return (ink.darkness > 0).all() and all(
-        low <= np.median(values) <= high
-        for values, low, high in zip(ink, style.low, style.high, strict=True)
-    )
 
 
 def _find_swapped(support, background, invert):
@@ -207,7 +112,7 @@ def trace(drawing):
         return _Traced(None, on_dark, False)
     ink = np.clip((depth - max(0.25 * full, 4 * noise)) / (0.3 * full), 0, 1)
     ink = _drop_specks(_drop_frame(ink))
-    rows, columns = (np.flatnonzero((ink > _INK).any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((ink > styles.INK).any(axis)) for axis in (1, 0))
     if not len(rows):
         return _Traced(None, on_dark, False)
     greys = np.sum((ink > 0.1) & (ink < 0.9)) / max(1, np.sum(ink >= 0.9))
@@ -217,7 +122,7 @@ def trace(drawing):
 
 
 def _flatten(light):
-    """How much darker than its paper each pixel is; the paper's light may be uneven.
+    """Measures how much darker than the paper each pixel is, also in uneven light.
 
     Args:
       light: `[H, W]` uint8, dark ink on light paper.
@@ -241,7 +146,7 @@ def _flatten(light):
 
 def _label(ink):
     """Connected components of the ink: their numbers from 1 `[H, W]`, and how many."""
-    return ndimage.label(ink > _INK, np.ones((3, 3)))
+    return ndimage.label(ink > styles.INK, np.ones((3, 3)))
 
 
 def _drop_frame(ink):
@@ -266,7 +171,7 @@ def _drop_frame(ink):
 
 
 def _drop_specks(ink):
-    """Erases components that are small beside all ink, such as dust."""
+    """Erases components with a small share of all ink, such as dust."""
     labels, count = _label(ink)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     stays = areas >= _SPECK * areas[1:].sum()
@@ -285,7 +190,7 @@ def _draw(ink, size, style):
         for radius in range(_FINE):
             thick = np.clip(radius + 1 - distance, 0, 1) if radius else fine
             drawn = _resize(thick, size)
-            if _find_darkness(drawn) >= style.middle.darkness - 0.03:
+            if styles.find_darkness(drawn) >= style.middle.darkness - 0.03:
                 break
     full = 0 if style.background > 127 else 255
     image = style.background + drawn * (full - style.background)

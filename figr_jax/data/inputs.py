@@ -132,7 +132,7 @@ def prepare(given, size, channels, style, invert=None, redraw=True):
       given: see `read`.
       size: height and width of the support, pixels.
       channels: of the support, 1 or 3.
-      style: `drawings.Style` of the model's data.
+      style: `styles.Style` of the model's data.
       invert: see `drawings.prepare`.
       redraw: see `drawings.prepare`.
 

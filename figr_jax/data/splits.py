@@ -83,7 +83,7 @@ def normalize(name):
 
 
 def is_moved(before, now):
-    """Whether two data sets may be one folder of the user's that was moved."""
+    """Returns whether two names can be those of one folder before and after a move."""
     return (
         before != now
         and datasets.is_own(before)

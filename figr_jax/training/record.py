@@ -1,7 +1,7 @@
 """The split of a run, and the info record that travels with its checkpoints."""
 
 from figr_jax import provenance, recipe
-from figr_jax.data import datasets, drawings, episodes, splits
+from figr_jax.data import datasets, episodes, splits, styles
 from figr_jax.errors import BadInput, say
 from figr_jax.training.sample_grid import spread
 
@@ -75,7 +75,7 @@ def make_info(cfg, bank, split, start):
     # Each session is a stretch of a run: it may continue on another machine.
     before = start.info.get("sessions", []) if start.info else []
     session = {"from_step": int(start.state.step), **provenance.describe()}
-    style = drawings.measure_style(bank.images[:: len(bank.images) // 1000 + 1])
+    style = styles.measure(bank.images[:: len(bank.images) // 1000 + 1])
     return {
         "config": cfg.to_dict(),
         "split": split._asdict(),
