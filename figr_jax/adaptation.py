@@ -14,7 +14,7 @@ from figr_jax.networks import GanParams
 
 
 class Inner(NamedTuple):
-    """How to adapt, and to draw then. Hashable: may be a static argument of `jax.jit`.
+    """Options of adaptation and sampling. Hashable: a static argument of `jax.jit`.
 
     Attributes:
       loss: what critic and generator minimise.
@@ -49,7 +49,7 @@ class Episode(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """The randomness of one inner step; with a leading axis [steps], of them all."""
+    """Random numbers of one inner step; of all steps, with a leading axis [steps]."""
 
     critic_latents: jax.Array  # [critic_steps, shots, latent], standard normal
     penalty_mix: jax.Array  # [critic_steps, shots], uniform in [0, 1)
@@ -74,7 +74,7 @@ class Trace(NamedTuple):
 
 
 class InnerState(NamedTuple):
-    """What inner steps hand on: fast parameters and their optimizer states."""
+    """State between inner steps: fast parameters and their optimizer states."""
 
     fast: GanParams
     optimizer: GanParams  # of optax states, one a network
@@ -111,7 +111,7 @@ def draw_noise(key, networks, shots, inner, others=0):
 
 
 def init_state(slow, inner):
-    """The `InnerState` before the first inner step.
+    """Makes the `InnerState` before the first inner step.
 
     Args:
       slow: `GanParams`; the fast parameters begin as these.

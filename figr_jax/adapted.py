@@ -92,7 +92,7 @@ class Adapted(NamedTuple):
         return candidates[np.arange(count), chosen]
 
     def _key(self):
-        """The part of `inner` that generating depends on: compiled once for any K."""
+        """The part of `inner` that generating depends on, the same for any K."""
         return self.inner._replace(steps=0)
 
 

@@ -75,7 +75,7 @@ def _raise_passing(error):
 
 
 def read_info(path):
-    """The info record of one checkpoint or snapshot.
+    """Reads the info record of one checkpoint or snapshot.
 
     Args:
       path: its folder.

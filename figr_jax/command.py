@@ -94,7 +94,7 @@ def _parse(argv):
 
 
 def _find_backend_fault():
-    """Why JAX cannot compute as the environment asks; None if it can."""
+    """Finds why JAX cannot compute as the environment asks; None if it can."""
     if "jax" not in sys.modules:
         return None
     try:

@@ -225,7 +225,7 @@ def default():
 
 
 def from_dict(values):
-    """The config of plain dictionaries, validated; what they lack is by default.
+    """Builds a validated config of plain dictionaries; missing fields get defaults.
 
     Raises:
       BadInput: if a field is unknown, of a wrong type or out of range.

@@ -34,12 +34,12 @@ def warn(message):
 
 
 def is_out_of_memory(error):
-    """Whether an exception tells that there is too little memory."""
+    """Returns whether an exception means that memory ran out."""
     # What jax raises is a RuntimeError with this in its text.
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def name_some(names, most=3):
-    """The first few of some names, as text."""
+    """Lists the first few of some names, as text."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(str, names[:most])) + more

@@ -101,7 +101,7 @@ def _report(model, bank):
 
 
 def _folder(path):
-    """Where to write: beside what is measured, where the studio finds it too."""
+    """Returns the folder to write to: in the run's, where the studio finds it."""
     is_run = pathlib.Path(path, "snapshots").is_dir() or FLAGS.curves
     name = f"report_{FLAGS.dataset}" if FLAGS.dataset else "report"
     return FLAGS.out or (f"{path}/{name}" if is_run else name)

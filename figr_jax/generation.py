@@ -80,7 +80,7 @@ class FewShotGenerator:
 
     @property
     def style(self):
-        """How the model's data looks: `styles.Style`."""
+        """The `styles.Style` of the model's data."""
         style = self.info.get("style")
         if style is None:  # a snapshot of an earlier version
             return styles.plain(self.info["background"])

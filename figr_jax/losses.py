@@ -12,7 +12,7 @@ from jax import numpy as jnp
 
 
 class Loss(NamedTuple):
-    """What critic and generator minimise. Hashable.
+    """Losses of critic and generator, both minimised. Hashable.
 
     Attributes:
       critic: `(critic, real, fake, mix) -> (loss, penalty)`, two scalars; real and fake
@@ -91,7 +91,7 @@ def wgan_gp(penalty_weight=10.0):
 
 
 def wgan_gp_published(penalty_weight=10.0):
-    """What the code published with the paper computes.
+    """The loss that the code published with the paper computes.
 
     Three differences to `wgan_gp`: real images are pushed to low values, the mean runs
     over the joined batch of 2N (so the penalty weighs twice), and the penalty's norm

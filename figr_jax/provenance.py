@@ -13,7 +13,7 @@ import figr_jax
 
 
 def read_commit():
-    """The commit of this code, `-dirty` if changed; None if it is no checkout.
+    """Returns the commit of this code, `-dirty` if changed; None without a checkout.
 
     Results that lie beside the code do not count: several made in turn are of one
     commit.

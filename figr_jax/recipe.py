@@ -19,7 +19,7 @@ from figr_jax.errors import BadInput
 
 
 class Recipe(NamedTuple):
-    """What images are made from, with the snapshot that it names.
+    """Support, seed, inner steps and latents that reproduce images.
 
     Attributes:
       support: `[shots, H, W, C]` uint8, as the networks see it.

@@ -26,7 +26,7 @@ class ReptileState(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a meta-step reports: scalars, means over tasks and inner steps."""
+    """Metrics of a meta-step: scalars, means over tasks and inner steps."""
 
     critic_loss: jax.Array
     generator_loss: jax.Array
@@ -37,7 +37,7 @@ class Record(NamedTuple):
 
 
 def init(networks, key, optimizer):
-    """The `ReptileState` before the first meta-step.
+    """Makes the `ReptileState` before the first meta-step.
 
     Args:
       networks: `Networks`.

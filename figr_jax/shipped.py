@@ -17,7 +17,7 @@ FOLDER = pathlib.Path(__file__).parent / "weights"
 
 
 def names():
-    """The names of all."""
+    """Returns the names of all shipped weights."""
     return sorted(path.stem for path in FOLDER.glob("*.npz"))
 
 
@@ -40,7 +40,7 @@ def write(path, slow, info):
 
 
 def read_info(name):
-    """The info record of shipped weights.
+    """Reads the info record of shipped weights.
 
     Raises:
       FailedWork: if they are damaged.

@@ -135,7 +135,7 @@ def _load(dataset, image_size, channels, data_dir, manual_dir):
 
 
 def _find_fault(folder, builder):
-    """Why a bank must be built; None if it is sound."""
+    """Finds why a bank must be built; None if it is intact."""
     if not folder.is_dir():
         return "there is none yet"
     try:
@@ -187,7 +187,7 @@ class _Decode:
         self._row_bytes = pixels[0].nbytes
 
     def read(self):
-        """The records, as TFDS stores them: its decoders differ in what they give."""
+        """Opens the records without decoding them: decoders of TFDS differ."""
         import tensorflow_datasets as tfds  # slow to import, and seldom needed
 
         decoders = {self._image: tfds.decode.SkipDecoding()}
@@ -239,7 +239,7 @@ class _Decode:
 
 
 def _keys(builder):
-    """The names of the image and of the label in the records of a data set."""
+    """Finds the names of the image and of the label in the records of a data set."""
     import tensorflow_datasets as tfds
 
     features, keys = dict(builder.info.features.items()), builder.info.supervised_keys

@@ -29,7 +29,7 @@ ALLOWED = (
 
 
 def is_name(name):
-    """Whether `name` may be that of a data set."""
+    """Returns whether `name` has the form of a data set's name."""
     kind, _, rest = name.partition(":")
     if kind == "mix":
         return all("mix:" not in part and is_name(part) for part in parts(name))
@@ -39,7 +39,7 @@ def is_name(name):
 
 
 def parts(name):
-    """The names of the data sets that make up `name`: several for `mix:NAME,NAME`."""
+    """Splits a name into data sets: several for `mix:NAME,NAME`."""
     kind, _, rest = name.partition(":")
     return rest.split(",") if kind == "mix" else [name]
 
@@ -50,7 +50,7 @@ def is_own(name):
 
 
 def resolve(name):
-    """The name that means the same from every working directory.
+    """Makes the path of a folder's name absolute.
 
     Raises:
       BadInput: if it is a folder's and no folder can have it.
@@ -123,7 +123,7 @@ def _set_aside(folder):
 
 
 def edition(builder):
-    """What version of a data set a run trained on, a string."""
+    """Returns the version of a data set, with a digest of its content if known."""
     return getattr(builder, "edition", str(builder.version))
 
 

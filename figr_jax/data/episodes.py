@@ -33,31 +33,31 @@ class Resident(NamedTuple):
     first: jax.Array  # shape=(data sets,), int32, see `first_classes`
 
     def draw(self, key, _, tasks, shots, others):
-        """The episodes of a meta-step: `[tasks, shots + others, H, W, C]` uint8."""
+        """Draws the episodes of a meta-step: `[tasks, shots + others, H, W, C]` uint8."""
         return self.images[draw(key, *self[1:], tasks, shots, others)]
 
     def spec(self, axis):
-        """How it lies on a mesh: whole, on each device."""
+        """Returns its sharding: a full copy on each device."""
         del axis
         return Resident(P(), P(), P(), P())
 
 
 class Streamed(NamedTuple):
-    """The episodes of a block of meta-steps, gathered on the host."""
+    """Episodes of a block of meta-steps, gathered on the host."""
 
     images: jax.Array  # shape=(meta-steps, tasks, shots + others, H, W, C), uint8
 
     def draw(self, _key, i, _tasks, _shots, _others):
-        """Those of the block's meta-step i: `[tasks, shots + others, ...]` uint8."""
+        """Returns the episodes of the block's meta-step i, see `Bank`."""
         return self.images[i]
 
     def spec(self, axis):
-        """How it lies on a mesh: each device has its tasks."""
+        """Returns its sharding: each device has its own tasks."""
         return Streamed(P(None, axis))
 
 
 def keys(seed, step):
-    """The keys of a meta-step: for its episodes, and for adaptation.
+    """Derives the keys of a meta-step: for its episodes, and for adaptation.
 
     Resuming needs no state of a generator, and a run may be cut into any blocks.
     """
@@ -65,7 +65,7 @@ def keys(seed, step):
 
 
 def large_enough(bank, classes, shots):
-    """Those of the classes that have at least `shots` images, `[<= classes]`."""
+    """Returns the classes that have at least `shots` images, `[<= classes]`."""
     return classes[np.diff(bank.class_start)[classes] >= shots]
 
 
@@ -174,7 +174,7 @@ def _draw_class(key, count, first):
 
 
 def fits(bank, device):
-    """Whether a bank takes at most `DEVICE_SHARE` of a device's memory."""
+    """Returns whether a bank takes at most `DEVICE_SHARE` of a device's memory."""
     return bank.images.nbytes <= DEVICE_SHARE * memory.of_device(device)
 
 
@@ -222,7 +222,7 @@ def gather(bank, classes, seed, steps, tasks, shots, others=0):
 
 
 def _host():
-    """The CPU as a device of jax; None, which is the default device, if it has none."""
+    """Returns the CPU as a device of jax; None, the default device, without one."""
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:  # JAX_PLATFORMS may leave it out

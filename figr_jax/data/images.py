@@ -38,7 +38,7 @@ class Unreadable(ValueError):
 
 
 def is_size(image_size):
-    """Whether networks can draw images of that height and width."""
+    """Returns whether networks can draw images of that height and width."""
     return 8 <= image_size <= 1024 and image_size & (image_size - 1) == 0
 
 
@@ -125,7 +125,7 @@ def _compose(image):
 
 
 def background(images):
-    """The background colour: per channel the median of the border pixels.
+    """Finds the background colour: per channel the median of the border pixels.
 
     Args:
       images: `[..., H, W, C]` uint8.
@@ -191,7 +191,7 @@ def shrink(image, most):
 
 
 def find_ink(image):
-    """Where an image differs from its background.
+    """Finds the part of an image that differs from its background.
 
     Args:
       image: `[H, W, C]` uint8.

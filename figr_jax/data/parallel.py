@@ -52,7 +52,7 @@ def cut(count, size):
 
 
 def _count_cores():
-    """The cores that this process may use; where that is not told, all."""
+    """Counts the cores that this process may use; all, if that is unknown."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
@@ -122,7 +122,7 @@ def _receive(pipe):
 
 
 def _serve(pipe):
-    """What a process does: one chunk after another, until the pipe is closed."""
+    """Works on one chunk after another until the pipe is closed."""
     try:
         work = _receive(pipe)
         while True:

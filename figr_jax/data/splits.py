@@ -99,7 +99,7 @@ ALLOWED = (
 
 
 def is_rule(rule):
-    """Whether `rule` says which classes to hold out, see `ALLOWED`."""
+    """Returns whether `rule` is one of `ALLOWED`."""
     kind, _, names = rule.partition(":")
     return rule in ("random", "alphabets", "weak") or (kind == "classes" and names)
 

@@ -26,7 +26,7 @@ class Ink(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How the images of a data set look. It travels with the snapshot.
+    """Background and ink of the images of a data set. Stored in the snapshot.
 
     Attributes:
       background: grey level in [0, 255].
@@ -47,7 +47,7 @@ class Style(NamedTuple):
 
 
 def plain(background):
-    """The `Style` assumed where none was measured: that of line drawings."""
+    """Returns the `Style` of line drawings, for data that was not measured."""
     if 64 < background < 192:
         return Style(background)
     low, high = Ink(0.6, 0.01, 0.35, 0.0), Ink(1.0, 0.5, 1.0, 0.15)
@@ -84,7 +84,7 @@ def measure_ink(support, background):
 
 
 def find_darkness(ink):
-    """The darkness of the strokes of an image, see `Ink`."""
+    """Measures the darkness of the strokes of an image, see `Ink`."""
     inked = ink[ink > 0.1]
     return np.quantile(inked, 0.9) if inked.size else 0.0
 

@@ -12,7 +12,7 @@ from scipy.spatial import distance
 
 
 class Strength(NamedTuple):
-    """How far images are transformed at most.
+    """Bounds of the random transforms.
 
     Attributes:
       rotation: radians.
@@ -87,7 +87,7 @@ def _jitter(key, images):
 
 
 def jitter(support, count, key):
-    """The support again and again, each time jittered a little.
+    """Repeats the support, with a small random transform of each image.
 
     Args:
       support: `[shots, H, W, C]` uint8.
@@ -103,7 +103,7 @@ def jitter(support, count, key):
 
 
 def copy(support, count):
-    """The support again and again: `[shots, ...]` to `[count, ...]`."""
+    """Repeats the support: `[shots, ...]` to `[count, ...]`."""
     times = -(-count // len(support))
     return jnp.tile(support, (times, 1, 1, 1))[:count]
 
@@ -115,7 +115,7 @@ def embed_classes(judge, bank, classes):
 
 
 def make_controls(judge, draw, bank, training, known, count, seed):
-    """The controls that use no model.
+    """Makes the controls that use no model.
 
     Args:
       judge: `judging.Judge`.

@@ -8,7 +8,7 @@ from figr_jax.errors import BadInput
 
 
 def read(workdir):
-    """The records of a run, by quantity.
+    """Reads the records of a run, by quantity.
 
     Args:
       workdir: the run's folder.

@@ -61,7 +61,7 @@ def _pool(x):
 
 
 def prepare(images):
-    """What the network sees: `[N, H, W, C]` uint8 to `[N, SIZE, SIZE, C]` in [0, 1]."""
+    """Converts images for the network: uint8 to `[N, SIZE, SIZE, C]` in [0, 1]."""
     n, _, _, channels = images.shape
     x = images.astype(jnp.float32) / 255
     x = jax.image.resize(x, (n, SIZE, SIZE, channels), "linear")
@@ -240,7 +240,7 @@ def accuracy(embedding, bank, classes, seed, draws=10, ways=20):
 
 
 def load(bank, split, kind, seed=0, steps=None):
-    """The embedding of a data set: from the cache beside the bank, or trained.
+    """Loads the embedding of a data set from the cache, or trains it.
 
     Args:
       bank: `bank.Bank`.
@@ -306,7 +306,7 @@ def _write(path, embedding):
 
 
 def _read(path):
-    """What is cached; None if there is nothing whole."""
+    """Reads the cache; None if there is no intact one."""
     if not path.exists():
         return None
     try:

@@ -94,7 +94,7 @@ def shuffle(real, generated, names, seed):
 
 
 def write_form(names, answers):
-    """The text of `answers.csv`: the images' names, and the answers that there are."""
+    """Formats `answers.csv`: the names of the images, and any answers."""
     form = io.StringIO()
     writer = csv.writer(form, lineterminator="\n")
     writer.writerow(["image", "answer"])
@@ -157,7 +157,7 @@ def score(path):
 
 
 def tally(key, answers):
-    """How often a judge was right.
+    """Counts how often a judge was right.
 
     Args:
       key: see `shuffle`.

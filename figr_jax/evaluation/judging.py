@@ -10,7 +10,7 @@ WAYS = 20  # classes in an episode of recognizability
 
 
 def neighbours(draws):
-    """The k of the manifold metrics, at most 5.
+    """Chooses the k of the manifold metrics, at most 5.
 
     Half of the smallest class: else a ball about a point reaches into another class.
     """
@@ -152,6 +152,6 @@ def compare(values, others, seed):
 
 
 def judge_all(judge, drawn, draws):
-    """The metrics of one row of the table: a dict, `[draws, classes]` floats each."""
+    """Measures one row of the table: a dict of `[draws, classes]` floats."""
     judged = [judge(sets, draw) for sets, draw in zip(drawn, draws, strict=True)]
     return {name: np.stack([found[name] for found in judged]) for name in judged[0]}

@@ -40,7 +40,7 @@ CHOICES = (
 
 
 class Options(NamedTuple):
-    """How the classifiers are trained.
+    """Options for training the classifiers.
 
     Attributes:
       real: numbers of real images of each class.

@@ -35,7 +35,7 @@ def recognizability(features, labels, prototypes, ways=20):
     drawn = min(ways - 1, others)
 
     def right(left):
-        """The share of episodes whose other classes are all among the `left`."""
+        """Computes the share of episodes with all other classes among the `left`."""
         # Ratio of the two binomial coefficients, by logarithms.
         logs = (
             special.gammaln(left + 1)
@@ -64,7 +64,7 @@ def diversity(features):
 
 
 def vendi(features):
-    """The Vendi score: the effective number of different images in a set.
+    """Computes the Vendi score: the effective number of different images in a set.
 
     exp(-sum of l log l) over the eigenvalues l of K / n, where K holds the cosines
     between features (Friedman and Dieng 2023, definition 3.1).
@@ -83,7 +83,7 @@ def vendi(features):
 
 
 def kid(x, y):
-    """The kernel distance: unbiased squared MMD (Binkowski et al. 2018, section 4).
+    """Computes the kernel distance: unbiased squared MMD (Binkowski et al. 2018).
 
     Its kernel is (x . y / F + 1)^3; an image is not compared with itself.
 
@@ -168,7 +168,7 @@ def copying(generated, real, support):
 
 
 def wilson(right, count, confidence=0.95):
-    """The Wilson interval of a share: low and high (Wilson 1927).
+    """Computes the Wilson interval of a share: low and high (Wilson 1927).
 
     Args:
       right: how many are.
@@ -182,7 +182,7 @@ def wilson(right, count, confidence=0.95):
 
 
 def bootstrap(statistic, classes, seed=0, draws=1000, confidence=0.95):
-    """The bootstrap interval of a statistic over classes: low and high.
+    """Computes the bootstrap interval of a statistic over classes: low and high.
 
     Classes, not images, are drawn again: images of a class are not independent.
 

@@ -130,7 +130,7 @@ def _curve_file(name):
 
 
 def _lines(curve, metric):
-    """The points of a metric's curve, and of real images beside it: the floor."""
+    """Returns the points of a metric's curve, and those of real images: the floor."""
 
     def point(x, summary):
         return x, *(summary[metric][key] for key in ("mean", "low", "high"))
@@ -148,7 +148,7 @@ def _has_anchors(result):
 
 
 def write_table(result):
-    """The report, what is in `report.json`, as Markdown."""
+    """Formats `report.json` as Markdown."""
     checkpoint, options = result["checkpoint"], result["options"]
     found = result["embeddings"]["prototypical"]["heldout_accuracy"]
     lines = [
@@ -180,7 +180,7 @@ def cell(arm, metric):
 
 
 def write_rows(arms, shown):
-    """The lines of a Markdown table.
+    """Formats the lines of a Markdown table.
 
     Args:
       arms: dict: name to dict: metric to `mean`, `low` and `high`.
@@ -193,7 +193,7 @@ def write_rows(arms, shown):
 
 
 def _explain(result):
-    """How to read the table and the plane."""
+    """Explains the table and the plane."""
     yield (
         "Images are compared with real ones that were not shown, of the same class but "
         "where it says otherwise. The row of held-out real images is the floor: other "
@@ -221,7 +221,7 @@ def _explain(result):
 
 
 def _show(result):
-    """The sheets and the curves."""
+    """Lists the sheets and the curves."""
     yield (
         "In each class, the support (red), images of the model (grey), and under each "
         "the support image that is nearest to it (blue)."

@@ -33,7 +33,7 @@ _RANKED = 5  # best and worst classes that are shown
 
 
 class Options(NamedTuple):
-    """What a report is made with.
+    """Options of a report.
 
     Attributes:
       draws: of supports for each class.
@@ -55,7 +55,7 @@ class Options(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """What all parts of a report are made from."""
+    """Inputs that all parts of a report share."""
 
     model: generation.FewShotGenerator
     joint: generation.FewShotGenerator | None
@@ -95,7 +95,7 @@ class _Work(NamedTuple):
         return self.images.get(f"{name}-{inner.steps}", what, draw.supports, run)
 
     def summarize(self, sets, draw):
-        """The summary of one draw."""
+        """Summarizes one draw."""
         values = judging.judge_all(self.judge, [sets], [draw])
         return judging.summary(values, self.options.seed)
 
@@ -207,7 +207,7 @@ def _check(model, joint, options):
 
 
 def _draw_arms(work, draws, seeds):
-    """The images of every arm: what is judged.
+    """Generates the images of every arm.
 
     Args:
       work: `_Work`.
@@ -240,7 +240,7 @@ def _draw_arms(work, draws, seeds):
 
 
 def _choose_shown(right, seed):
-    """Which classes have a picture: a dict of rows; `right` tells the best."""
+    """Chooses the classes to show, by recognizability: a dict of rows."""
     order = np.random.default_rng(seed).permutation(len(right))
     ranked = np.argsort(-right, kind="stable")
     return {

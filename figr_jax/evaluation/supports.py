@@ -59,7 +59,7 @@ def draw_supports(bank, classes, shots, seed, eligible=()):
 
 
 def find_eligible(bank, heldout, shots):
-    """The held-out classes that can be judged; says how many are left out.
+    """Finds the held-out classes that can be judged; prints how many cannot.
 
     Args:
       bank: `bank.Bank`.

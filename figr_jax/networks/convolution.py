@@ -50,7 +50,7 @@ def convolve(x, kernel, lowering):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def transpose(y, kernel, lowering):
-    """The derivative of `sum(y * convolve(x, kernel))` in x.
+    """Computes the derivative of `sum(y * convolve(x, kernel))` by x.
 
     Args:
       y: `[N, H, W, O]`.
@@ -66,7 +66,7 @@ def transpose(y, kernel, lowering):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def correlate(x, y, size, lowering):
-    """The derivative of `sum(y * convolve(x, kernel))` in the kernel.
+    """Computes the derivative of `sum(y * convolve(x, kernel))` by the kernel.
 
     Args:
       x: `[N, H, W, I]`.
@@ -154,12 +154,12 @@ def _offsets(size):
 
 
 def _negative(offsets):
-    """The offsets of the adjoint."""
+    """Returns the offsets of the adjoint."""
     return [-offset for offset in offsets]
 
 
 def _shift(x, offset, axis):
-    """What stands `offset` pixels further along an axis, zero outside."""
+    """Shifts an array by `offset` pixels along an axis; zero outside."""
     edges = [(0, 0, 0)] * 4
     edges[axis] = (-offset, offset, 0)
     return lax.pad(x, jnp.zeros((), x.dtype), edges)

@@ -125,7 +125,7 @@ def _repeat(x, count):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _sum(x, count):
-    """The derivative of `_repeat`: `[count, ...]` to `[...]`."""
+    """Computes the derivative of `_repeat`: `[count, ...]` to `[...]`."""
     rest = 0
     while count > 1:
         if count % 2:
@@ -238,7 +238,7 @@ def downsample(x):
 
 
 def start(latents, image_size, width, stages, layer_norm):
-    """The generators' common start, to be called inside a linen `compact` method.
+    """Starts a generator; to be called inside a linen `compact` method.
 
     Args:
       latents: `[N, latent]`.

@@ -12,7 +12,7 @@ from figr_jax.networks import GanParams, build
 
 
 class Architecture(NamedTuple):
-    """What the shapes of a published checkpoint tell of its networks."""
+    """The networks of a published checkpoint, as its shapes show them."""
 
     family: str
     width: int
@@ -84,7 +84,7 @@ def _block(state, stage, first):
 
 
 def _stages(state, architecture, first_convolution):
-    """The stages of either network."""
+    """Counts the stages of either network."""
     params = {}
     for i in range(architecture.stages):
         if architecture.family == "resnet":

@@ -21,7 +21,7 @@ def shuffle(x):
 
 
 def unshuffle(x):
-    """Its inverse, pixels to channels: `[N, 2H, 2W, C]` to `[N, H, W, 4C]`."""
+    """Inverts `shuffle`: `[N, 2H, 2W, C]` to `[N, H, W, 4C]`."""
     n, height, width, channels = x.shape
     x = x.reshape(n, height // 2, 2, width // 2, 2, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, height // 2, width // 2, -1)

@@ -24,7 +24,7 @@ def _enlarge(image, size):
 
 
 def _without_background(image):
-    """The ink of a PIL image; where the background was it is transparent."""
+    """Makes the background of a PIL image transparent."""
     colours = np.asarray(image.convert("RGB"))
     far = np.abs(colours - images.background(colours)).max(-1)
     far = (255 * far / max(far.max(), 1)).astype(np.uint8)
@@ -48,7 +48,7 @@ def to_png(image, size, transparent):
 
 
 def to_svg(image, transparent):
-    """The outlines of an image, traced: an SVG file, a string.
+    """Traces the outlines of an image: an SVG file, a string.
 
     Args:
       image: `[H, W, C]` uint8.

@@ -22,7 +22,7 @@ _HEADERS = {
 
 
 def is_local(host):
-    """Whether only this machine reaches a server that listens on `host`."""
+    """Returns whether only this machine reaches a server that listens on `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -30,7 +30,7 @@ def is_local(host):
 
 
 def own_names():
-    """What other machines call this one: its address, if it has one, and its name."""
+    """Returns the address and the name by which other machines reach this one."""
     names = [socket.gethostname()]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -87,7 +87,7 @@ class Guard:
         await (refusal or self._app)(scope, bounded, with_headers)
 
     def _is_ours(self, origin, host):
-        """Whether a page of that origin may ask.
+        """Returns whether a page of that origin may send requests.
 
         It came from this server, or through a name of `--allow_host`, as behind a proxy
         or a forwarded port.
@@ -99,7 +99,7 @@ class Guard:
             return False
 
     def _find_fault(self, request):
-        """The refusal of a request; None if it may come in."""
+        """Finds why to refuse a request; None if it is allowed."""
         try:
             host = urlsplit(f"//{request.headers.get('host', '')}")
             name = host.hostname or ""

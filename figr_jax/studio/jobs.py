@@ -35,7 +35,7 @@ class Job:
 
     @property
     def is_over(self):
-        """Whether the last event has been told."""
+        """True once the last event has been sent."""
         return bool(self.events) and self.events[-1]["type"] in LAST
 
     def cancel(self):
@@ -110,7 +110,7 @@ class Queue:
             del self._jobs[old.id]
 
     def get(self, id):
-        """The `Job` of that id, or None; who is asked for is remembered longer."""
+        """Returns the `Job` of that id, or None; keeps a requested job for longer."""
         with self._changed:
             if id in self._jobs:
                 self._jobs.move_to_end(id)
@@ -127,7 +127,7 @@ class Queue:
             job.run(self._seconds)  # which is over at once, and says so
 
     def ahead(self, job):
-        """How many jobs will run before this one."""
+        """Counts the jobs that will run before this one."""
         with self._changed:
             return self._line.index(job) if job in self._line else 0
 

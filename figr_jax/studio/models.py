@@ -17,7 +17,7 @@ METRICS = ("recognizability", "diversity", "kid", "pooled_copying")  # of a repo
 
 
 def find(paths=()):
-    """What to load, by name: folders of runs, and shipped weights.
+    """Finds models by name: folders of runs, and shipped weights.
 
     Args:
       paths: those of one's choice; where there is none, every run under `RUNS`, the
@@ -47,7 +47,7 @@ def find(paths=()):
 
 
 def _name(path):
-    """The name of a run, and of one of its snapshots if the path is that one's."""
+    """Names a run, or a snapshot if the path is that of one."""
     is_snapshot = path.parent.name == "snapshots"
     return f"{path.parent.parent.name} {path.name}" if is_snapshot else path.name
 
@@ -95,7 +95,7 @@ class Model:
         self.generator.adapt(support).generate(1)
 
     def card(self):
-        """What there is to know about it, JSON-able."""
+        """Returns facts about the model, JSON-able."""
         info, config = self.generator.info, self.generator.config
         return {
             "name": self.name,
@@ -117,7 +117,7 @@ class Model:
 
 
 def read_report(folder):
-    """The figures of a report, JSON-able; None if there are none in the folder."""
+    """Reads the figures of a report, JSON-able; None if the folder has none."""
     try:
         report = json.loads(pathlib.Path(folder, "report.json").read_text())
         return {
@@ -143,7 +143,7 @@ class Shelf:
         self._models, self._lock = {}, threading.Lock()
 
     def get(self, name):
-        """The `Model` of that name.
+        """Returns the `Model` of that name.
 
         Raises:
           KeyError: if there is none.

@@ -25,7 +25,7 @@ class Asked(BaseModel, extra="forbid"):
 
 
 class Card(BaseModel):
-    """What there is to know about a model."""
+    """Facts about a model."""
 
     name: str
     snapshot: Annotated[int, Field(description="As in the recipe.json of a zip.")]
@@ -52,7 +52,7 @@ class Drawings(Asked):
 
 
 class Seen(BaseModel):
-    """What a model sees, and what was found while preparing it."""
+    """Prepared drawings, and what was found while preparing them."""
 
     images: list[Png]
     swapped: Annotated[list[bool], Field(description="Dark and light were swapped.")]
@@ -68,7 +68,7 @@ class Example(BaseModel):
 
 
 class Adaptation(Asked):
-    """What to adapt to; the images are prepared as `/api/see` shows."""
+    """Images to adapt to; they are prepared as `/api/see` shows."""
 
     model: Name
     support: Annotated[list[File], Field(min_length=1, max_length=MAX_SUPPORT)]
@@ -137,20 +137,20 @@ class Export(Latents):
 
 
 class Answer(Asked):
-    """What a judge says of one image."""
+    """A judge's answer for one image."""
 
     image: Annotated[str, Field(max_length=255)]
     answer: Literal[human.ANSWERS]
 
 
 class Told(BaseModel):
-    """What the image was, and how the judge stands."""
+    """The truth about an image, and the judge's score so far."""
 
     truth: dict[str, str]
     score: dict
 
 
 class Refusal(BaseModel):
-    """Why not, in one sentence."""
+    """The reason of a refusal, in one sentence."""
 
     error: str

@@ -38,7 +38,7 @@ class Adaptation(NamedTuple):
 
 
 class Judged:
-    """What a game leaves: what the images are, and the answers so far."""
+    """Result of a game: the key to its images, and the answers so far."""
 
     def __init__(self, key):
         """Takes the key of `human.shuffle`."""
@@ -46,7 +46,7 @@ class Judged:
 
 
 def adapt(model, support, seed, inner_steps):
-    """The work of an adaptation, with an event after each inner step.
+    """Makes the work of an adaptation, with an event after each inner step.
 
     Args:
       model: `generation.FewShotGenerator`.
@@ -82,7 +82,7 @@ def adapt(model, support, seed, inner_steps):
 
 
 def judge(model, seed, sheets):
-    """The work of a game: adapts to each class, draws, shuffles.
+    """Makes the work of a game: adapts to each class, generates, shuffles.
 
     Args:
       model: `models.Model`, which must carry examples.

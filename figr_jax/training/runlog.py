@@ -13,7 +13,7 @@ from figr_jax.errors import BadInput, say, warn
 
 
 class Seconds(NamedTuple):
-    """Where the time of a block of meta-steps went."""
+    """Seconds of a block of meta-steps, by what took them."""
 
     computing: float
     waiting: float  # for episodes
@@ -140,7 +140,7 @@ class RunLog:
 
 
 def _is_until(line, step):
-    """Whether a line is the whole record of a meta-step up to `step`."""
+    """Returns whether a line is a complete record of a meta-step up to `step`."""
     try:
         return line.endswith("\n") and json.loads(line)["step"] <= step
     except (ValueError, KeyError, TypeError):

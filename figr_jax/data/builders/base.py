@@ -32,7 +32,7 @@ _RECORD_BYTES = 200  # of a record, beside its image: at most about that
 
 
 class Collection(NamedTuple):
-    """Where the images of a data set are, sorted by class.
+    """Index of the images of a data set, sorted by class.
 
     Attributes:
       names: names of the classes.
@@ -149,12 +149,12 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
 
     @property
     def title(self):
-        """What messages call the data set."""
+        """Name of the data set in messages."""
         return self.name
 
     @property
     def is_stale(self):
-        """Whether the original has changed since it was prepared."""
+        """True if the original has changed since it was prepared."""
         return False
 
     @property
@@ -166,7 +166,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
         """TFDS would say that all sizes are unknown."""
 
     def _collect(self, dl_manager) -> Collection:
-        """Where the images are.
+        """Finds the images.
 
         Raises:
           BadInput: if the archive is missing, or is not what it should be.
@@ -238,7 +238,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
         return np.concatenate(checksums), skipped
 
     def _keep(self, collection, skipped):
-        """What stays, a mask of it `[n]`, and the names of the dropped classes."""
+        """Drops small classes: the rest, a mask of it `[n]`, names of what is dropped."""
         names, labels, items, source, attributes = collection
         sound = np.ones(len(items), bool)
         sound[[row for row, _ in skipped]] = False

@@ -77,7 +77,7 @@ class Zips:
         return [open(path, "rb") for path in self._paths]  # once a process
 
     def read(self, item):
-        """The content of a member.
+        """Reads a member.
 
         Raises:
           OSError: if it is damaged.
@@ -94,7 +94,7 @@ class Zips:
         return data
 
     def name(self, item):
-        """The path of a member; if its header is damaged, where that is."""
+        """Returns the path of a member, or its offset if its header is damaged."""
         number, offset, *_ = self._rows[item].tolist()
         try:
             return self._member(number, offset, 0)[0]
@@ -114,7 +114,7 @@ class Zips:
 
 
 def pointer_error(path):
-    """The error for a file at `path` that begins with `POINTER`."""
+    """Makes the error for a file at `path` that begins with `POINTER`."""
     return BadInput(
         f"{path}: a Git LFS pointer, not the file itself; run `git lfs pull` in the "
         "clone that it is from, or download the data from elsewhere"
@@ -196,13 +196,13 @@ class Folder:
         self.sizes, self.digest = np.array(sizes, np.int64), digest.hexdigest()
 
     def read(self, item):
-        """The content of a file; OSError if it cannot be read, or is too large."""
+        """Reads a file; OSError if it cannot be read, or is too large."""
         if self.sizes[item] > images.MAX_BYTES:
             raise OSError(f"larger than {images.MAX_BYTES:,} bytes")
         return (self._root / self.names[item]).read_bytes()
 
     def name(self, item):
-        """Its path below the root."""
+        """Returns the path below the root."""
         return self.names[item]
 
 
@@ -229,12 +229,12 @@ class Array:
         return file.getvalue()
 
     def name(self, item):
-        """Its number."""
+        """Returns the number, as text."""
         return self.names[item]
 
 
 def is_image(path):
-    """Whether a path is that of an image, and of no file that a system left there."""
+    """Returns whether a path is that of an image, not of a file that a system left."""
     name = path.rsplit("/", 1)[-1].lower()
     return (
         name.endswith(images.SUFFIXES)

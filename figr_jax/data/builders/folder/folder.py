@@ -55,10 +55,10 @@ class Folder(base.ImageClasses, skip_registration=True):
 
     @property
     def title(self):
-        """What messages call the data set."""
+        """Name of the data set in messages."""
         return f"folder:{self._path}"
 
     @property
     def is_stale(self):
-        """Whether the folder has changed since it was prepared."""
+        """True if the folder has changed since it was prepared."""
         return self.info.metadata.get("listing") != sources.Folder(self._path).digest

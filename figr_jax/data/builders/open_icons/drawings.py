@@ -33,12 +33,12 @@ class Drawings:
         return draw(zlib.decompress(self._packed[item]).decode())
 
     def name(self, item):
-        """Its id."""
+        """Returns the id of an icon."""
         return self.names[item]
 
 
 def wrap(body, left, top, width, height):
-    """The SVG, `SIZE` pixels square, of an icon, in the middle of its longer side."""
+    """Formats an icon as a square SVG of `SIZE` pixels, centred."""
     side = max(width, height)
     left, top = left - (side - width) / 2, top - (side - height) / 2
     return (

@@ -31,7 +31,7 @@ class Icon(NamedTuple):
 
 
 def list_icons(content):
-    """The icons of a set, less what is hidden, or moves: such icons begin blank.
+    """Lists the icons of a set without hidden and animated ones, which begin blank.
 
     Args:
       content: the set's JSON.

@@ -16,7 +16,7 @@ _CREDIT = "set\tname\tauthor\tauthor_url\tlicence\tspdx\tlicence_url\ticons"
 
 @dataclasses.dataclass(kw_only=True)
 class Config(tfds.core.BuilderConfig):
-    """Which icon sets are taken.
+    """Choice of icon sets.
 
     Attributes:
       licences: those under a licence with one of these SPDX identifiers; None for all.
@@ -90,7 +90,7 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
         return base.group([name for name, _ in rows], source.names, source)
 
     def _read(self, path):
-        """The icons of the sets that are wanted, and by set whose they are."""
+        """Lists the icons of the chosen sets, and the authors of each set."""
         found, credits = [], {}
         for content in packages.read_sets(path):
             try:

@@ -66,7 +66,7 @@ def _version(name):
 
 
 def _pack(folder):
-    """What npm downloads into the folder; None if it cannot."""
+    """Downloads a package by npm into the folder; returns None if that fails."""
     path = folder / f"iconify-json-{VERSION}.tgz"
     if path.is_file():
         return path
