@@ -33,7 +33,7 @@ class Resident(NamedTuple):
     first: jax.Array  # shape=(data sets,), int32, see `first_classes`
 
     def draw(self, key, _, tasks, shots, others):
-        """Draws the episodes of a meta-step: `[tasks, shots + others, H, W, C]` uint8."""
+        """Draws episodes of a meta-step: `[tasks, shots + others, H, W, C]` uint8."""
         return self.images[draw(key, *self[1:], tasks, shots, others)]
 
     def spec(self, axis):

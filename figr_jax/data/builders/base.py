@@ -238,7 +238,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
         return np.concatenate(checksums), skipped
 
     def _keep(self, collection, skipped):
-        """Drops small classes: the rest, a mask of it `[n]`, names of what is dropped."""
+        """Drops small classes: returns the rest, its mask `[n]`, and dropped names."""
         names, labels, items, source, attributes = collection
         sound = np.ones(len(items), bool)
         sound[[row for row, _ in skipped]] = False
