@@ -59,21 +59,29 @@ def _stop(message, exit_code):
     os._exit(exit_code)
 
 
-def _find_config(argument):
-    """Replaces `--config=quickstart`, or a path that is not here, by what ships."""
-    flag, _, value = argument.partition("=")
-    path = pathlib.Path(os.path.expanduser(value))
-    if flag.lstrip("-") != "config" or path.exists():
-        return argument
-    is_shipped = path.suffix in ("", ".py") and str(path.parent) in (".", "configs")
-    shipped = config_files.find().get(path.stem) if is_shipped else None
-    return f"{flag}={shipped}" if shipped else argument
+def _find_config(argv):
+    """Replaces the config in arguments by one that ships, if it is none's path here.
+
+    So `--config=quickstart` and `--config=configs/quickstart.py` work anywhere.
+    """
+    argv = list(argv)
+    for i, argument in enumerate(argv):
+        flag, is_joined, value = argument.partition("=")
+        at = i if is_joined else i + 1
+        if flag not in ("--config", "-config") or at == len(argv):
+            continue
+        path = pathlib.Path(os.path.expanduser(value if is_joined else argv[at]))
+        is_name = path.suffix in ("", ".py") and str(path.parent) in (".", "configs")
+        shipped = config_files.find().get(path.stem)
+        if is_name and shipped and not path.is_file():
+            argv[at] = f"{flag}={shipped}" if is_joined else shipped
+    return argv
 
 
 def _parse(argv):
     """Parses the flags; what ml_collections raises for --config becomes one line."""
     try:
-        rest = flags.FLAGS(list(map(_find_config, argv)))
+        rest = flags.FLAGS(_find_config(argv))
         if "config" in flags.FLAGS and flags.FLAGS.config is not None:
             flags.FLAGS.config.to_dict()  # a missing file is told only on first use
         return rest
@@ -82,9 +90,9 @@ def _parse(argv):
     except flags.Error as error:
         message = error
     except (AttributeError, LookupError) as error:
-        while isinstance(error, Exception):  # a KeyError inside an AttributeError
-            error = error.args[0]
-        message = f"--config has no field {error}"
+        while error.args and isinstance(error.args[0], Exception):
+            error = error.args[0]  # a KeyError inside an AttributeError
+        message = f"--config has no field {error.args[0] if error.args else ''}"
     except OSError as error:  # a list of attempts: the last line tells the reason
         names = ", ".join(sorted(config_files.find()))
         message = f"--config: {str(error).splitlines()[-1]}; there are {names}"

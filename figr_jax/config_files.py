@@ -6,12 +6,13 @@ import runpy
 from figr_jax.errors import BadInput
 
 _PACKAGE = pathlib.Path(__file__).parent
-_FOLDERS = _PACKAGE / "configs", _PACKAGE.parent / "configs"  # installed, a checkout
 
 
 def find():
     """Finds the configs: a dict, name to path."""
-    return {path.stem: str(path) for folder in _FOLDERS for path in folder.glob("*.py")}
+    is_checkout = (_PACKAGE.parent / "pyproject.toml").exists()
+    folder = (_PACKAGE.parent if is_checkout else _PACKAGE) / "configs"
+    return {path.stem: str(path) for path in folder.glob("*.py")}
 
 
 def load(name):

@@ -48,9 +48,7 @@ def main():
         raise errors.BadInput("--report is for one data set; give each of the mix")
     report_dir = FLAGS.report and files.make_folder(FLAGS.report, "--report")
     if report_dir:
-        outputs.check(report_dir, report.FILES, "--report")
-    if report_dir:
-        outputs.check(report_dir, report.FILES, "--report")
+        outputs.check(report_dir, report.FILES, "prepare", "--report")
     for name in datasets.parts(FLAGS.dataset):
         bank = banks.load(name, size, channels, FLAGS.data_dir, FLAGS.manual_dir)
         counts = np.diff(bank.class_start)
@@ -62,7 +60,8 @@ def main():
         )
     if report_dir:
         builder = datasets.prepare(FLAGS.dataset, FLAGS.data_dir)
-        outputs.write(report_dir, report.render(bank, builder.info.metadata or {}))
+        rendered = report.render(bank, builder.info.metadata or {})
+        outputs.write(report_dir, rendered, "prepare")
         print(f"wrote {report_dir}: figure1.png, figure2.png, counts.json")
 
 

@@ -142,7 +142,7 @@ def main(argv):
     count = FLAGS.count if what.latents is None else len(what.latents)
     names = [f"generated_{i:03}.png" for i in range(count)]
     out = files.make_folder(FLAGS.out, "--out")
-    outputs.check(out, ["grid.png", "support.png", *names], "--out")
+    outputs.check(out, ["grid.png", "support.png", *names], "sample", "--out")
     shots, trained = len(what.support), model.config.inner.shots
     if shots != trained:
         print(f"support images: {shots}; the checkpoint was trained with {trained}")
@@ -161,7 +161,7 @@ def main(argv):
     )
     for name, image in zip(names, generated, strict=True):
         shown[name] = pictures.encode(image)
-    outputs.write(out, shown)
+    outputs.write(out, shown, "sample")
     print(
         f"adapted in {between - begin:.1f} s, generated in {end - between:.1f} s, "
         "compiling included"

@@ -161,6 +161,48 @@ def test_only_preparing_saves_them(name):
     assert similarity(prepared.support[0], normalize(save(cup()))) < 0.6
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (10_000, 20), (7, 400)])
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_any_size_is_prepared(size, grey):
+    prepared = drawings.prepare([np.full((*size, 1), grey, np.uint8)], SIZE, STYLE)
+    assert prepared.support.shape == (1, SIZE, SIZE, 1) and prepared.blank.all()
+
+
+def test_a_solid_shape_that_fills_the_image_stays_dark():
+    image = Image.new("L", (400, 400), 255)
+    ImageDraw.Draw(image).ellipse((10, 10, 390, 390), fill=0)
+    prepared = drawings.prepare([np.asarray(image)[..., None]], SIZE, STYLE)
+    assert not prepared.swapped.any()
+    assert prepared.support[0, 16, 16] == 0 and prepared.support[0, 0, 0] == 255
+
+
+def test_a_square_at_the_border_is_part_of_a_tight_crop():
+    image = Image.new("L", (400, 400), 255)
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((2, 2, 397, 397), outline=0, width=10)
+    for x in (100, 300):
+        pen.ellipse((x - 40, x - 40, x + 40, x + 40), fill=0)
+    seen = drawings.trace(np.asarray(image)[..., None]).ink
+    assert seen.shape[0] > 380 and seen[:5].max() == 1
+
+
+def test_lighter_lines_and_many_dots_are_kept():
+    image = cup(600, 20)
+    ImageDraw.Draw(image).line((250, 250, 250, 400), fill=160, width=20)
+    both = drawings.prepare([image_of(image)], SIZE, STYLE).support
+    alone = drawings.prepare([image_of(cup(600, 20))], SIZE, STYLE).support
+    assert both.sum() < alone.sum() - 5 * 60
+    dots = Image.new("L", (900, 900), 255)
+    for x in range(50, 850, 40):
+        for y in range(50, 850, 40):
+            ImageDraw.Draw(dots).ellipse((x, y, x + 12, y + 12), fill=0)
+    assert not drawings.prepare([image_of(dots)], SIZE, STYLE).blank.any()
+
+
+def image_of(image):
+    return np.asarray(image)[..., None]
+
+
 def test_drawings_for_white_on_black_data_become_white_on_black():
     style = styles.plain(0.0)
     first = drawings.prepare([thin_lines()], SIZE, style)
@@ -226,7 +268,7 @@ def test_photos_of_things_are_named(capsys):
     y, x = np.mgrid[:600, :600] / 600
     thing = 128 + 100 * np.sin(9 * x + 3 * np.cos(7 * y)) * np.cos(5 * y)
     inputs.prepare([np.uint8(thing)], SIZE, 1, STYLE)
-    assert "1 of 1 images keep many greys" in capsys.readouterr().err
+    assert "seem to be no drawings on plain paper" in capsys.readouterr().err
 
 
 def test_images_of_pil_and_arrays_are_read():
@@ -237,8 +279,13 @@ def test_images_of_pil_and_arrays_are_read():
         np.testing.assert_array_equal(image, read[0])
     (alone,), _ = inputs.read(cup(), 1)
     np.testing.assert_array_equal(alone, read[0])
-    with pytest.raises(BadInput, match="must be uint8"):
-        inputs.read(np.zeros((3, 4, 4, 1)), 1)
+    assert len(inputs.read((image for image in given), 1)[0]) == 3
+    for wrong in (np.zeros((3, 4, 4, 1)), np.zeros((9, 9, 5), np.uint8)):
+        with pytest.raises(BadInput, match="must be uint8"):
+            inputs.read(wrong, 1)
+    for wrong in (None, [None], [b"bytes"]):
+        with pytest.raises(BadInput, match="give"):
+            inputs.read(wrong, 1)
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".tif", ".jfif", ".avif", ".ppm", ".TIFF"])
@@ -276,4 +323,4 @@ def test_drawings_of_users_are_all_seen_as_cups():
             continue
         _, prepared = inputs.prepare(folder, SIZE, 1, STYLE)
         for image, expected in zip(prepared.support, wanted, strict=True):
-            assert similarity(normalize(image), expected) > 0.7, folder.name
+            assert similarity(normalize(image), expected) > 0.65, folder.name

@@ -17,10 +17,14 @@ _MAX_SIDE = 2048  # pixels of the longer side; larger drawings are shrunk first
 _LIGHT_SIDE = 256  # pixels of the longer side on which uneven light is estimated
 _FINE = 8  # pixels, for each one of the result, on which strokes are thickened
 _MIN_CONTRAST = 24  # grey levels; below it a drawing is blank
-_SPECK = 0.004  # share of all ink; smaller connected components are dust
-_STROKE = 0.16  # of the side; in a photo, wider dark areas are shadow
-_FRAME = 0.03  # of the side; how near to the border a frame is
+_SPECK = 0.01  # of the largest connected component; smaller ones are dust
+_STROKE = 0.16  # of the side; where brightness varies, wider dark areas are shadow
+_EDGE = 0.03  # of the shorter side: a frame or the edge of a scan is within
+_THIN = 0.012  # of the shorter side: a frame of thinner lines is no drawing
+_SMALL = 0.6  # of the image: beside a smaller drawing, lines at the edge are not of it
+_UNEVEN = 10  # grey levels by which paper differs from its median in uneven light
 _MANY_GREYS = 1.5  # half-inked pixels for each fully inked one
+_PHOTO_SIDE = 128  # pixels of the longer side; smaller images are grey from scaling
 
 
 class Prepared(NamedTuple):
@@ -31,7 +35,8 @@ class Prepared(NamedTuple):
       swapped: `[shots]` bool, whether dark and light were swapped.
       redrawn: `[shots]` bool, whether the ink was cropped, centred and cleaned.
       blank: `[shots]` bool, whether there is almost no ink.
-      photo: `[shots]` bool, whether many greys are left, as in photos of things.
+      photo: `[shots]` bool, whether it seems to be no drawing on plain paper: many
+        pixels are half inked, or the paper ends within the picture.
     """
 
     support: np.ndarray
@@ -52,8 +57,8 @@ class _Traced(NamedTuple):
 def prepare(drawings, size, style, invert=None, redraw=True):
     """Prepares drawings as the support of a model.
 
-    Images of exactly the model's size, and drawings whose ink lies as in the model's
-    data, are only resized, and dark and light swapped if need be.
+    Images of exactly the model's size, and drawings that look like the model's data
+    (`styles.looks_alike`), are only resized, and dark and light swapped if needed.
 
     Args:
       drawings: list of `[H, W, C]` uint8, of any sizes.
@@ -99,26 +104,40 @@ def _find_swapped(support, background, invert):
 def trace(drawing):
     """Reduces a grey drawing, `[H, W, 1]` uint8, to its ink: `_Traced`."""
     grey = images.shrink(drawing, _MAX_SIDE)[..., 0]
-    # The paper covers most of a drawing.
-    darkest, paper, lightest = np.quantile(grey, (0.001, 0.5, 0.999))
+    paper = np.median(_find_paper(grey))
+    darkest, lightest = np.quantile(grey, (0.001, 0.999))
     on_dark = bool(lightest - paper > paper - darkest)
     depth = _flatten(255 - grey if on_dark else grey)
     noise = 1.4826 * np.median(np.abs(depth - np.median(depth)))
     # Not the maximum, which is a speck; not Otsu's threshold either: it needs two
     # comparable groups of pixels, and a pen covers a thousandth of its page.
-    rank = -max(8, depth.size // 50_000)
+    rank = -min(depth.size, max(8, depth.size // 50_000))
     full = np.partition(depth, rank, axis=None)[rank]
     if full < max(_MIN_CONTRAST, 4 * noise):
         return _Traced(None, on_dark, False)
     ink = np.clip((depth - max(0.25 * full, 4 * noise)) / (0.3 * full), 0, 1)
-    ink = _drop_specks(_drop_frame(ink))
+    ink = _drop_specks(_drop_edges(ink))
     rows, columns = (np.flatnonzero((ink > styles.INK).any(axis)) for axis in (1, 0))
     if not len(rows):
         return _Traced(None, on_dark, False)
-    greys = np.sum((ink > 0.1) & (ink < 0.9)) / max(1, np.sum(ink >= 0.9))
+    half_inked = np.sum((ink > 0.1) & (ink < 0.9)) / max(1, np.sum(ink >= 0.9))
+    border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]])
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    is_photo = bool(greys > _MANY_GREYS and max(ink.shape) > _LIGHT_SIDE / 2)
-    return _Traced(ink, on_dark, is_photo)
+    is_photo = half_inked > _MANY_GREYS and max(ink.shape) > _PHOTO_SIDE
+    is_photo |= (border > styles.INK).mean() > 0.3  # the paper ends in the picture
+    return _Traced(ink, on_dark, bool(is_photo))
+
+
+def _find_paper(grey):
+    """Returns the pixels of a ring near the border, which are mostly paper."""
+    height, width = grey.shape
+    outer = round(_EDGE * min(height, width))
+    inner = outer + max(1, outer)
+    ring = np.ones((height, width), bool)
+    ring[inner : height - inner, inner : width - inner] = False
+    ring[:outer] = ring[height - outer :] = False
+    ring[:, :outer] = ring[:, width - outer :] = False
+    return grey[ring] if ring.any() else grey.ravel()
 
 
 def _flatten(light):
@@ -131,11 +150,11 @@ def _flatten(light):
       `[H, W]` float32, grey levels.
     """
     small = images.shrink(light[..., None], _LIGHT_SIDE)[..., 0]
-    counts = np.bincount(small.ravel(), minlength=256)
-    paper = int(np.convolve(counts, np.ones(5), "same").argmax())
-    between = (paper + np.quantile(small, 0.001)) / 2
-    uneven = (small > paper + 10) | ((small < paper - 10) & (small > between))
-    if uneven.mean() < 0.1 or max(light.shape) < _LIGHT_SIDE / 2:
+    ring = _find_paper(small)
+    paper = np.median(ring)
+    darkest_paper = (paper + np.quantile(small, 0.001)) / 2
+    varies = (np.abs(ring - paper) > _UNEVEN) & (ring > darkest_paper)
+    if varies.mean() < 0.1 or max(light.shape) < _PHOTO_SIDE:
         return np.float32(paper) - light
     width = int(_STROKE * max(small.shape)) | 1
     closed = ndimage.grey_closing(ndimage.median_filter(small, 3), width)
@@ -149,32 +168,43 @@ def _label(ink):
     return ndimage.label(ink > styles.INK, np.ones((3, 3)))
 
 
-def _drop_frame(ink):
+def _drop_edges(ink):
     """Erases a frame around the image, and the dark edges of a scan."""
     labels, count = _label(ink)
     height, width = ink.shape
-    near = int(_FRAME * max(ink.shape)) + 1
-    drops = np.zeros(count + 1, bool)
+    near = int(_EDGE * min(ink.shape)) + 1
+    is_line, is_ring, is_thin = np.zeros((3, count + 1), bool)
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
+        tall, wide = rows.stop - rows.start, columns.stop - columns.start
         across = rows.start < near or rows.stop > height - near
         along = columns.start < near or columns.stop > width - near
-        tall, wide = rows.stop - rows.start, columns.stop - columns.start
-        is_edge = (across and tall <= near and wide > 0.3 * width) or (
+        is_line[number] = (across and tall <= near and wide > 0.3 * width) or (
             along and wide <= near and tall > 0.3 * height
         )
-        is_ring = tall > height - 2 * near and wide > width - 2 * near
-        inner = labels[near:-near, near:-near]
-        drops[number] = is_edge or (is_ring and not (inner == number).any())
-    if drops[1:].all():  # there would be nothing left
-        return ink
-    return np.where(drops[labels], 0, ink)
+        spans = tall > height - 2 * near and wide > width - 2 * near
+        inner = labels[near:-near, near:-near] == number
+        is_ring[number] = spans and not inner.any()
+        thickness = np.sum(labels == number) / (2 * (tall + wide)) if spans else 0
+        is_thin[number] = thickness < _THIN * min(ink.shape)
+    drops = is_line | is_ring
+    rest = np.where(drops[labels], 0, ink)
+    if _find_extent(rest) > _SMALL:  # lines at the edge may belong to the drawing
+        rest = np.where((is_ring & is_thin)[labels], 0, ink)
+    return rest if _find_extent(rest) else ink
+
+
+def _find_extent(ink):
+    """Returns the share of the image's sides that its ink spans, the larger one."""
+    spans = [np.flatnonzero((ink > styles.INK).any(axis)) for axis in (1, 0)]
+    pairs = zip(spans, ink.shape, strict=True)
+    return max((np.ptp(span) + 1) / side if len(span) else 0 for span, side in pairs)
 
 
 def _drop_specks(ink):
-    """Erases components with a small share of all ink, such as dust."""
+    """Erases components that are small next to the largest one, such as dust."""
     labels, count = _label(ink)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
-    stays = areas >= _SPECK * areas[1:].sum()
+    stays = areas >= _SPECK * areas[1:].max(initial=0)
     stays[0] = False
     # Soft edges of a stroke are below the threshold: they stay with their neighbours.
     return np.where(ndimage.maximum_filter(stays[labels], 3), ink, 0)
@@ -186,7 +216,7 @@ def _draw(ink, size, style):
     if ink is not None:
         square = _centre(ink, round(max(ink.shape) / style.middle.extent))
         fine = _resize(square, _FINE * size)
-        distance = ndimage.distance_transform_edt(fine < 0.5 * fine.max())
+        distance = ndimage.distance_transform_edt(fine < styles.INK * fine.max())
         for radius in range(_FINE):
             thick = np.clip(radius + 1 - distance, 0, 1) if radius else fine
             drawn = _resize(thick, size)

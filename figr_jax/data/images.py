@@ -20,7 +20,7 @@ _FORMATS = {
 if features.check("avif"):  # of Pillow 11.3 and later
     _FORMATS["AVIF"] = (".avif",)
 SUFFIXES = tuple(suffix for some in _FORMATS.values() for suffix in some)
-FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF or another format that Pillow reads"
+FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF"
 ALLOWED_SIZE = "a power of two from 8 to 1024"
 MAX_PIXELS = 2**26  # of an image; decoding takes up to some ten bytes for each
 MAX_BYTES = 2**28  # of an image file
@@ -106,10 +106,12 @@ def _to_8_bits(image):
     the fewest bits that hold the brightest pixel. Floats may end at 1.
     """
     deep, clear = np.asarray(image), image.info.get("transparency")
+    deep = np.nan_to_num(deep, posinf=0, neginf=0)
     top = deep.max(initial=0)
     bits = next((n for n in (8, 10, 12, 14) if top < 2**n), 16)
-    full = 1 if image.mode == "F" and top <= 1 else 2**bits - 1
-    grey = (np.nan_to_num(deep) * (255 / full)).round().clip(0, 255).astype(np.uint8)
+    # Resampling overshoots 1 a little.
+    full = 1 if image.mode == "F" and top < 1.1 else 2**bits - 1
+    grey = (deep * (255 / full)).round().clip(0, 255).astype(np.uint8)
     if clear is not None:
         grey[deep == clear] = 255
     return Image.fromarray(grey)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
@@ -14,7 +15,8 @@ from figr_jax.errors import BadInput, name_some, warn
 
 # Of the pictures that no list of image suffixes has, those that people try.
 _OTHER_SUFFIXES = (".heic", ".heif", ".svg", ".pdf", ".psd", ".eps", ".ai", ".raw")
-# Similarities of drawings, see `_find_odd_kind`: of two kinds, and of one. By these 2 %
+# Similarities of drawings, see `_find_odd_kind`: of two kinds, and of one. With these,
+# 2 %
 # of the supports of Omniglot and glyphs and 12 % of icons seem to be of two kinds; with
 # one image of another class 10 %, 39 % and 6 %.
 _UNLIKE, _ALIKE = 0.6, 0.85
@@ -90,19 +92,30 @@ def read(given, channels):
     Raises:
       BadInput: if there is none, or one cannot be read (it is named).
     """
-    single = isinstance(given, Image.Image) or getattr(given, "ndim", 4) < 4
-    several = [given] if single else given
-    if isinstance(several, str | os.PathLike) or not all(map(_is_image, several)):
-        paths = list_files(several)
-        return [_decode(path, channels) for path in paths], [str(p) for p in paths]
-    if not len(several):
+    if isinstance(given, str | os.PathLike | Image.Image) or _is_one_array(given):
+        given = [given]
+    elif not isinstance(given, Iterable):
+        raise BadInput(f"support of type {type(given).__name__}: give files or images")
+    found, names = [], []
+    for number, value in enumerate(given, 1):
+        if isinstance(value, Image.Image | np.ndarray):
+            found.append(_convert(value, channels))
+            names.append(f"image {number}")
+            continue
+        if not isinstance(value, str | os.PathLike):
+            raise BadInput(
+                f"image {number} of type {type(value).__name__}: give a path"
+            )
+        for path in list_files(os.fspath(value)):
+            found.append(_decode(path, channels))
+            names.append(str(path))
+    if not found:
         raise BadInput("no support images were given")
-    names = [f"image {number}" for number in range(1, len(several) + 1)]
-    return [_convert(image, channels) for image in several], names
+    return found, names
 
 
-def _is_image(value):
-    return isinstance(value, Image.Image | np.ndarray)
+def _is_one_array(value):
+    return isinstance(value, np.ndarray) and value.ndim < 4
 
 
 def _decode(path, channels):
@@ -115,14 +128,20 @@ def _decode(path, channels):
 
 
 def _convert(image, channels):
+    """Converts an image of PIL, or an array."""
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        is_grey = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)
+        is_colour = image.ndim == 3 and image.shape[2] in (3, 4)
+        if image.dtype != np.uint8 or not (is_grey or is_colour) or not image.size:
             raise BadInput(
                 f"image of {image.dtype}{list(image.shape)}: must be uint8[H, W] or "
-                "uint8[H, W, channels] in [0, 255]"
+                "uint8[H, W, channels] in [0, 255], with 1, 3 or 4 channels"
             )
         image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
-    return images.from_pil(image, channels)
+    try:
+        return images.from_pil(image, channels)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"an image cannot be converted ({error})") from error
 
 
 def prepare(given, size, channels, style, invert=None, redraw=True):
@@ -172,9 +191,9 @@ def find_faults(prepared, names):
         )
     if len(photo):
         faults.append(
-            f"{len(photo)} of {count} images keep many greys "
-            f"({name_some([names[i] for i in photo])}): photograph line drawings on "
-            "plain paper in even light"
+            f"{len(photo)} of {count} images seem to be no drawings on plain paper "
+            f"({name_some([names[i] for i in photo])}): draw lines of even darkness on "
+            "paper that fills the picture, in even light"
         )
     support = prepared.support[~prepared.blank]
     if len(support) > 1 and (support == support[0]).all():

@@ -59,7 +59,7 @@ def draw(workdirs, out):
             exact = [(step, value, value, value) for step, value in points]
             lines.setdefault(name.replace("_", " "), {})[str(workdir)] = exact
     out = files.make_folder(out, "--out")
-    outputs.check(out, ["curves.png"], "--out")
+    outputs.check(out, ["curves.png"], "curves", "--out")
     drawn = pictures.encode(pictures.curves(lines, "meta-step"))
-    outputs.write(out, {"curves.png": drawn})
+    outputs.write(out, {"curves.png": drawn}, "curves")
     return out / "curves.png"
