@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from figr_jax import outputs
 from figr_jax.data import drawings, images, inputs, styles
 from figr_jax.errors import BadInput
 
@@ -304,6 +305,12 @@ def test_files_that_are_ignored_are_named(tmp_path, capsys):
     (tmp_path / "phone.HEIC").write_bytes(b"")
     assert len(inputs.list_files(tmp_path)) == 1
     assert "phone.HEIC" in capsys.readouterr().err
+
+
+def test_pictures_of_an_earlier_call_are_no_support(tmp_path):
+    cup().save(tmp_path / "mine.png")
+    outputs.write(tmp_path, {"grid.png": b"1", "generated_000.png": b"2"}, "sample")
+    assert [path.name for path in inputs.list_files(tmp_path)] == ["mine.png"]
 
 
 def test_a_large_colour_profile_is_no_obstacle(tmp_path):

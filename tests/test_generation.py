@@ -110,6 +110,17 @@ def test_it_computes_in_float32_whatever_jax_is_set_to(workdir, model, crosses):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_rows_of_a_large_support_wrap(workdir, tmp_path):
+    for i in range(40):
+        Image.fromarray(np.eye(8, k=i % 7 - 3, dtype=np.uint8) * 200 + i).save(
+            tmp_path / f"{i}.png"
+        )
+    out = tmp_path / "out"
+    args = (f"--checkpoint={workdir}", f"--support={tmp_path}", f"--out={out}")
+    run_verb("sample", *args, "--inner_steps=0", "--count=3")
+    assert Image.open(out / "grid.png").width == 16 * 66
+
+
 def test_arrays_in_arrays_out(model):
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8)
     adapted = model.adapt(images, inner_steps=3)  # 6 shots, trained with 4

@@ -123,6 +123,23 @@ def test_a_drawing_is_centred_scaled_and_its_polarity_found(client, name, shelf)
     assert abs(extent - shelf.get(name).generator.style.middle.extent) < 0.2
 
 
+def test_an_image_of_the_models_size_is_seen_and_adapted_to_alike(client, name):
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[2:6, 3:5] = 255  # white on black: the other way
+    text = to_text(Image.fromarray(pixels))
+    asked = {"model": name, "images": [text]}
+    seen = to_pixels(client.post("/api/see", json=asked).json()["images"][0])
+    np.testing.assert_array_equal(seen, 255 - pixels)
+    data_url = f"data:image/png;base64,{text[:20]}\n{text[20:]}"
+    job = adapt(client, name, [data_url], seed=1, inner_steps=0)
+    follow(client, job)
+    asked = {"latents": [[0.0] * 3], "format": "zip"}
+    response = client.post(f"/api/jobs/{job}/export", json=asked)
+    archive = zipfile.ZipFile(io.BytesIO(response.content))
+    support = json.loads(archive.read("recipe.json"))["support"]
+    np.testing.assert_array_equal(to_pixels(support[0]), seen)
+
+
 def test_each_image_tells_what_drawing_it_is_near(client, name, adapted):
     job, events = adapted
     latents = np.random.default_rng(0).normal(size=(5, 3)).tolist()

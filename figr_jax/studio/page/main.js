@@ -69,8 +69,7 @@ async function adapt() {
       if (event.step === 1) dataset.firstSamples = performance.now() - begin;
       $("progress").max = event.steps;
       $("progress").value = event.step;
-      tell(`inner step ${event.step} of ${event.steps}, critic loss ` +
-        `${event.critic_loss.toFixed(2)}, generator loss ${event.generator_loss.toFixed(2)}`);
+      tell(`inner step ${event.step} of ${event.steps}`);
       gallery.preview(event.images);
     });
     if (mine !== turn) return;
