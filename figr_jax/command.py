@@ -118,7 +118,7 @@ def _find_backend_fault():
 
 
 def _tell_unraisable(unraisable):
-    # What orbax stops waiting for, once one read has failed, reports to a closed loop.
+    # After a failed read, orbax's other reads report to an event loop that is closed.
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 

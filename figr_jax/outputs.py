@@ -1,7 +1,7 @@
 """The files that a command leaves in a folder of the user's.
 
-A list of names and checksums in the folder tells what earlier calls of the command
-wrote. The next call replaces or deletes these files, and no others.
+The folder holds a list of the files that earlier calls of the command wrote, with their
+checksums. The next call replaces or deletes these files, and no others.
 """
 
 import json

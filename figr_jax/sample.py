@@ -101,11 +101,8 @@ def _read_support(model, paths):
     originals, prepared = inputs.prepare(
         paths, size, channels, model.style, FLAGS.invert, redraw
     )
-    swapped, redrawn, count = (
-        prepared.swapped.sum(),
-        prepared.redrawn.sum(),
-        len(originals),
-    )
+    count = len(originals)
+    swapped, redrawn = prepared.swapped.sum(), prepared.redrawn.sum()
     if redrawn:
         print(
             f"cropped, centred and cleaned {redrawn} of {count} drawings, see "

@@ -17,7 +17,7 @@ def stoppable(promise):
         would have done without this.
 
     Yields:
-      A function that tells whether the first one has come.
+      A function that returns whether the first one has come.
     """
     asked = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What people hand over reaches the model as what they drew."""
+"""Drawings of users reach the model as they were drawn."""
 
 import io
 import pathlib

@@ -21,7 +21,7 @@ _SPECK = 0.01  # of the largest connected component; smaller ones are dust
 _STROKE = 0.16  # of the side; where brightness varies, wider dark areas are shadow
 _EDGE = 0.03  # of the shorter side: a frame or the edge of a scan is within
 _THIN = 0.012  # of the shorter side: a frame of thinner lines is no drawing
-_SMALL = 0.6  # of the image: beside a smaller drawing, lines at the edge are not of it
+_SMALL = 0.6  # of the image; a larger drawing may include lines at the edge
 _UNEVEN = 10  # grey levels by which paper differs from its median in uneven light
 _MANY_GREYS = 1.5  # half-inked pixels for each fully inked one
 _PHOTO_SIDE = 128  # pixels of the longer side; smaller images are grey from scaling
@@ -50,7 +50,7 @@ class _Traced(NamedTuple):
     """A drawing reduced to its ink."""
 
     ink: np.ndarray | None  # [h, w] in [0, 1], cropped; None: blank
-    on_dark: bool  # whether the ink is lighter than the paper
+    on_dark: bool  # True: the ink is lighter than the paper
     is_photo: bool
 
 
@@ -182,10 +182,11 @@ def _drop_edges(ink):
             along and wide <= near and tall > 0.3 * height
         )
         spans = tall > height - 2 * near and wide > width - 2 * near
-        inner = labels[near:-near, near:-near] == number
-        is_ring[number] = spans and not inner.any()
-        thickness = np.sum(labels == number) / (2 * (tall + wide)) if spans else 0
-        is_thin[number] = thickness < _THIN * min(ink.shape)
+        if spans:  # few do; a noisy scan has thousands of components
+            mask = labels == number
+            is_ring[number] = not mask[near:-near, near:-near].any()
+            thickness = mask.sum() / (2 * (tall + wide))
+            is_thin[number] = thickness < _THIN * min(ink.shape)
     drops = is_line | is_ring
     rest = np.where(drops[labels], 0, ink)
     if _find_extent(rest) > _SMALL:  # lines at the edge may belong to the drawing

@@ -15,10 +15,9 @@ from figr_jax.errors import BadInput, name_some, warn
 
 # Of the pictures that no list of image suffixes has, those that people try.
 _OTHER_SUFFIXES = (".heic", ".heif", ".svg", ".pdf", ".psd", ".eps", ".ai", ".raw")
-# Similarities of drawings, see `_find_odd_kind`: of two kinds, and of one. With these,
-# 2 %
-# of the supports of Omniglot and glyphs and 12 % of icons seem to be of two kinds; with
-# one image of another class 10 %, 39 % and 6 %.
+# Similarities of drawings, see `_find_odd_kind`: of two kinds, and of one. With these
+# values 2 % of the supports of Omniglot and glyphs and 12 % of icons seem to be of two
+# kinds. With one image of another class, 10 %, 39 % and 6 % do.
 _UNLIKE, _ALIKE = 0.6, 0.85
 
 
@@ -213,7 +212,7 @@ def find_faults(prepared, names):
 
 
 def _find_odd_kind(support):
-    """Numbers of the images that are of another kind than most; none if unsure.
+    """Finds the images that are of another kind than most: their numbers, or none.
 
     Similarity is the correlation of centred, blurred images. They are of two kinds if
     they fall into the same two groups at a low threshold and at a high one.

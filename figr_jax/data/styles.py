@@ -1,4 +1,4 @@
-"""How the images of a data set look: their background, and where their ink lies."""
+"""Statistics of the images of a data set: background and ink."""
 
 from typing import NamedTuple
 
