@@ -74,6 +74,7 @@ def before_and_after(originals, support, columns):
     zoom = max(1, _LARGE // support.shape[1])
     after = support.repeat(zoom, axis=1).repeat(zoom, axis=2)
     before, after = map(_to_colour, (before, after))
+    columns = min(columns, len(support))
     return stack([_tile(before, columns, _GREY), _tile(after, columns, _RED)])
 
 
