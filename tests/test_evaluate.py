@@ -18,6 +18,7 @@ from figr_jax.evaluation import (
     controls,
     curves,
     embedding,
+    embedding_training,
     human,
     judging,
     light,
@@ -41,9 +42,9 @@ def small():
         patch.setattr(report, "CURVE_STEPS", (0, 1, 3))
         patch.setattr(report, "CURVE_SHOTS", (2, 4))
         patch.setattr(report, "SCRATCH_STEPS", 3)
-        patch.setattr(embedding, "STEPS", {"prototypical": 12, "simclr": 3})
-        patch.setattr(embedding, "_WAYS", 20)
-        patch.setattr(embedding, "_BATCH", 16)
+        patch.setattr(embedding_training, "STEPS", {"prototypical": 12, "simclr": 3})
+        patch.setattr(embedding_training, "_WAYS", 20)
+        patch.setattr(embedding_training, "_BATCH", 16)
         yield
 
 
@@ -150,9 +151,9 @@ def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypat
 
     judged, judge_all = [], judging.judge_all
 
-    def watch(judge, drawn, draws):
+    def watch(judge, drawn, draws, k=None):
         judged.extend(draws)
-        return judge_all(judge, drawn, draws)
+        return judge_all(judge, drawn, draws, k)
 
     monkeypatch.setattr(samples, "adapt_and_draw", count)
     monkeypatch.setattr(judging, "judge_all", watch)
@@ -193,7 +194,8 @@ def test_embeddings_are_trained_on_training_classes_only(small, bank, kind):
         other[bank.class_start[index] : bank.class_start[index + 1]] = 99
     banks_of_both = bank, bank._replace(images=other)
     first, second = (
-        embedding.train(b, training_classes, kind, seed=3) for b in banks_of_both
+        embedding_training.train(b, training_classes, kind, seed=3)
+        for b in banks_of_both
     )
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
@@ -201,7 +203,7 @@ def test_embeddings_are_trained_on_training_classes_only(small, bank, kind):
 def test_an_embedding_is_kept(small, bank, monkeypatch):
     split = splits.choose(bank, "random", 300, 1)
     first = embedding.load(bank, split, "prototypical", seed=3)
-    monkeypatch.delattr(embedding, "train")
+    monkeypatch.delattr(embedding_training, "train")
     second = embedding.load(bank, split, "prototypical", seed=3)  # from the cache
     images = bank.images[:9]
     np.testing.assert_array_equal(first(images), second(images))

@@ -7,7 +7,7 @@ import prdc
 import pytest
 import vendi_score.vendi
 
-from figr_jax.evaluation import judging, metrics
+from figr_jax.evaluation import judging, metrics, supports
 
 
 @pytest.fixture
@@ -156,3 +156,34 @@ def test_two_rows_are_compared_class_by_class():
         row = judging.compare({"copying": one}, {"copying": other}, 0)
         found.append(row["pooled_copying"]["mean"])
     assert 0.8 < np.std(found) < 1.2
+
+
+def test_specks_are_small_pieces_of_ink():
+    ink = np.zeros((3, 32, 32))
+    ink[0, 10:20, 5] = 1  # a stroke of 10 pixels,
+    ink[0, 2, 2] = ink[0, 3, 3] = 1  # a speck of two that touch by a corner,
+    ink[0, 31, 31] = 0.4  # and what is too faint to be one
+    ink[1, 0:2, 0:2] = 1  # a dot of 4 pixels is none
+    np.testing.assert_allclose(metrics.specks(ink), [2 / 12, 0, 0])
+
+
+def test_haze_is_the_share_of_grey_pixels():
+    ink = np.zeros((2, 10, 10))
+    ink[0, 0] = 1
+    ink[0, 1, :5] = 0.5
+    ink[1] = 0.05
+    np.testing.assert_allclose(metrics.haze(ink), [0.05, 0])
+
+
+def test_blemishes_are_seen_on_light_and_on_dark_ground():
+    clean = np.zeros((4, 32, 32, 1), np.uint8)
+    clean[:, 8:24, 15:18] = 255
+    dirty = clean.copy()
+    dirty[:, 2, 2:30:4] = 255
+    dirty[:, 28:30] = 100
+    for ground in (clean, dirty), (255 - clean, 255 - dirty):
+        draw = supports.Draw(None, None, [ground[0]], [ground[0]])
+        found = judging._find_blemishes([ground[0], ground[1]], draw)
+        assert found["specks"][0] == found["haze"][0] == 0
+        assert found["specks"][1] == pytest.approx(7 / (7 + 3 * 16))
+        assert found["haze"][1] == pytest.approx(2 / 32)

@@ -56,7 +56,7 @@ def plain(background):
 
 def measure(sample):
     """Measures the `Style` of images `[n, H, W, C]` uint8."""
-    backgrounds = np.array([images.background(image).mean() for image in sample])
+    backgrounds = find_backgrounds(sample)
     background = float(np.median(backgrounds))
     usual = np.abs(backgrounds - background) < 16
     if usual.mean() < 0.9 or 64 < background < 192:
@@ -66,11 +66,21 @@ def measure(sample):
     return Style(background, *(Ink(*row.tolist()) for row in quantiles))
 
 
+def find_backgrounds(sample):
+    """Returns the grey level of the background of each image: `[n]` in [0, 255]."""
+    return np.array([images.background(image).mean() for image in sample])
+
+
+def find_ink(drawings, background):
+    """Converts drawings `[n, H, W, C]` uint8 to ink `[n, H, W]` in [0, 1]."""
+    most = max(background, 255 - background)
+    return np.abs(drawings.astype(np.float32) - background).max(-1) / most
+
+
 def measure_ink(support, background):
     """Measures images `[n, H, W, C]` uint8 on a background: an `Ink` of `[n]`."""
-    ink = np.abs(support - background).max(-1) / max(background, 255 - background)
     found = []
-    for one in ink:
+    for one in find_ink(support, background):
         side = len(one)
         rows, columns = (np.flatnonzero((one > INK).any(axis)) for axis in (1, 0))
         if not len(rows):
@@ -100,8 +110,7 @@ def looks_alike(support, style):
     """
     if not len(support):
         return True
-    backgrounds = np.array([images.background(image).mean() for image in support])
-    if (np.abs(backgrounds - style.background) > 8).any():
+    if (np.abs(find_backgrounds(support) - style.background) > 8).any():
         return False
     ink = measure_ink(support, style.background)
     return (ink.darkness > 0).all() and all(

@@ -31,7 +31,6 @@ class Strength(NamedTuple):
 
 # What a hand does that draws the same thing again.
 JITTER = Strength(rotation=0.15, scale=0.1, shear=0.1, shift=0.05, elastic=0.02)
-STRONG = Strength(rotation=0.35, scale=0.3, shear=0.2, shift=0.15, elastic=0.03)
 
 _GRID = 4
 _FEW = 2  # images of a training class, to find the nearest one by

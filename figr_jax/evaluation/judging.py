@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from figr_jax.data import styles
 from figr_jax.evaluation import metrics
 
 WAYS = 20  # classes in an episode of recognizability
@@ -55,12 +56,13 @@ class Judge:
             self._known.update(zip(new, found, strict=True))
         return [self._known[key] for key in keys]
 
-    def __call__(self, drawn, draw):
+    def __call__(self, drawn, draw, k=None):
         """Judges the images of each class.
 
         Args:
           drawn: for each class `[m, H, W, C]` uint8.
           draw: the `Draw` that they are from.
+          k: of the manifold metrics; by default `neighbours([draw])`.
 
         Returns:
           A dict of the metrics of each class, `[classes]` floats.
@@ -89,11 +91,22 @@ class Judge:
         reference = [f[0] for f in reference]
         sizes = [np.array([len(f) for f in sets]) for sets in (reference, ours)]
         sets = [np.concatenate(sets).astype(np.float64) for sets in (reference, ours)]
-        k = neighbours([draw])
+        k = k or neighbours([draw])
         for name, values in metrics.manifold(*sets, k).items():
             of = sizes[0] if name in ("recall", "coverage") else sizes[1]
             found[name] = metrics.by_class(values, of)
-        return found
+        return found | _find_blemishes(drawn, draw)
+
+
+def _find_blemishes(drawn, draw):
+    """Measures what a person sees first: specks and haze, `[classes]` each."""
+    real = np.concatenate(draw.reference)
+    background = np.median(styles.find_backgrounds(real))
+    ink = [styles.find_ink(np.asarray(x), background) for x in drawn]
+    return {
+        "specks": np.array([metrics.specks(x).mean() for x in ink]),
+        "haze": np.array([metrics.haze(x).mean() for x in ink]),
+    }
 
 
 def summary(values, seed):
@@ -151,7 +164,15 @@ def compare(values, others, seed):
     return found
 
 
-def judge_all(judge, drawn, draws):
-    """Measures one row of the table: a dict of `[draws, classes]` floats."""
-    judged = [judge(sets, draw) for sets, draw in zip(drawn, draws, strict=True)]
+def judge_all(judge, drawn, draws, k=None):
+    """Measures one row of the table: a dict of `[draws, classes]` floats.
+
+    Args:
+      judge: `Judge`.
+      drawn: for each draw and class `[m, H, W, C]` uint8.
+      draws: list of `Draw`.
+      k: of the manifold metrics; by default `neighbours(draws)`.
+    """
+    k = k or neighbours(draws)
+    judged = [judge(sets, draw, k) for sets, draw in zip(drawn, draws, strict=True)]
     return {name: np.stack([found[name] for found in judged]) for name in judged[0]}

@@ -18,7 +18,7 @@ from jax import numpy as jnp
 
 from figr_jax import build, compilation
 from figr_jax.errors import BadInput, say
-from figr_jax.evaluation import controls, embedding, metrics, samples
+from figr_jax.evaluation import controls, conv4, metrics, samples
 from figr_jax.networks import layers
 
 ARMS = ("no augmentation", "traditional augmentation", "generated")
@@ -62,7 +62,7 @@ class _Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        features = nn.relu(embedding.Conv4()(x, train))
+        features = nn.relu(conv4.Conv4()(x, train))
         return layers.Dense(self.classes)(features)
 
 

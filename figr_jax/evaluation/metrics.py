@@ -1,12 +1,15 @@
-"""The metrics of few-shot generation: pure functions of features, in numpy.
+"""The metrics of few-shot generation: pure functions of features or ink, in numpy.
 
 Features are `[n, F]` float arrays, one row an image, of a frozen embedding that was
-trained on other classes (`embedding`). Every function is deterministic.
+trained on other classes (`embedding`). Ink is `[n, H, W]`, in [0, 1]: 0 where an image
+is blank. Every function is deterministic.
 """
 
 import numpy as np
-from scipy import special
+from scipy import ndimage, special
 from scipy.spatial import distance
+
+_SPECK = 1 / 256  # of the pixels of an image: 4 of 32x32
 
 
 def recognizability(features, labels, prototypes, ways=20):
@@ -165,6 +168,37 @@ def copying(generated, real, support):
 
     ours, theirs = (distance.cdist(x, support).min(1) for x in (generated, real))
     return float(stats.ranksums(ours, theirs).statistic)
+
+
+def specks(ink):
+    """Share of the ink in specks: connected pieces below `_SPECK` of the image.
+
+    Args:
+      ink: `[n, H, W]`.
+
+    Returns:
+      `[n]` in [0, 1]; 0 for a blank image.
+    """
+    inked = ink > 0.5
+    touching = np.zeros((3, 3, 3), int)
+    touching[1] = 1  # the 8 neighbours within an image, none in other images
+    pieces, _ = ndimage.label(inked, touching)
+    is_speck = np.bincount(pieces.ravel()) < _SPECK * ink[0].size
+    is_speck[0] = False  # what is not inked
+    total = inked.sum((1, 2))
+    return is_speck[pieces].sum((1, 2)) / np.maximum(total, 1)
+
+
+def haze(ink):
+    """Share of grey pixels: with between 10 % and 90 % of full ink.
+
+    Args:
+      ink: `[n, H, W]`.
+
+    Returns:
+      `[n]` in [0, 1].
+    """
+    return ((ink > 0.1) & (ink < 0.9)).mean((1, 2))
 
 
 def wilson(right, count, confidence=0.95):

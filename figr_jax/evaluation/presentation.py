@@ -52,6 +52,16 @@ METRICS = {
         "{:.2f}",
         "share of real images with a generated one in their neighbourhood",
     ),
+    "specks": (
+        "specks",
+        "{:.1%}",
+        "share of the ink in connected pieces of less than 1/256 of the image",
+    ),
+    "haze": (
+        "haze",
+        "{:.1%}",
+        "share of grey pixels, with 10 % to 90 % of full ink",
+    ),
     "copying": (
         "Z_U",
         "{:.2f}",

@@ -94,9 +94,9 @@ class _Work(NamedTuple):
 
         return self.images.get(f"{name}-{inner.steps}", what, draw.supports, run)
 
-    def summarize(self, sets, draw):
-        """Summarizes one draw."""
-        values = judging.judge_all(self.judge, [sets], [draw])
+    def summarize(self, sets, draw, k=None):
+        """Summarizes one draw, see `judging.judge_all`."""
+        values = judging.judge_all(self.judge, [sets], [draw], k)
         return judging.summary(values, self.options.seed)
 
 
@@ -174,7 +174,8 @@ def make(model, bank, out, options, joint=None):
         "provenance": provenance.describe(),
     }
     if options.scratch:
-        result["arms"] |= _from_scratch(work, seeds[0], drawn["model"][0])
+        k = result["neighbours"]
+        result["arms"] |= _from_scratch(work, seeds[0], drawn["model"][0], k)
     for which, rows in shown.items():
         given, generated = draws[0].supports[rows], drawn["model"][0][rows]
         sheet = presentation.draw_sheet(work.judge, given, generated)
@@ -287,7 +288,7 @@ def _curves(work):
     return {**curves, "shots": curve(found, draw)}
 
 
-def _from_scratch(work, seed, generated):
+def _from_scratch(work, seed, generated, k):
     """GANs that are trained on a support alone, for a few classes of one draw.
 
     Args:
@@ -295,6 +296,7 @@ def _from_scratch(work, seed, generated):
       seed: of the draw.
       generated: what the model drew of all classes: it stands beside them on the same
         few, else they could not be compared.
+      k: of the manifold metrics.
 
     Returns:
       A dict: name of an arm to its summary.
@@ -307,6 +309,6 @@ def _from_scratch(work, seed, generated):
     alike = generated[np.isin(work.classes, few)]
     name = f"{len(few)} classes, one draw:"
     return {
-        f"{name} from scratch, {SCRATCH_STEPS} steps": work.summarize(made, draw),
-        f"{name} model": work.summarize(alike, draw),
+        f"{name} from scratch, {SCRATCH_STEPS} steps": work.summarize(made, draw, k),
+        f"{name} model": work.summarize(alike, draw, k),
     }
