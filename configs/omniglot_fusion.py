@@ -29,7 +29,12 @@ def get_config():
         optimizer_args="b1=0.0",
     )
     config.sampling.update(
-        steps=3, critic_steps=2, rate=0.1, decay_rate=0.8, latent_scale=1.3
+        steps=3,
+        critic_steps=2,
+        rate=0.1,
+        decay_rate=0.8,
+        latent_scale=1.3,
+        chosen_on="tuning",
     )
     config.outer.update(tasks=16, learning_rate=1e-3, decay=0.5)
     config.run.update(meta_steps=1400, log_every=10, sample_every=200, save_every=100)

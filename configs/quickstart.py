@@ -12,6 +12,7 @@ from figr_jax import config as schema
 def get_config():
     """The defaults, made small and fast."""
     config = schema.default()
+    config.dataset.heldout = 100  # half of them for reports
     config.networks.update(family="fusion", width=16, stages=3)
     config.inner.update(
         shots=4,
@@ -22,7 +23,12 @@ def get_config():
         optimizer_args="b1=0.0",
     )
     config.sampling.update(
-        steps=3, critic_steps=2, rate=0.1, decay_rate=0.8, latent_scale=1.3
+        steps=3,
+        critic_steps=2,
+        rate=0.1,
+        decay_rate=0.8,
+        latent_scale=1.3,
+        chosen_on="tuning",
     )
     config.outer.update(learning_rate=5e-4, decay=0.5)
     config.run.update(meta_steps=620, log_every=10, sample_every=620, save_every=310)

@@ -35,6 +35,7 @@ def get_config():
         rate=0.1,
         decay_rate=0.8,
         latent_scale=1.3,
+        chosen_on="tuning",
         best_of=2,
     )
     config.outer.update(learning_rate=1e-3, decay=0.5)

@@ -51,7 +51,7 @@ class Tuning:
           seed: of supports, noise and latents.
 
         Raises:
-          BadInput: if all held-out classes are in reports.
+          BadInput: if there are too few tuning classes.
         """
         own, shots = model.config.dataset, model.config.inner.shots
         size = own.image_size, own.channels
@@ -59,12 +59,7 @@ class Tuning:
         split = model.split(bank)
         _, heldout = split.indices(bank.names)
         eligible = supports.find_eligible(bank, heldout, shots)
-        tuning = supports.tuning_classes(eligible)
-        if len(tuning) < 2:
-            raise errors.BadInput(
-                f"{bank.dataset}: {len(tuning)} tuning classes, all others are in "
-                "reports; 2 are needed: train with more held-out classes"
-            )
+        tuning = supports.find_tuning_classes(bank, split, eligible)
         self.dataset, self._count, self._seed = bank.dataset, count, seed
         self.classes = supports.choose(tuning, classes, 0)
         self._draw = supports.draw_supports(bank, self.classes, shots, seed, eligible)

@@ -91,7 +91,7 @@ def read_info(path):
         info = _restore(path, "info", ocp.args.JsonRestore())
         if not {"config", "split", "background", "checksums", "version"} <= info.keys():
             raise KeyError("incomplete")
-        if info["split"].keys() != {"dataset", "version", "heldout"}:
+        if not {"dataset", "version", "heldout"} <= info["split"].keys():
             raise KeyError("split")
         float(info["background"])
     except Exception as error:  # orbax raises bare ones too

@@ -150,6 +150,12 @@ SCHEMA = {
             "a finite number above 0",
             lambda x: 0 < x < math.inf,
         ),
+        "chosen_on": _one_of(
+            ("nothing", "tuning", "report"),
+            "nothing",
+            "held-out classes that these settings were chosen by; a report refuses "
+            "those of report classes",
+        ),
     },
     "outer": {
         "tasks": _between(1, 65_536, 1, "tasks in a meta-step"),

@@ -1,6 +1,8 @@
 """Measures a checkpoint on its held-out classes.
 
 python -m figr_jax.evaluate --checkpoint=runs/quickstart
+python -m figr_jax.evaluate --checkpoint=omniglot-32 --checkpoint=sketch-32 \
+  --dataset=omniglot
 python -m figr_jax.evaluate --checkpoint=runs/quickstart --judge_sheet=judge
 python -m figr_jax.evaluate --judge_answers=judge/answers.csv
 python -m figr_jax.evaluate --curves=runs/quickstart,runs/another --out=report
@@ -19,10 +21,10 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     """Defines the flags of this command; importing it defines none."""
-    command.define_path(
+    command.define_paths(
         "checkpoint",
-        None,
-        "A run's folder (its newest good snapshot), one snapshot, or shipped weights.",
+        "A run's folder (its newest good snapshot), one snapshot, or shipped weights. "
+        "Several are compared.",
     )
     command.define_path(
         "out",
@@ -42,7 +44,7 @@ def define_flags():
     flags.DEFINE_integer(
         "classes",
         0,
-        "That many held-out classes, chosen by seed; 0: all.",
+        "That many report classes, chosen by seed; 0: all.",
         lower_bound=0,
     )
     flags.DEFINE_integer(
@@ -81,11 +83,10 @@ _INSTEAD = {
 }
 
 
-def _report(model, bank):
-    from figr_jax import generation
-    from figr_jax.evaluation import presentation, report
+def _options():
+    from figr_jax.evaluation import measurement, presentation
 
-    options = report.Options(
+    return measurement.Options(
         draws=FLAGS.draws,
         count=FLAGS.count,
         classes=FLAGS.classes,
@@ -94,10 +95,29 @@ def _report(model, bank):
         seed=FLAGS.seed,
         metrics=tuple(FLAGS.metrics or presentation.METRICS),
     )
+
+
+def _report(model, bank):
+    from figr_jax import generation
+    from figr_jax.evaluation import presentation, report
+
     joint = generation.load(FLAGS.joint, "--joint") if FLAGS.joint else None
-    out = _folder(FLAGS.checkpoint)
-    print(presentation.write_table(report.make(model, bank, out, options, joint)))
+    out = _folder(FLAGS.checkpoint[0])
+    print(presentation.write_table(report.make(model, bank, out, _options(), joint)))
     print(f"wrote {out}/report.md")
+
+
+def _compare(models, bank):
+    from figr_jax.evaluation import comparison
+
+    command.refuse(
+        ("judge_sheet", "joint", "curve_classes", "scratch"),
+        "is for one --checkpoint; leave it out",
+    )
+    out = FLAGS.out or "comparison"
+    comparison.make(models, bank, out, _options())
+    print(pathlib.Path(out, "comparison.md").read_text())
+    print(f"wrote {out}/comparison.md")
 
 
 def _folder(path):
@@ -125,7 +145,7 @@ def main():
 
         print(json.dumps(human.score(FLAGS.judge_answers), indent=2))
         return
-    if FLAGS.checkpoint is None:
+    if not FLAGS.checkpoint:
         raise errors.BadInput(
             "--checkpoint is missing: give a run's folder or the name of weights"
         )
@@ -135,21 +155,26 @@ def main():
     from figr_jax.evaluation import human
 
     compilation.keep_programs()
-    model = generation.load(FLAGS.checkpoint)
-    dataset = model.config.dataset
-    if dataset.name == "none":
-        raise errors.BadInput(
-            f"--checkpoint={FLAGS.checkpoint}: imported weights have no data set to "
-            "be measured on"
-        )
-    size = dataset.image_size, dataset.channels
-    name = FLAGS.dataset or dataset.name
-    if name not in (dataset.name, *datasets.parts(dataset.name)):
-        raise errors.BadInput(
-            f"--dataset={name}: the checkpoint was trained on {dataset.name}"
-        )
+    models = {path: generation.load(path) for path in FLAGS.checkpoint}
+    model = models[FLAGS.checkpoint[0]]
+    name = FLAGS.dataset or model.config.dataset.name
+    for path, other in models.items():
+        known = other.config.dataset.name
+        if known == "none":
+            raise errors.BadInput(
+                f"--checkpoint={path}: imported weights have no data set to be "
+                "measured on"
+            )
+        if name not in (known, *datasets.parts(known)):
+            raise errors.BadInput(
+                f"--dataset={name}: {path} was trained on {known}; give a data set "
+                "that every checkpoint was trained on"
+            )
+    size = model.config.dataset.image_size, model.config.dataset.channels
     bank = banks.load(name, *size, FLAGS.data_dir)
-    if FLAGS.judge_sheet:
+    if len(models) > 1:
+        _compare(models, bank)
+    elif FLAGS.judge_sheet:
         out, seed = FLAGS.judge_sheet, FLAGS.seed
         count = human.make_sheet(model, bank, out, FLAGS.classes, seed)
         print(f"wrote {count} images; answer in {out}/answers.csv, real or generated")

@@ -259,12 +259,21 @@ def test_a_draw_of_names_depends_on_seed_and_names_alone():
     assert len(set(first)) == 10
 
 
-def test_a_split_is_two_sets_of_classes():
-    bank = make_bank([8] * 100)
-    split = splits.choose(bank, "random", 10, 0)
-    training, heldout = split.indices(bank.names)
-    assert sorted([*training, *heldout]) == list(range(100))
-    assert [bank.names[i] for i in heldout] == list(split.heldout)
+@pytest.mark.parametrize("heldout, reported", [(10, 10), (30, 15), (120, 50)])
+def test_a_split_is_three_sets_of_classes(heldout, reported):
+    bank = make_bank([8] * 150)
+    split = splits.choose(bank, "random", heldout, 0)
+    training, found = split.indices(bank.names)
+    assert sorted([*training, *found]) == list(range(150))
+    assert [bank.names[i] for i in found] == list(split.heldout)
+    assert sorted([*split.tuning, *split.report]) == sorted(split.heldout)
+    assert len(split.report) == reported
+
+
+def test_a_split_of_earlier_versions_gets_its_report_classes():
+    bank = make_bank([8] * 150)
+    split = splits.choose(bank, "random", 30, 0)
+    assert split._replace(report=()).of_bank(bank) == split
 
 
 ALPHABETS = {

@@ -15,6 +15,7 @@ from figr_jax.data import bank as banks
 from figr_jax.data import splits
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import (
+    comparison,
     controls,
     curves,
     embedding,
@@ -22,14 +23,16 @@ from figr_jax.evaluation import (
     human,
     judging,
     light,
+    measurement,
     metrics,
     presentation,
     report,
     samples,
+    sections,
     supports,
 )
 
-OPTIONS = report.Options(
+OPTIONS = measurement.Options(
     draws=2, count=16, classes=6, curve_classes=3, scratch=2, seed=0
 )
 JITTERED = "support jittered"
@@ -39,9 +42,9 @@ JITTERED = "support jittered"
 def small():
     """Curves of few points and embeddings of few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "CURVE_STEPS", (0, 1, 3))
-        patch.setattr(report, "CURVE_SHOTS", (2, 4))
-        patch.setattr(report, "SCRATCH_STEPS", 3)
+        patch.setattr(sections, "CURVE_STEPS", (0, 1, 3))
+        patch.setattr(sections, "CURVE_SHOTS", (2, 4))
+        patch.setattr(sections, "SCRATCH_STEPS", 3)
         patch.setattr(embedding_training, "STEPS", {"prototypical": 12, "simclr": 3})
         patch.setattr(embedding_training, "_WAYS", 20)
         patch.setattr(embedding_training, "_BATCH", 16)
@@ -171,6 +174,21 @@ def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypat
             np.testing.assert_array_equal(x, y)
 
 
+def test_checkpoints_are_compared_class_by_class(small, workdir, bank, tmp_path):
+    models = {str(n): figr_jax.load(workdir / f"snapshots/{n}") for n in (2, 4)}
+    result = comparison.make(models, bank, tmp_path, OPTIONS)
+    assert [*result["arms"]] == ["2", "4", JITTERED, "held-out real"]
+    (difference,) = result["differences"].values()
+    for metric in ("recognizability", "diversity", "kid", "specks"):
+        means = [result["arms"][name][metric]["mean"] for name in ("4", "2")]
+        assert difference[metric]["mean"] == pytest.approx(means[0] - means[1])
+    table = (tmp_path / "comparison.md").read_text()
+    assert "| 4 less 2 |" in table and "glyphs, 6 report classes" in table
+    models["4"].config.inner.shots = 5
+    with pytest.raises(BadInput, match="=4: has 5 shots, the first one 4"):
+        comparison.make(models, bank, tmp_path, OPTIONS)
+
+
 def test_each_joint_model_has_its_own_row(small, workdir, bank, tmp_path):
     model, rows = figr_jax.load(workdir), []
     options = OPTIONS._replace(draws=1, curve_classes=0, scratch=0)
@@ -229,6 +247,10 @@ def test_what_a_report_refuses(small, workdir, bank, tmp_path):
         report.make(model, bank, tmp_path / "out", OPTIONS._replace(classes=1))
     with pytest.raises(BadInput, match="--curve_classes=1: at least 2"):
         report.make(model, bank, tmp_path / "out", OPTIONS._replace(curve_classes=1))
+    model.config.sampling.chosen_on = "report"
+    with pytest.raises(BadInput, match="sampling was chosen on report classes"):
+        report.make(model, bank, tmp_path / "out", OPTIONS)
+    model.config.sampling.chosen_on = "tuning"
     later = bank._replace(version="9.9.9")
     with pytest.raises(BadInput, match="9.9.9 is prepared, the checkpoint was trained"):
         report.make(model, later, tmp_path / "out", OPTIONS)

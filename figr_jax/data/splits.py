@@ -1,4 +1,4 @@
-"""Which classes are held out: chosen once, by name."""
+"""Training classes, tuning classes and report classes: chosen once, by name."""
 
 import hashlib
 import unicodedata
@@ -9,13 +9,30 @@ import numpy as np
 from figr_jax.data import datasets
 from figr_jax.errors import BadInput
 
+REPORTED = 50  # report classes of a data set, at most
+_FEWEST = 20  # held-out classes of a data set, of which some are for tuning
+
 
 class Split(NamedTuple):
-    """The held-out classes of a data set, by name."""
+    """The held-out classes of a data set, by name. All others are training classes.
+
+    Attributes:
+      dataset: name of the data set.
+      version: of the data set.
+      heldout: names of the classes that meta-training never sees.
+      report: those of them that reports measure. Nothing may be chosen by them. Empty
+        in what was stored before there were any: `of_bank` adds them.
+    """
 
     dataset: str
     version: str
     heldout: tuple[str, ...]
+    report: tuple[str, ...] = ()
+
+    @property
+    def tuning(self):
+        """Names of the held-out classes that recipes and settings are chosen by."""
+        return tuple(name for name in self.heldout if name not in set(self.report))
 
     def indices(self, names):
         """Class indices for meta-training and held out.
@@ -30,13 +47,28 @@ class Split(NamedTuple):
         Raises:
           BadInput: if a held-out class is not among `names`.
         """
-        index = {normalize(name): i for i, name in enumerate(names)}
-        missing = [name for name in self.heldout if normalize(name) not in index]
-        if missing:
-            raise BadInput(f"held-out class {missing[0]!r} is not in {self.dataset}")
-        heldout = np.array([index[normalize(name)] for name in self.heldout], np.int32)
+        heldout = self.find(self.heldout, names)
         training = np.setdiff1d(np.arange(len(names), dtype=np.int32), heldout)
         return training, heldout
+
+    def find(self, wanted, names):
+        """Finds classes by name.
+
+        Args:
+          wanted: names to find.
+          names: names of all classes.
+
+        Returns:
+          `[len(wanted)]` int32, their indices in `names`.
+
+        Raises:
+          BadInput: if one is not among `names`.
+        """
+        index = {normalize(name): i for i, name in enumerate(names)}
+        missing = [name for name in wanted if normalize(name) not in index]
+        if missing:
+            raise BadInput(f"held-out class {missing[0]!r} is not in {self.dataset}")
+        return np.array([index[normalize(name)] for name in wanted], np.int32)
 
     def of_bank(self, bank):
         """Returns the split for a bank, and checks that it is of the same version.
@@ -45,11 +77,16 @@ class Split(NamedTuple):
           bank: `bank.Bank` of the split's data set, or of one data set of its mix.
 
         Returns:
-          A `Split`: of a mix, with the held-out classes of the bank's data set.
+          A `Split` with report classes; of a mix, with the bank's classes alone.
 
         Raises:
           BadInput: if the bank is of another data set or version.
         """
+        split = self._narrow(bank)
+        return split._replace(report=split.report or choose_report(bank, split))
+
+    def _narrow(self, bank):
+        """Does `of_bank` without the report classes."""
         split, names = self, datasets.parts(self.dataset)
         if self.version == bank.version and is_moved(self.dataset, bank.dataset):
             return self._replace(dataset=bank.dataset)
@@ -61,6 +98,7 @@ class Split(NamedTuple):
                 bank.dataset,
                 self.version.split(",")[names.index(bank.dataset)],
                 tuple(name for name in self.heldout if name in known),
+                tuple(name for name in self.report if name in known),
             )
         if split.version != bank.version and datasets.is_own(bank.dataset):
             raise BadInput(
@@ -145,7 +183,31 @@ def choose(bank, rule, heldout, seed):
             f"{bank.dataset}: to hold out {asked} of {len(bank.names)} classes leaves "
             "none to train on (--config.dataset.heldout, --config.dataset.split)"
         )
-    return split
+    return split._replace(report=choose_report(bank, split))
+
+
+def choose_report(bank, split):
+    """Chooses the report classes: half of each data set, at most `REPORTED`.
+
+    Of fewer than `_FEWEST` held-out classes all: too few for two sets.
+
+    Args:
+      bank: `bank.Bank`.
+      split: `Split` of the bank.
+
+    Returns:
+      A tuple of names.
+    """
+    _, heldout = split.indices(bank.names)
+    sets = bank.attributes.get("dataset", [bank.dataset] * len(bank.names))
+    chosen = []
+    for dataset in datasets.parts(bank.dataset):
+        own = [i for i in np.sort(heldout) if sets[i] == dataset]
+        half = min(REPORTED, (len(own) + 1) // 2)
+        order = np.random.default_rng(0).permutation(len(own))
+        some = order[: half if len(own) >= _FEWEST else None]
+        chosen += [bank.names[own[i]] for i in np.sort(some)]
+    return tuple(chosen)
 
 
 def _choose_from(bank, dataset, kind, heldout, seed):

@@ -33,7 +33,7 @@ def make_sheet(model, bank, out, classes, seed):
       model: `generation.FewShotGenerator`.
       bank: `bank.Bank` of its data set.
       out: folder, made if need be.
-      classes: how many held-out classes, chosen by seed; 0: `SHEET_CLASSES`.
+      classes: how many report classes, chosen by seed; 0: `SHEET_CLASSES`.
       seed: of every random draw.
 
     Returns:
@@ -45,10 +45,11 @@ def make_sheet(model, bank, out, classes, seed):
     for name in ("key.json", "images", "sheet.png", "answers.csv"):
         if pathlib.Path(out, name).exists():
             raise BadInput(f"--judge_sheet={out}: holds {name} already; give another")
-    _, heldout = model.split(bank).indices(bank.names)
-    shots = model.config.inner.shots
+    split, shots = model.split(bank), model.config.inner.shots
+    _, heldout = split.indices(bank.names)
     eligible = supports.find_eligible(bank, heldout, shots)
-    chosen = supports.choose(eligible, classes or SHEET_CLASSES, seed)
+    reported = supports.find_report_classes(bank, split, eligible)
+    chosen = supports.choose(reported, classes or SHEET_CLASSES, seed)
     out = files.make_folder(out, "--judge_sheet")
     draw = supports.draw_supports(bank, chosen, shots, seed)
     generated, _ = samples.adapt_and_draw(

@@ -15,7 +15,7 @@ METRICS = ("recognizability", "diversity", "copying")
 
 
 class Light:
-    """Measures slow parameters on the same few held-out classes each time."""
+    """Measures slow parameters on the same few tuning classes each time."""
 
     def __init__(self, cfg, bank, split):
         """Chooses the classes and loads the embeddings, or trains them once.
@@ -31,7 +31,10 @@ class Light:
         shots, self._seed = cfg.inner.shots, cfg.run.seed
         _, heldout = split.indices(bank.names)
         eligible = supports.find_eligible(bank, heldout, shots)
-        classes = supports.choose(eligible, CLASSES, self._seed)
+        allowed = eligible  # of few held-out classes, none is for tuning
+        if split.tuning:
+            allowed = supports.find_tuning_classes(bank, split, eligible)
+        classes = supports.choose(allowed, CLASSES, self._seed)
         self._draw = supports.draw_supports(bank, classes, shots, self._seed, eligible)
         self._judge = judging.Judge(*embedding.load_all(bank, split))
         self._networks = build.networks(cfg)

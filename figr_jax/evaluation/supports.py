@@ -7,7 +7,6 @@ import numpy as np
 from figr_jax.errors import BadInput, say
 
 BESIDE = 5  # images besides the support: a prototype, and two halves of two
-REPORTED = 50  # classes of a report, at most; further ones are for tuning
 _MOST = 64  # real images of a class in each half, at most
 
 
@@ -93,15 +92,29 @@ def choose(classes, count, seed):
     return np.sort(classes[order[: count or None]])
 
 
-def tuning_classes(eligible):
-    """Held-out classes that no report of at most `REPORTED` classes measures.
+def find_report_classes(bank, split, eligible):
+    """Finds the report classes among the eligible: indices, sorted.
 
-    A recipe may be chosen by them. Reports choose by seed 0.
-
-    Args:
-      eligible: class indices, see `find_eligible`.
-
-    Returns:
-      Class indices, sorted; none where all classes are in reports.
+    Raises:
+      BadInput: if there are fewer than 2.
     """
-    return np.setdiff1d(eligible, choose(eligible, REPORTED, 0))
+    return _find_among(bank, split, eligible, "report")
+
+
+def find_tuning_classes(bank, split, eligible):
+    """Finds the tuning classes among the eligible: indices, sorted.
+
+    Raises:
+      BadInput: if there are fewer than 2.
+    """
+    return _find_among(bank, split, eligible, "tuning")
+
+
+def _find_among(bank, split, eligible, kind):
+    found = np.intersect1d(eligible, split.find(getattr(split, kind), bank.names))
+    if len(found) < 2:
+        raise BadInput(
+            f"{bank.dataset}: {len(found)} {kind} classes with enough images; 2 are "
+            "needed: train with more held-out classes (--config.dataset.heldout)"
+        )
+    return found

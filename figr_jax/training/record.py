@@ -38,7 +38,8 @@ def choose_split(cfg, bank, start):
     dataset = dict(zip(bank.names, sets, strict=True))
     ours = [name for name in split.heldout if dataset[name] not in shared]
     kept = [name for name in theirs.heldout if dataset.get(name) in shared]
-    return split._replace(heldout=(*ours, *kept))
+    split = split._replace(heldout=(*ours, *kept))
+    return split._replace(report=splits.choose_report(bank, split))
 
 
 def large_enough(cfg, bank, classes):

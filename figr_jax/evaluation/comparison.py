@@ -1,0 +1,129 @@
+"""Compares checkpoints on the same supports, class by class."""
+
+import jax
+import numpy as np
+
+from figr_jax import build, files, provenance, recipe
+from figr_jax.errors import BadInput, say
+from figr_jax.evaluation import (
+    controls,
+    embedding,
+    judging,
+    presentation,
+    samples,
+    supports,
+)
+
+
+def make(models, bank, out, options):
+    """Writes the table of several checkpoints, with their differences to the first.
+
+    Args:
+      models: dict: name to `generation.FewShotGenerator`, at least 2.
+      bank: `bank.Bank` of a data set that all were trained on.
+      out: folder, made if need be: gets `comparison.json`, `comparison.md`, and the
+        images, so that a stopped comparison resumes.
+      options: `measurement.Options`; there are no curves and no GAN from scratch.
+
+    Returns:
+      The dict of `comparison.json`.
+
+    Raises:
+      BadInput: if the checkpoints do not share shots, image size and enough report
+        classes.
+    """
+    first, *others = models.values()
+    split, shots = first.split(bank), first.config.inner.shots
+    for name, other in models.items():
+        _check_same(name, shots, other.config.inner.shots, "shots")
+        size = first.networks.image_size
+        _check_same(name, size, other.networks.image_size, "pixels of height")
+    unseen = [set(other.split(bank).report) for other in others]
+    shared = [name for name in split.report if all(name in x for x in unseen)]
+    split = split._replace(report=tuple(shared))
+    _, heldout = split.indices(bank.names)
+    eligible = supports.find_eligible(bank, heldout, shots)
+    reported = supports.find_report_classes(bank, split, eligible)
+    classes = supports.choose(reported, options.classes, options.seed)
+    out = files.make_folder(out, "--out")
+    judge = judging.Judge(*embedding.load_all(bank, split))
+    states = np.random.SeedSequence(options.seed).generate_state(options.draws)
+    seeds = [int(state >> 1) for state in states]  # as a report
+    draws = [
+        supports.draw_supports(bank, classes, shots, seed, eligible) for seed in seeds
+    ]
+    k = judging.neighbours(draws)
+    arms = {}
+    for name, model in models.items():
+        sets = _generate(name, model, out, draws, seeds, options)
+        say(f"judging: {name}")
+        arms[name] = judging.judge_all(judge, sets, draws, k)
+    for name, sets in _make_controls(draws, seeds, options.count).items():
+        arms[name] = judging.judge_all(judge, sets, draws, k)
+    rows = {name: judging.summary(arm, options.seed) for name, arm in arms.items()}
+    base = next(iter(models))
+    differences = {
+        f"{name} less {base}": judging.compare(arms[name], arms[base], options.seed)
+        for name in list(models)[1:]
+    }
+    result = {
+        "dataset": bank.dataset,
+        "checkpoints": {name: recipe.identify(model) for name, model in models.items()},
+        "options": options._asdict(),
+        "classes": [bank.names[c] for c in classes],
+        "neighbours": k,
+        "arms": rows,
+        "differences": differences,
+        "provenance": provenance.describe(),
+    }
+    files.write_json(out / "comparison.json", result)
+    files.write_bytes(out / "comparison.md", _write_table(result).encode())
+    return result
+
+
+def _check_same(name, first, other, what):
+    if other != first:
+        raise BadInput(
+            f"--checkpoint={name}: has {other} {what}, the first one {first}; give "
+            "checkpoints that agree"
+        )
+
+
+def _generate(name, model, out, draws, seeds, options):
+    """Generates the images of a checkpoint: for each draw and class `[m, H, W, C]`."""
+    images = samples.Images(out / "images", model, options.seed, options.count)
+    inner, sets = build.sampling(model.config), []
+    for draw, seed in zip(draws, seeds, strict=True):
+
+        def run(draw=draw, seed=seed):
+            given = model.networks, inner, model.slow, draw.supports, seed
+            drawn, _ = samples.adapt_and_draw(*given, options.count, what=name)
+            return {"images": drawn[:, 0]}
+
+        sets.append(images.get("model", [seed], draw.supports, run)["images"])
+    return sets
+
+
+def _make_controls(draws, seeds, count):
+    jittered = []
+    for draw, seed in zip(draws, seeds, strict=True):
+        keys = jax.random.split(jax.random.key(seed), len(draw.supports))
+        pairs = zip(draw.supports, keys, strict=True)
+        jittered.append([controls.jitter(x, count, key) for x, key in pairs])
+    return {"support jittered": jittered, "held-out real": [x.real for x in draws]}
+
+
+def _write_table(result):
+    shown = result["options"]["metrics"]
+    lines = [
+        f"# {result['dataset']}, {len(result['classes'])} report classes",
+        "",
+        f"{result['options']['draws']} support(s) of each class, the same for every "
+        f"row; {result['options']['count']} images of each; mean and 95 % bootstrap "
+        f"interval over classes; k = {result['neighbours']}. Differences are class by "
+        "class: where an interval holds 0, there is none to speak of.",
+        "",
+        *presentation.write_rows({**result["arms"], **result["differences"]}, shown),
+        "",
+    ]
+    return "\n".join(lines)

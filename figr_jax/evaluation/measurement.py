@@ -1,0 +1,80 @@
+"""One checkpoint on its held-out classes: what the parts of its report measure with."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from figr_jax import build, generation, networks
+from figr_jax.data import bank as banks
+from figr_jax.evaluation import judging, presentation, samples, supports
+
+
+class Options(NamedTuple):
+    """Options of a report.
+
+    Attributes:
+      draws: of supports for each class.
+      count: images to draw of each class.
+      classes: how many report classes, chosen by seed; 0: all.
+      curve_classes: how many of them the curves are of; 0: no curves.
+      scratch: for how many of them a GAN is trained from scratch.
+      seed: of every random draw.
+      metrics: names of those in the table, see `presentation.METRICS`.
+    """
+
+    draws: int = 3
+    count: int = 64
+    classes: int = 0
+    curve_classes: int = 20
+    scratch: int = 2
+    seed: int = 0
+    metrics: tuple[str, ...] = tuple(presentation.METRICS)
+
+
+class Measurement(NamedTuple):
+    """Inputs that all parts of a report share."""
+
+    model: generation.FewShotGenerator
+    joint: generation.FewShotGenerator | None
+    random: networks.GanParams  # weights that no training has touched
+    bank: banks.Bank
+    training: np.ndarray  # class indices, as the next two
+    eligible: np.ndarray
+    classes: np.ndarray
+    judge: judging.Judge
+    images: samples.Images
+    options: Options
+
+    @property
+    def shots(self):
+        """Returns the number of support images of the model."""
+        return self.model.config.inner.shots
+
+    @property
+    def inner(self):
+        """Returns how the model adapts."""
+        return build.sampling(self.model.config)
+
+    def draw_supports(self, classes, shots, seed):
+        """Draws a support for each class, see `supports.draw_supports`."""
+        return supports.draw_supports(self.bank, classes, shots, seed, self.eligible)
+
+    def adapt(self, name, slow, inner, draw, seed, at=None):
+        """Returns the images and seconds of `samples.adapt_and_draw`, cached."""
+        is_joint = self.joint and slow is self.joint.slow
+        what = [name, inner.steps, at, seed, is_joint and self.joint.info["checksums"]]
+
+        def run():
+            drawn, seconds = samples.adapt_and_draw(
+                *(self.model.networks, inner, slow, draw.supports, seed),
+                *(self.options.count, at),
+                what=name,
+            )
+            return {"images": drawn, "seconds": np.array(seconds)}
+
+        return self.images.get(f"{name}-{inner.steps}", what, draw.supports, run)
+
+    def summarize(self, sets, draw, k=None):
+        """Summarizes one draw, see `judging.judge_all`."""
+        values = judging.judge_all(self.judge, [sets], [draw], k)
+        return judging.summary(values, self.options.seed)

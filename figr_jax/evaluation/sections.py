@@ -1,0 +1,74 @@
+"""The parts of a report on few classes: curves, and GANs trained from scratch."""
+
+import numpy as np
+
+from figr_jax import build
+from figr_jax.errors import say
+from figr_jax.evaluation import supports
+
+CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50)
+CURVE_SHOTS = (1, 2, 4, 8)
+SCRATCH_STEPS = 1000
+
+
+def measure_curves(work):
+    """Metrics against inner steps and against shots, of one draw of some classes.
+
+    Args:
+      work: `measurement.Measurement`.
+
+    Returns:
+      A dict: name of what varies to `model`, a dict of its summaries, and to the
+      summary of `held-out real` images, the floor.
+    """
+    seed, wanted = work.options.seed, work.options.curve_classes
+    slow = work.model.slow
+
+    def curve(found, draw):
+        return {"model": found, "held-out real": work.summarize(draw.real, draw)}
+
+    few = supports.choose(work.classes, wanted, seed)
+    draw = work.draw_supports(few, work.shots, seed)
+    inner = work.inner._replace(steps=CURVE_STEPS[-1])
+    made = work.adapt("inner steps", slow, inner, draw, seed, CURVE_STEPS)["images"]
+    found = {n: work.summarize(made[:, i], draw) for i, n in enumerate(CURVE_STEPS)}
+    curves = {"inner steps": curve(found, draw)}
+    # The same classes for every number of shots, so those that have enough for all.
+    counts, all_shots = np.diff(work.bank.class_start)[work.classes], list(CURVE_SHOTS)
+    while (counts >= all_shots[-1] + supports.BESIDE).sum() < 2:
+        say(f"no curve for {all_shots.pop()} shots: the classes have too few images")
+    enough = work.classes[counts >= all_shots[-1] + supports.BESIDE]
+    few = supports.choose(enough, wanted, seed)
+    # And the same real images to judge by, for metrics depend on how many there are.
+    draw, found = work.draw_supports(few, all_shots[-1], seed), {}
+    for n in all_shots:
+        fewer = draw._replace(supports=draw.supports[:, :n])
+        made = work.adapt(f"{n} shots", slow, work.inner, fewer, seed)["images"]
+        found[n] = work.summarize(made[:, 0], fewer)
+    return {**curves, "shots": curve(found, draw)}
+
+
+def measure_scratch(work, seed, generated, k):
+    """GANs that are trained on a support alone, for a few classes of one draw.
+
+    Args:
+      work: `measurement.Measurement`.
+      seed: of the draw.
+      generated: what the model drew of all classes: it stands beside them on the same
+        few, else they could not be compared.
+      k: of the manifold metrics.
+
+    Returns:
+      A dict: name of an arm to its summary.
+    """
+    few = supports.choose(work.classes, work.options.scratch, work.options.seed)
+    draw = work.draw_supports(few, work.shots, seed)
+    # At the rate of meta-training: one that falls would be over long before.
+    inner = build.inner(work.model.config)._replace(steps=SCRATCH_STEPS)
+    made = work.adapt("from scratch", work.random, inner, draw, seed)["images"][:, 0]
+    alike = generated[np.isin(work.classes, few)]
+    name = f"{len(few)} classes, one draw:"
+    return {
+        f"{name} from scratch, {SCRATCH_STEPS} steps": work.summarize(made, draw, k),
+        f"{name} model": work.summarize(alike, draw, k),
+    }
