@@ -28,6 +28,7 @@ setuptools.setup(
         "figr_jax.data.builders": ["*/checksums.tsv"],
         "figr_jax.studio": ["page/*"],
         "figr_jax": ["weights/*"],
+        "figr_jax.evaluation": ["embeddings/*"],
     },
     install_requires=[
         "jax>=0.10",

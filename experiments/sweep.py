@@ -2,6 +2,7 @@
 
 python experiments/sweep.py --name=base --minutes=8
 python experiments/sweep.py --name=steps5 --minutes=8 -- --config.inner.steps=5
+python experiments/sweep.py --name=t4 --adaptations=1280 -- --config.outer.tasks=4
 
 Trains --base with the given overrides. A few meta-steps show how many fit into the
 minutes, so that the outer rate falls as the config says; compiling is left out. Each
@@ -27,6 +28,12 @@ _BASE = flags.DEFINE_string(
 )
 _MINUTES = flags.DEFINE_float(
     "minutes", 8, "Of training, of one core.", lower_bound=0.1
+)
+_ADAPTATIONS = flags.DEFINE_integer(
+    "adaptations",
+    0,
+    "Of training, in place of --minutes: meta-steps times tasks.",
+    lower_bound=0,
 )
 _SETTINGS = flags.DEFINE_multi_string(
     "settings", [""], "Fields of `sampling`, see tuning.py; one measurement for each."
@@ -91,15 +98,24 @@ def run_trial(workdir, minutes, overrides):
     Returns:
       Minutes of all cores that it took, without compiling.
     """
+    unit = 10 * PARTS
+    if _ADAPTATIONS.value:
+        tasks = [x for x in overrides if x.startswith("--config.outer.tasks=")]
+        tasks = int(tasks[-1].partition("=")[2]) if tasks else 1
+        steps = max(1, round(_ADAPTATIONS.value / tasks / unit)) * unit
+        return _train_parts(workdir, overrides, steps)
     tried = ("--config.outer.decay=0.0", f"--config.run.meta_steps={TRIED}")
     taken = train(workdir, [*overrides, *tried, f"--config.run.save_every={TRIED}"])
-    unit = 10 * PARTS
     steps = max(TRIED // 10 + 1, round(minutes / taken * TRIED / unit)) * unit
+    return taken + _train_parts(workdir, overrides, steps)
+
+
+def _train_parts(workdir, overrides, steps):
     last = (
         f"--config.run.meta_steps={steps}",
         f"--config.run.save_every={steps // PARTS}",
     )
-    return taken + train(workdir, [*overrides, *last])
+    return train(workdir, [*overrides, *last])
 
 
 def main(argv):

@@ -4,62 +4,25 @@ Defaults are the paper's (Table 1, FIGR-8), on the data that needs no download.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import ml_collections
 
-from figr_jax import build, losses, networks
+from figr_jax import build, fields, losses, networks
 from figr_jax.data import datasets, images, splits
 from figr_jax.errors import BadInput
 from figr_jax.networks import convolution
 
 
-class Field(NamedTuple):
-    """One field of the config.
-
-    Attributes:
-      default: its default, which also fixes its type.
-      meaning: one line, with the unit.
-      allowed: the allowed range, in words that complete "must be ...".
-      check: whether a value is in that range.
-    """
-
-    default: Any
-    meaning: str
-    allowed: str
-    check: Callable[[Any], bool]
-
-
-def _between(low, high, default, meaning):
-    return Field(default, meaning, f"from {low} to {high}", lambda x: low <= x <= high)
-
-
-def _count(low, default, meaning):
-    return _between(low, 2**31 - 1, default, meaning)  # what an int32 can count
-
-
-def _positive(default, meaning):
-    return Field(
-        default, meaning, "a positive number", lambda x: 0 < x and math.isfinite(x)
-    )
-
-
-def _one_of(choices, default, meaning):
-    allowed = "one of " + ", ".join(str(choice) for choice in choices)
-    return Field(default, meaning, allowed, lambda x: x in choices)
-
-
 def _optimizer_fields(default, learning_rate):
     return {
-        "optimizer": Field(
+        "optimizer": fields.Field(
             default,
             "name of an optax optimizer",
             "the name of an optax optimizer that takes a learning rate",
             build.is_optimizer,
         ),
-        "learning_rate": _positive(learning_rate, "its learning rate"),
-        "optimizer_args": Field(
+        "learning_rate": fields.positive(learning_rate, "its learning rate"),
+        "optimizer_args": fields.Field(
             "",
             "its other arguments, as b1=0.0,b2=0.9",
             "name=number pairs with commas between, as b1=0.0,b2=0.9",
@@ -70,87 +33,91 @@ def _optimizer_fields(default, learning_rate):
 
 SCHEMA = {
     "dataset": {
-        "name": Field(
+        "name": fields.Field(
             "glyphs",
             "data set; none: imported weights",
             datasets.ALLOWED,
             lambda x: x == "none" or datasets.is_name(x),
         ),
-        "image_size": Field(
+        "image_size": fields.Field(
             32, "height and width, pixels", images.ALLOWED_SIZE, images.is_size
         ),
-        "channels": _one_of((1, 3), 1, "grey or colour"),
-        "split": Field(
+        "channels": fields.one_of((1, 3), 1, "grey or colour"),
+        "split": fields.Field(
             "random",
             "how the classes are chosen that meta-training never sees",
             splits.ALLOWED,
             splits.is_rule,
         ),
-        "heldout": _count(0, 50, "how many of them there are if split=random"),
-        "split_seed": _count(0, 0, "seed of the choice of held-out classes"),
+        "heldout": fields.count(0, 50, "how many of them there are if split=random"),
+        "split_seed": fields.count(0, 0, "seed of the choice of held-out classes"),
     },
     "networks": {
-        "family": _one_of(tuple(networks.FAMILIES), "resnet", "architecture"),
-        "width": _between(1, 4096, 64, "channels at full resolution"),
-        "stages": _between(1, 12, 4, "up- and downsamplings by 2"),
-        "latent": _between(1, 65_536, 100, "size of a latent"),
-        "convolution": _one_of(
+        "family": fields.one_of(tuple(networks.FAMILIES), "resnet", "architecture"),
+        "width": fields.between(1, 4096, 64, "channels at full resolution"),
+        "stages": fields.between(1, 12, 4, "up- and downsamplings by 2"),
+        "latent": fields.between(1, 65_536, 100, "size of a latent"),
+        "convolution": fields.one_of(
             convolution.LOWERINGS, "auto", "lowering of the convolutions"
         ),
-        "layer_norm": _one_of((True, False), True, "whether layers are normalised"),
-        "minibatch_std": _one_of(
+        "layer_norm": fields.one_of(
+            (True, False), True, "whether layers are normalised"
+        ),
+        "minibatch_std": fields.one_of(
             (False, True), False, "whether the critic sees how different images are"
         ),
-        "dtype": _one_of(
+        "dtype": fields.one_of(
             networks.DTYPES, "float32", "of the arithmetic; parameters stay float32"
         ),
-        "sharpness": _positive(
+        "sharpness": fields.positive(
             3.0, "family fusion: how much one support image outweighs the others"
         ),
     },
     "inner": {
-        "shots": _between(1, 4096, 8, "support images n"),
-        "others": _between(
+        "shots": fields.between(1, 4096, 8, "support images n"),
+        "others": fields.between(
             0,
             4096,
             0,
             "further images of the class that the critic takes for real in "
             "meta-training; 0: the support is real, as in the paper",
         ),
-        "steps": _between(1, 1_000_000, 10, "inner steps K"),
-        "loss": _one_of(tuple(losses.LOSSES), "wgan_gp", "loss of a task"),
-        "penalty_weight": Field(
+        "steps": fields.between(1, 1_000_000, 10, "inner steps K"),
+        "loss": fields.one_of(tuple(losses.LOSSES), "wgan_gp", "loss of a task"),
+        "penalty_weight": fields.Field(
             10.0,
             "weight of the gradient penalty",
             "a number of at least 0",
             lambda x: 0 <= x < math.inf,
         ),
-        "critic_steps": _between(1, 1000, 1, "critic updates in an inner step"),
+        "critic_steps": fields.between(1, 1000, 1, "critic updates in an inner step"),
         **_optimizer_fields("sgd", 1e-4),
     },
     # How a trained model adapts, where that is not as in meta-training.
     "sampling": {
-        "steps": _between(-1, 1_000_000, -1, "inner steps K; -1: as in meta-training"),
-        "rate": _positive(1.0, "factor of the inner learning rate"),
-        "critic_steps": _between(
+        "steps": fields.between(
+            -1, 1_000_000, -1, "inner steps K; -1: as in meta-training"
+        ),
+        "rate": fields.positive(1.0, "factor of the inner learning rate"),
+        "critic_steps": fields.between(
             0, 1000, 0, "critic updates in an inner step; 0: as in meta-training"
         ),
-        "decay_rate": Field(
+        "decay_rate": fields.Field(
             1.0,
             "factor of the inner learning rate from one update to the next",
             "above 0 and at most 1",
             lambda x: 0 < x <= 1,
         ),
-        "best_of": _between(
+        "best_of": fields.between(
             1, 1000, 1, "candidates for each image, of which the critic chooses one"
         ),
-        "latent_scale": Field(
+        "latent_scale": fields.Field(
             1.0,
             "standard deviation of the latents to draw from",
             "a finite number above 0",
             lambda x: 0 < x < math.inf,
         ),
-        "chosen_on": _one_of(
+        "chosen_on": fields.one_of(
             ("nothing", "tuning", "report"),
             "nothing",
             "held-out classes that these settings were chosen by; a report refuses "
@@ -158,8 +125,8 @@ SCHEMA = {
         ),
     },
     "outer": {
-        "tasks": _between(1, 65_536, 1, "tasks in a meta-step"),
-        "group": _between(
+        "tasks": fields.between(1, 65_536, 1, "tasks in a meta-step"),
+        "group": fields.between(
             0,
             65_536,
             0,
@@ -167,7 +134,7 @@ SCHEMA = {
             "many as fit in memory elsewhere",
         ),
         **_optimizer_fields("adam", 1e-5),
-        "decay": _between(
+        "decay": fields.between(
             0.0,
             1.0,
             0.0,
@@ -176,33 +143,39 @@ SCHEMA = {
         ),
     },
     "run": {
-        "seed": _count(0, 0, "seed of every random draw"),
-        "init_from": Field(
+        "seed": fields.count(0, 0, "seed of every random draw"),
+        "init_from": fields.Field(
             "",
             "shipped weights or a run whose slow parameters training begins with",
             "the name of shipped weights or a run's folder",
             lambda x: True,
         ),
-        "meta_steps": _count(1, 100_000, "meta-steps of the whole run"),
-        "log_every": _count(1, 50, "meta-steps in a dispatch and in a logged block"),
-        "sample_every": _count(0, 10_000, "meta-steps between sample grids; 0: none"),
-        "evaluate_every": _count(
+        "meta_steps": fields.count(1, 100_000, "meta-steps of the whole run"),
+        "log_every": fields.count(
+            1, 50, "meta-steps in a dispatch and in a logged block"
+        ),
+        "sample_every": fields.count(
+            0, 10_000, "meta-steps between sample grids; 0: none"
+        ),
+        "evaluate_every": fields.count(
             0, 0, "meta-steps between evaluations on a few held-out classes; 0: none"
         ),
-        "save_every": _count(1, 1_000, "meta-steps between checkpoints"),
-        "on_divergence": _one_of(
+        "save_every": fields.count(1, 1_000, "meta-steps between checkpoints"),
+        "on_divergence": fields.one_of(
             ("stop", "rewind"),
             "stop",
             "what to do when losses or parameters are no longer finite; rewind: go "
             "back to the last checkpoint and draw other episodes",
         ),
-        "rewinds": _count(1, 3, "how often a run goes back before it stops"),
-        "bank": _one_of(
+        "rewinds": fields.count(1, 3, "how often a run goes back before it stops"),
+        "bank": fields.one_of(
             ("auto", "device", "host"),
             "auto",
             "where the bank lies; auto: on the device if that is roomy",
         ),
-        "tensorboard": _one_of((False, True), False, "also write TensorBoard events"),
+        "tensorboard": fields.one_of(
+            (False, True), False, "also write TensorBoard events"
+        ),
     },
 }
 
@@ -224,8 +197,8 @@ FIXED = (
 def default():
     """A config with every default, locked: only fields of the schema can be set."""
     sections = {
-        section: {name: field.default for name, field in fields.items()}
-        for section, fields in SCHEMA.items()
+        section: {name: field.default for name, field in of_section.items()}
+        for section, of_section in SCHEMA.items()
     }
     return ml_collections.ConfigDict(sections).lock()
 
@@ -252,8 +225,8 @@ def validate(config):
       BadInput: names the first field that is missing or out of range, its value and
         the range.
     """
-    for section, fields in SCHEMA.items():
-        for name, field in fields.items():
+    for section, of_section in SCHEMA.items():
+        for name, field in of_section.items():
             if name not in config.get(section, {}):
                 raise BadInput(
                     f"--config.{section}.{name} is missing: start from config.default()"
@@ -295,8 +268,8 @@ def check_resume(config, stored):
       BadInput: names the first field that differs but must not.
     """
     changes = []
-    for section, fields in SCHEMA.items():
-        for name in fields:
+    for section, of_section in SCHEMA.items():
+        for name in of_section:
             path = f"{section}.{name}"
             new, old = config[section][name], stored[section][name]
             moved = path == "dataset.name" and splits.is_moved(old, new)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from figr_jax.data import bank as banks
-from figr_jax.data import episodes, images, splits
+from figr_jax.data import episodes, feed, images, splits
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import embedding
 
@@ -168,14 +168,14 @@ def mesh():
 @pytest.mark.parametrize("split_at, others", [([], 0), ([1], 4), ([2, 3], 6)])
 def test_episodes_from_the_host_are_those_of_the_device(split_at, others, mesh):
     bank, classes, tasks, shots = make_bank(), np.array([0, 2]), 4, 3
-    resident = episodes.put(bank, classes, mesh)
+    resident = feed.put(bank, classes, mesh)
     on_device = [
         resident.draw(episodes.keys(7, step)[0], 0, jnp.arange(tasks), shots, others)
         for step in range(10, 15)
     ]
     # Processes that gather some of the tasks each, whatever their number.
     parts = [
-        episodes.gather(bank, classes, 7, np.arange(10, 15), part, shots, others)
+        feed.gather(bank, classes, 7, np.arange(10, 15), part, shots, others)
         for part in np.split(np.arange(tasks), split_at)
     ]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), np.stack(on_device))
@@ -226,17 +226,17 @@ def test_data_sets_of_a_mix_must_differ(data_dir):
 
 def test_a_stream_gathers_block_after_block(mesh):
     bank, classes = make_bank(), np.array([0, 1])
-    with episodes.stream(bank, classes, mesh, 7, range(10, 30, 5), 5, 2, 3) as blocks:
+    with feed.stream(bank, classes, mesh, 7, range(10, 30, 5), 5, 2, 3) as blocks:
         streamed = np.concatenate([block.images for block in blocks])
     steps = np.arange(10, 30)
-    expected = episodes.gather(bank, classes, 7, steps, np.arange(2), 3)
+    expected = feed.gather(bank, classes, 7, steps, np.arange(2), 3)
     np.testing.assert_array_equal(streamed, expected)
 
 
 def test_what_fails_in_a_stream_is_raised(mesh):
     bank = make_bank()._replace(images=None)
     with pytest.raises(TypeError):
-        with episodes.stream(
+        with feed.stream(
             bank, np.array([0]), mesh, 7, range(9), size=1, tasks=1, shots=3
         ) as blocks:
             next(blocks)
@@ -247,8 +247,8 @@ def test_a_bank_fits_a_quarter_of_the_devices_memory():
         def memory_stats(self):
             return {"bytes_limit": 4 * make_bank().images.nbytes}
 
-    assert episodes.fits(make_bank(), Device())
-    assert not episodes.fits(make_bank((8, 12, 9)), Device())
+    assert feed.fits(make_bank(), Device())
+    assert not feed.fits(make_bank((8, 12, 9)), Device())
 
 
 def test_a_draw_of_names_depends_on_seed_and_names_alone():

@@ -19,7 +19,7 @@ DEVICES = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"
 PROGRAM = """
 import jax, numpy as np
 from figr_jax import adaptation, losses, networks, reptile
-from figr_jax.data import episodes
+from figr_jax.data import feed
 from figr_jax.training import block
 import optax
 
@@ -31,7 +31,7 @@ outer = optax.adam(1e-3)
 state = jax.eval_shape(lambda key: reptile.init(nets, key, outer), jax.random.key(0))
 images = jax.ShapeDtypeStruct((5, 8, 3, 8, 8, 1), np.uint8)
 made = block.make_block(nets, inner, outer, 8, 3, mesh)
-print(jax.jit(made).lower(state, 5, 0, episodes.Streamed(images)).compile().as_text())
+print(jax.jit(made).lower(state, 5, 0, feed.Streamed(images)).compile().as_text())
 """
 
 

@@ -21,7 +21,7 @@ from figr_jax import (
     training,
 )
 from figr_jax.data import bank as banks
-from figr_jax.data import episodes
+from figr_jax.data import feed
 from figr_jax.data.builders.open_icons.open_icons import OpenIcons
 from figr_jax.data.images import to_uint8
 from figr_jax.errors import BadInput, FailedWork
@@ -102,7 +102,7 @@ def test_memory_of_a_meta_step():
     made = block.make_block(nets, inner, outer, 1, 2, mesh)
     options = compilation.options()
     jitted = jax.jit(made, donate_argnums=0, compiler_options=options)
-    compiled = jitted.lower(state, 1, 0, episodes.Streamed(images)).compile()
+    compiled = jitted.lower(state, 1, 0, feed.Streamed(images)).compile()
     copy = sum(4 * leaf.size for leaf in jax.tree.leaves(state.slow))
     memory = compiled.memory_analysis()
     assert memory.alias_size_in_bytes >= 3 * copy  # what is donated is written over

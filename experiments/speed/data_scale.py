@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 
 from figr_jax import command, reptile
 from figr_jax.data import bank as banks
-from figr_jax.data import datasets, episodes, parallel
+from figr_jax.data import datasets, episodes, feed, parallel
 
 _FOLDER = flags.DEFINE_string("folder", None, "Where all is written.", required=True)
 _CLASSES = flags.DEFINE_integer("classes", 18_409, "Classes, of at least 8 images.")
@@ -173,12 +173,12 @@ def episodes_per_second(bank):
     """Episodes of 8 shots drawn from all classes a second: on the host, the device."""
     classes = np.arange(len(bank.names))
     mesh = jax.make_mesh((1,), (reptile.AXIS,), devices=jax.devices()[:1])
-    resident = episodes.put(bank, classes, mesh)
+    resident = feed.put(bank, classes, mesh)
     draw = jax.jit(lambda key: resident.draw(key, 0, np.arange(1), 8, 0))
 
     def on_host(first):
         steps = first + np.arange(EPISODES)
-        return episodes.gather(bank, classes, _SEED.value, steps, np.arange(1), 8)
+        return feed.gather(bank, classes, _SEED.value, steps, np.arange(1), 8)
 
     def on_device(first):
         for step in range(first, first + EPISODES):

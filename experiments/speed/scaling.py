@@ -59,7 +59,7 @@ from absl import flags
 sys.path.insert(0, "experiments/speed")
 import meta_step
 from figr_jax import adaptation, losses, reptile
-from figr_jax.data import episodes
+from figr_jax.data import feed
 from figr_jax.training import block
 
 flags.FLAGS(sys.argv, known_only=True)
@@ -71,7 +71,7 @@ state = jax.eval_shape(lambda key: reptile.init(nets, key, outer), jax.random.ke
 images = jax.ShapeDtypeStruct((1, tasks, 4, size, size, 1), np.uint8)
 made = block.make_block(nets, inner, outer, tasks, 4, block.make_mesh(tasks))
 low = {"xla_backend_optimization_level": 0}  # it is only read
-lowered = jax.jit(made).lower(state, 1, 0, episodes.Streamed(images))
+lowered = jax.jit(made).lower(state, 1, 0, feed.Streamed(images))
 print(lowered.compile(compiler_options=low).as_text())
 """
 COLLECTIVE = re.compile(

@@ -1,26 +1,13 @@
 """The bank: all images of a data set as one uint8 array, sorted by class."""
 
-import contextlib
-import errno
-import hashlib
-import io
 import json
-import os
 import pathlib
-import shutil
-import tempfile
-import zlib
 from typing import NamedTuple
 
 import numpy as np
 
-from figr_jax import files
-from figr_jax.data import datasets, drawings, images, parallel, styles
+from figr_jax.data import bank_files, datasets
 from figr_jax.errors import BadInput
-
-_FORMAT = 3  # of the files of a bank; one of another format is built anew
-_CHUNK = 512  # images a process decodes at a time
-_BYTES = 2**24  # read at a time for a checksum
 
 
 class Bank(NamedTuple):
@@ -110,12 +97,15 @@ def _load(dataset, image_size, channels, data_dir, manual_dir):
         redraws = dataset.startswith("drawings:")
         kind = f"bank-{image_size}x{channels}{'-drawings' if redraws else ''}"
         folder = pathlib.Path(builder.data_dir, kind)
-        fault = _find_fault(folder, builder)
+        fault = bank_files.find_fault(folder, builder)
         if fault:
             with datasets.lock(builder):
-                fault = _find_fault(folder, builder)  # unless another process mended it
+                # Unless another process mended it.
+                fault = bank_files.find_fault(folder, builder)
                 if fault:
-                    _build(builder, folder, fault, image_size, channels, redraws)
+                    bank_files.build(
+                        builder, folder, fault, image_size, channels, redraws
+                    )
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
         raise BadInput(
@@ -132,185 +122,3 @@ def _load(dataset, image_size, channels, data_dir, manual_dir):
         datasets.edition(builder),
         builder.info.redistribution_info.license or "",
     )
-
-
-def _find_fault(folder, builder):
-    """Finds why a bank must be built; None if it is intact."""
-    if not folder.is_dir():
-        return "there is none yet"
-    try:
-        classes = json.loads((folder / "classes.json").read_text())
-        if classes["format"] != _FORMAT or classes["source"] != _digest(builder):
-            return "it was built from other data"
-        if classes.pop("own_checksum") != files.json_checksum(classes):
-            return "it is damaged: classes.json is not what was written"
-        if classes["checksum"] != _checksum(folder / "images.npy"):
-            return "it is damaged: images.npy is not what was written"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"it is damaged: {type(error).__name__} {error}"
-    return None
-
-
-def _digest(builder):
-    """What identifies the records of a data set: its info and its class names."""
-    digest = hashlib.sha256()
-    for name in ("dataset_info.json", "metadata.json", "label.labels.txt"):
-        file = pathlib.Path(builder.data_dir, name)
-        if file.exists():
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _checksum(file):
-    """CRC-32 of a file of any size."""
-    checksum = 0
-    with open(file, "rb") as opened:
-        while data := opened.read(_BYTES):
-            checksum = zlib.crc32(data, checksum)
-    return checksum
-
-
-class _Decode:
-    """Decodes records to rows of a file; returns their labels."""
-
-    def __init__(self, builder, image_size, channels, redraws):
-        self._directory = str(builder.data_dir)
-        self._split = "+".join(builder.info.splits)
-        self._image, self._label = _keys(builder)
-        self._size, self._channels, self._redraws = image_size, channels, redraws
-        self._records = self._file = None
-
-    def open(self, file):
-        """Sets the file; its rows begin after the header that numpy wrote."""
-        pixels = np.load(file, mmap_mode="r")
-        self._path, self._offset = str(file), pixels.offset
-        self._row_bytes = pixels[0].nbytes
-
-    def read(self):
-        """Opens the records without decoding them: decoders of TFDS differ."""
-        import tensorflow_datasets as tfds  # slow to import, and seldom needed
-
-        decoders = {self._image: tfds.decode.SkipDecoding()}
-        with self._told():
-            builder = tfds.builder_from_directory(self._directory)
-            records = builder.as_data_source(split=self._split, decoders=decoders)
-            len(records)  # opens the files
-        return records
-
-    @contextlib.contextmanager
-    def _told(self):
-        """Makes one error of all that TFDS and array_record raise for bad files."""
-        try:
-            yield
-        except Exception as error:
-            raise BadInput(
-                f"{self._directory}: its records cannot be read "
-                f"({' '.join(str(error).split())}); remove the folder and prepare anew"
-            ) from error
-
-    def __call__(self, rows):
-        if self._records is None:  # once a process
-            self._records, self._file = self.read(), os.open(self._path, os.O_WRONLY)
-        with self._told():
-            records = self._records.__getitems__(list(rows))
-        pixels = [
-            self._decode(row, record[self._image])
-            for row, record in zip(rows, records, strict=True)
-        ]
-        # Not through a memory map, whose pages would count as this process's memory.
-        data = np.stack(pixels).tobytes()
-        at = self._offset + rows.start * self._row_bytes
-        if os.pwrite(self._file, data, at) < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return np.array([record[self._label] for record in records], np.int64)
-
-    def _decode(self, row, data):
-        try:
-            image = images.decode(io.BytesIO(data), self._channels)
-        except images.Unreadable as error:
-            raise BadInput(
-                f"{self._directory}: the image of record {row} cannot be decoded "
-                f"({error}); prepare the data set anew"
-            ) from error
-        if not self._redraws:
-            return images.fit(image, self._size)
-        style = styles.plain(255.0)
-        return drawings.prepare([image], self._size, style).support[0]
-
-
-def _keys(builder):
-    """Finds the names of the image and of the label in the records of a data set."""
-    import tensorflow_datasets as tfds
-
-    features, keys = dict(builder.info.features.items()), builder.info.supervised_keys
-    image, label = keys if keys and len(keys) == 2 else ("image", "label")
-    if not (
-        isinstance(features.get(image), tfds.features.Image)
-        and isinstance(features.get(label), tfds.features.ClassLabel)
-    ):
-        raise BadInput(
-            f"{builder.name}: its records have {', '.join(features)}; wanted is an "
-            "image with a class label"
-        )
-    return image, label
-
-
-def _build(builder, folder, fault, image_size, channels, redraws):
-    """Writes a bank beside its data set, to a temporary folder that is then renamed."""
-    print(f"building the bank {folder.name} of {builder.name}: {fault}", flush=True)
-    for old in folder.parent.glob(".bank-*"):  # what a killed process left
-        shutil.rmtree(old, ignore_errors=True)
-    decode = _Decode(builder, image_size, channels, redraws)
-    count = len(decode.read())
-    shape = (count, image_size, image_size, channels)
-    copies = 1 if builder.info.disable_shuffling else 2  # one more, to sort them
-    needed = copies * int(np.prod(shape))
-    files.check_space(folder.parent, needed, f"a bank of {builder.name}")
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".bank-", dir=folder.parent))
-    try:
-        # The inner folder has the user's usual permissions; that of mkdtemp is private.
-        new = temporary / "new"
-        new.mkdir()
-        np.lib.format.open_memmap(new / "images.npy", "w+", np.uint8, shape).flush()
-        decode.open(new / "images.npy")
-        chunks = parallel.cut(count, _CHUNK)
-        labels = np.concatenate(list(parallel.run(decode, chunks, "Decoding images")))
-        if (np.diff(labels) < 0).any():
-            _sort(new / "images.npy", labels)
-        names = builder.info.features[_keys(builder)[1]].names
-        if (labels < 0).any():
-            print(f"{np.sum(labels < 0):,} images have no label and are left out")
-        if labels.max() >= len(names):
-            raise BadInput(
-                f"{builder.data_dir}: damaged: labels up to {labels.max()}, but "
-                f"{len(names)} class names; remove the folder and prepare anew"
-            )
-        starts = np.searchsorted(np.sort(labels), np.arange(len(names) + 1))
-        classes = {
-            "format": _FORMAT,
-            "source": _digest(builder),
-            "checksum": _checksum(new / "images.npy"),
-            "class_start": starts.tolist(),
-            "names": names,
-            "attributes": (builder.info.metadata or {}).get("attributes", {}),
-        }
-        classes["own_checksum"] = files.json_checksum(classes)
-        files.write_json(new / "classes.json", classes)
-        files.sync(new)
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sort(file, labels):
-    """Sorts the images of a file by class, a chunk at a time."""
-    old = np.load(file, mmap_mode="r")
-    order = np.argsort(labels, kind="stable")
-    copy = file.with_name("sorted.npy")
-    with open(copy, "wb") as new:
-        with open(file, "rb") as header:
-            new.write(header.read(old.offset))
-        for rows in parallel.cut(len(order), _CHUNK):
-            new.write(old[order[rows.start : rows.stop]].tobytes())
-    copy.replace(file)

@@ -14,11 +14,29 @@ from figr_jax.errors import BadInput, say, warn
 from figr_jax.evaluation import embedding_training
 from figr_jax.evaluation.conv4 import Embedding
 
-_FORMAT = 2  # of what is cached; another one is trained anew
+SHIPPED = pathlib.Path(__file__).parent / "embeddings"  # see ship_embeddings.py
+
+_FORMAT = 2  # of what is cached; another one is trained again
+
+
+def find_paths(bank, split, kind, seed=0, steps=None):
+    """Returns where an embedding is shipped and where it is cached, see `load`."""
+    what = {
+        "format": _FORMAT,
+        "kind": kind,
+        "seed": seed,
+        "steps": steps or embedding_training.STEPS[kind],
+        "version": bank.version,
+        "heldout": sorted(split.heldout),
+    }
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+    folder = pathlib.Path(bank.images.filename).parent
+    name = f"{folder.name}-{kind}-{digest}.npz"
+    return SHIPPED / f"{bank.dataset}-{name}", folder.with_name(name)
 
 
 def load(bank, split, kind, seed=0, steps=None):
-    """Loads the embedding of a data set from the cache, or trains it.
+    """Loads the embedding of a data set: shipped, cached, or trained now.
 
     Args:
       bank: `bank.Bank`.
@@ -31,31 +49,20 @@ def load(bank, split, kind, seed=0, steps=None):
       An `Embedding`.
     """
     training, heldout = split.indices(bank.names)
-    what = {
-        "format": _FORMAT,
-        "kind": kind,
-        "seed": seed,
-        "steps": steps or embedding_training.STEPS[kind],
-        "version": bank.version,
-        "heldout": sorted(split.heldout),
-    }
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
-    folder = pathlib.Path(bank.images.filename).parent
-    path = folder.with_name(f"{folder.name}-{kind}-{digest}.npz")
-    stored = _read(path)
-    if stored:
-        return stored
+    paths = find_paths(bank, split, kind, seed, steps)
+    for path in paths:
+        if stored := _read(path):
+            return stored
     variables = embedding_training.train(bank, training, kind, seed, steps)
-    embedding = Embedding(
-        variables, {"kind": kind, "seed": seed, "steps": what["steps"]}
-    )
+    steps = steps or embedding_training.STEPS[kind]
+    embedding = Embedding(variables, {"kind": kind, "seed": seed, "steps": steps})
     if kind == "prototypical":
         found = embedding_training.accuracy(embedding, bank, heldout, seed)
         embedding.record["heldout_accuracy"] = found
         ways = min(20, len(heldout))
         say(f"  {ways}-way 1-shot, {len(heldout)} held-out classes: {found:.1%}")
     try:
-        _write(path, embedding)
+        write(paths[1], embedding)
     except OSError as error:  # prepared data may be shared and read-only
         warn(f"the {kind} embedding is not kept: {error}")
     return embedding
@@ -77,9 +84,10 @@ def load_all(bank, split, seed=0):
     return [load(bank, split, kind, seed) for kind in embedding_training.STEPS]
 
 
-def _write(path, embedding):
+def write(path, embedding, dtype=np.float32):
+    """Writes an embedding as one .npz, its arrays in `dtype`."""
     flat = traverse_util.flatten_dict(embedding.variables, sep="/")
-    arrays = jax.tree.map(np.asarray, flat)
+    arrays = jax.tree.map(lambda x: np.asarray(x, dtype), flat)
     files.write_arrays(path, {"record": json.dumps(embedding.record), **arrays})
 
 
@@ -89,9 +97,10 @@ def _read(path):
         return None
     try:
         with np.load(path) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        record = json.loads(str(arrays.pop("record")))
+            record = json.loads(str(stored["record"]))
+            names = set(stored.files) - {"record"}
+            arrays = {name: np.float32(stored[name]) for name in names}
     except Exception as error:  # a damaged archive raises many kinds
-        say(f"{path}: damaged ({error}); trained anew")
+        say(f"{path}: damaged ({error}); trained again")
         return None
     return Embedding(traverse_util.unflatten_dict(arrays, sep="/"), record)

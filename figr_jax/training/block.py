@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import PartitionSpec as P
 
 from figr_jax import adaptation, build, compilation, memory, reptile
-from figr_jax.data import episodes, images
+from figr_jax.data import episodes, feed, images
 from figr_jax.errors import BadInput, say
 
 COPIES = 6  # of the parameters: slow, two moments, fast, gradient, difference
@@ -66,15 +66,15 @@ def open_sources(cfg, bank, classes, mesh, seed, step):
       step: meta-steps done.
 
     Yields:
-      An iterator of `episodes.Resident` or `episodes.Streamed`, one for each block.
+      An iterator of `feed.Resident` or `feed.Streamed`, one for each block.
     """
-    fits = _agree(episodes.fits(bank, jax.local_devices()[0]))
+    fits = _agree(feed.fits(bank, jax.local_devices()[0]))
     if cfg.run.bank == "device" or (cfg.run.bank == "auto" and fits):
-        yield itertools.repeat(episodes.put(bank, classes, mesh))
+        yield itertools.repeat(feed.put(bank, classes, mesh))
         return
     say(f"streaming episodes from the host: the bank has {bank.images.nbytes:,} bytes")
     starts = (start for start, _ in list_blocks(cfg.run, step))
-    with episodes.stream(
+    with feed.stream(
         bank,
         classes,
         mesh,
@@ -110,8 +110,8 @@ def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, grou
 
     Returns:
       A function `(state, count, seed, source) -> (state, record)`: `count` meta-steps
-      from `ReptileState` on, with the episodes of an `episodes.Resident` or
-      `episodes.Streamed`; the record is the mean of their `reptile.Record`. The count
+      from `ReptileState` on, with the episodes of an `feed.Resident` or
+      `feed.Streamed`; the record is the mean of their `reptile.Record`. The count
       is a traced scalar, so one program serves every block, and the numbers do not
       depend on how a run is cut into blocks.
     """

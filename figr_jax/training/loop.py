@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 
 from figr_jax import checkpoints, compilation, config, signals
 from figr_jax.data import bank as banks
-from figr_jax.data import datasets, episodes
+from figr_jax.data import datasets, feed
 from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import light
 from figr_jax.training import block as blocks
@@ -102,7 +102,7 @@ def _run_blocks(run, start):
         while True:
             step, rewinds = int(start.state.step), start.rewinds
             seed = starts.episode_seed(cfg.run.seed, rewinds)
-            state = episodes.put_everywhere(start.state, run.mesh)
+            state = feed.put_everywhere(start.state, run.mesh)
             given = cfg, run.bank, run.classes, run.mesh, seed, step
             with blocks.open_sources(*given) as sources:
                 first = next(sources)  # the block is compiled for its shapes

@@ -1,0 +1,40 @@
+"""Ships the embeddings that a model's held-out classes are measured by.
+
+python experiments/ship_embeddings.py --checkpoint=sketch-32
+
+Loads or trains both embeddings of each data set of the checkpoint, and writes them in
+float16 where `evaluate` looks first. A first report of shipped weights then trains
+nothing. Weights of other splits or image sizes still have theirs trained once.
+"""
+
+import numpy as np
+from absl import flags
+
+from figr_jax import command, compilation, generation
+from figr_jax.data import bank as banks
+from figr_jax.data import datasets
+from figr_jax.evaluation import embedding, embedding_training
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "sketch-32", "A run's folder, or the name of shipped weights."
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
+
+
+def main():
+    """Loads or trains, writes."""
+    compilation.keep_programs()
+    model = generation.load(_CHECKPOINT.value)
+    config = model.config.dataset
+    embedding.SHIPPED.mkdir(exist_ok=True)
+    for name in datasets.parts(config.name):
+        bank = banks.load(name, config.image_size, config.channels, _DATA_DIR.value)
+        split = model.split(bank)
+        for kind in embedding_training.STEPS:
+            path, _ = embedding.find_paths(bank, split, kind)
+            embedding.write(path, embedding.load(bank, split, kind), np.float16)
+            print(f"wrote {path.name}", flush=True)
+
+
+if __name__ == "__main__":
+    command.run(main)
