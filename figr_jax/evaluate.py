@@ -3,6 +3,7 @@
 python -m figr_jax.evaluate --checkpoint=runs/quickstart
 python -m figr_jax.evaluate --checkpoint=omniglot-32 --checkpoint=sketch-32 \
   --dataset=omniglot
+python -m figr_jax.evaluate --checkpoint=omniglot-32 --plane=plane
 python -m figr_jax.evaluate --checkpoint=runs/quickstart --judge_sheet=judge
 python -m figr_jax.evaluate --judge_answers=judge/answers.csv
 python -m figr_jax.evaluate --curves=runs/quickstart,runs/another --out=report
@@ -61,6 +62,12 @@ def define_flags():
         "seed", 0, "Of every random draw.", lower_bound=0, upper_bound=2**31 - 1
     )
     command.define_path(
+        "plane",
+        None,
+        "Instead of a report: folder for the protocol of Boutin et al. (2022), from 1 "
+        "and 4 exemplars.",
+    )
+    command.define_path(
         "judge_sheet",
         None,
         "Instead of a report: folder for real and generated images.",
@@ -77,6 +84,7 @@ def define_flags():
 
 # What stands in the place of a report, and the other flags that it takes.
 _INSTEAD = {
+    "plane": ("checkpoint", "data_dir", "dataset", "classes", "seed"),
     "judge_sheet": ("checkpoint", "data_dir", "dataset", "classes", "seed"),
     "judge_answers": (),
     "curves": ("out",),
@@ -107,11 +115,22 @@ def _report(model, bank):
     print(f"wrote {out}/report.md")
 
 
+def _place(model, bank):
+    from figr_jax.evaluation import plane
+
+    out = pathlib.Path(FLAGS.plane)
+    result = plane.measure(model, bank, out, (1, 4), FLAGS.classes, FLAGS.seed)
+    for name, row in result["rows"].items():
+        right, diversity = row["recognizability"]["mean"], row["diversity"]["mean"]
+        print(f"{name}: recognized {right:.1%}, {diversity:.2f} times as diverse")
+    print(f"wrote {out}/plane.png and .json")
+
+
 def _compare(models, bank):
     from figr_jax.evaluation import comparison
 
     command.refuse(
-        ("judge_sheet", "joint", "curve_classes", "scratch"),
+        ("plane", "judge_sheet", "joint", "curve_classes", "scratch"),
         "is for one --checkpoint; leave it out",
     )
     out = FLAGS.out or "comparison"
@@ -174,6 +193,8 @@ def main():
     bank = banks.load(name, *size, FLAGS.data_dir)
     if len(models) > 1:
         _compare(models, bank)
+    elif FLAGS.plane:
+        _place(model, bank)
     elif FLAGS.judge_sheet:
         out, seed = FLAGS.judge_sheet, FLAGS.seed
         count = human.make_sheet(model, bank, out, FLAGS.classes, seed)

@@ -25,6 +25,7 @@ from figr_jax.evaluation import (
     light,
     measurement,
     metrics,
+    plane,
     presentation,
     report,
     samples,
@@ -45,6 +46,7 @@ def small():
         patch.setattr(sections, "CURVE_STEPS", (0, 1, 3))
         patch.setattr(sections, "CURVE_SHOTS", (2, 4))
         patch.setattr(sections, "SCRATCH_STEPS", 3)
+        patch.setattr(plane, "COUNT", 16)
         patch.setattr(embedding_training, "STEPS", {"prototypical": 12, "simclr": 3})
         patch.setattr(embedding_training, "_WAYS", 20)
         patch.setattr(embedding_training, "_BATCH", 16)
@@ -187,6 +189,18 @@ def test_checkpoints_are_compared_class_by_class(small, workdir, bank, tmp_path)
     models["4"].config.inner.shots = 5
     with pytest.raises(BadInput, match="=4: has 5 shots, the first one 4"):
         comparison.make(models, bank, tmp_path, OPTIONS)
+
+
+def test_a_model_is_put_on_the_published_plane(small, workdir, bank, tmp_path):
+    model = figr_jax.load(workdir)
+    result = plane.measure(model, bank, tmp_path, (1, 4), 6, 0)
+    rows = result["rows"]
+    assert rows["human drawings"]["diversity"]["mean"] == pytest.approx(1)
+    assert rows["jitter, 1 shot"]["diversity"]["mean"] < 1
+    assert rows["model, 1 shot"] != rows["model, 4 shot"]
+    for name, row in rows.items():
+        assert 0 <= row["recognizability"]["mean"] <= 1, name
+    assert np.ptp(np.asarray(Image.open(tmp_path / "plane.png"))) > 100
 
 
 def test_each_joint_model_has_its_own_row(small, workdir, bank, tmp_path):

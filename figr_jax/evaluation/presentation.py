@@ -79,13 +79,17 @@ METRICS = {
 PAIRED = "model less support jittered, class by class"
 _SHOWN = 16  # generated images of a class in a sheet
 
-# Boutin et al. (2022), figure 2, read off their plot: recognizability, diversity.
+# Boutin et al. (2023), figure 2, read off their plot: diversity as a multiple of
+# that of human drawings, and recognizability.
 ANCHORS = {
-    "humans": (0.975, 1.28),
-    "DA-GAN-UNet": (0.88, 0.32),
-    "DA-GAN-ResNet": (0.83, 0.36),
-    "VAE-NS": (0.85, 1.75),
-    "VAE-STN": (0.75, 2.05),
+    "humans": (1.0, 0.976),
+    "CFGDM": (0.94, 0.968),
+    "FSDM": (1.25, 0.948),
+    "DDPM": (1.29, 0.897),
+    "VAE-NS": (1.44, 0.851),
+    "VAE-STN": (1.65, 0.749),
+    "DA-GAN-RN": (0.28, 0.829),
+    "DA-GAN-UN": (0.24, 0.882),
 }
 
 
@@ -117,11 +121,8 @@ def write_plots(out, result):
     points = {n: (m["diversity"], m["recognizability"]) for n, m in means.items()}
     real = means["held-out real"]["diversity"]
     anchors = {
-        f"{name} (read off their plot, rescaled)": (
-            value * real / ANCHORS["humans"][1],
-            right,
-        )
-        for name, (right, value) in ANCHORS.items()
+        f"{name} (read off their plot, rescaled)": (multiple * real, right)
+        for name, (multiple, right) in ANCHORS.items()
         if _has_anchors(result)
     }
     pictures.save(
@@ -223,7 +224,7 @@ def _explain(result):
     yield ""
     if _has_anchors(result):
         yield (
-            "Humans and models of Boutin et al. (2022) are read off their plot, at "
+            "Humans and models of Boutin et al. (2023) are read off their plot, at "
             "their ratio of diversity to that of human drawings: features of another "
             "network have another scale. Their recognizability is as they give it."
         )

@@ -1,0 +1,125 @@
+"""The protocol of Boutin et al. (2022, 2023): recognizability against diversity.
+
+They train on all Omniglot characters but three of each alphabet, give a model one
+exemplar of an unseen character, and compare its samples with the exemplar. Diversity is
+given as a multiple of that of human drawings, because the scale of the features differs
+from one network to the next. Departures: the classes are the report classes; the
+prototypical network is trained in episodes of 40 classes, not 60; the views of SimCLR
+are ours (see `views`).
+"""
+
+import jax
+import numpy as np
+
+from figr_jax import build, files, pictures, provenance, recipe
+from figr_jax.errors import say
+from figr_jax.evaluation import (
+    controls,
+    embedding,
+    judging,
+    metrics,
+    presentation,
+    supports,
+)
+from figr_jax.evaluation.samples import Images, adapt_and_draw
+
+COUNT = 500  # samples of each class
+METRICS = ("recognizability", "diversity")
+
+
+def measure(model, bank, out, shots, classes, seed):
+    """Measures a model from several numbers of exemplars, and draws the plane.
+
+    Args:
+      model: `generation.FewShotGenerator`.
+      bank: `bank.Bank` of its data set.
+      out: folder, made if need be: gets `plane.json`, `plane.png`, and the
+        images, so that a stopped measurement resumes.
+      shots: numbers of exemplars.
+      classes: how many report classes, chosen by seed; 0: all.
+      seed: of every random draw.
+
+    Returns:
+      The dict of `plane.json`: for each row `recognizability` and `diversity`, the
+      latter as a multiple of human drawings, with `mean`, `low` and `high`.
+    """
+    split = model.split(bank)
+    _, heldout = split.indices(bank.names)
+    eligible = supports.find_eligible(bank, heldout, max(shots))
+    reported = supports.find_report_classes(bank, split, eligible)
+    chosen = supports.choose(reported, classes, seed)
+    out = files.make_folder(out, "--out")
+    judge = judging.Judge(*embedding.load_all(bank, split))
+    draw = supports.draw_supports(bank, chosen, max(shots), seed, eligible)
+    others = draw.prototypes[len(chosen) :]
+    # Human drawings are all that are not the exemplar.
+    images = [bank.class_images(c) for c in chosen]
+    exemplars = draw.supports[:, 0]
+    human = [
+        x[(x != exemplar).any((1, 2, 3))]
+        for x, exemplar in zip(images, exemplars, strict=True)
+    ]
+    keys = jax.random.split(jax.random.key(seed), len(chosen))
+    sets = {"human drawings": human}
+    for n in shots:
+        say(f"adapting to {n} exemplar(s) of each class")
+        sets[f"model, {n} shot"] = _generate(model, draw.supports[:, :n], out, seed)
+        jittered = zip(draw.supports[:, :n], keys, strict=True)
+        sets[f"jitter, {n} shot"] = [
+            controls.jitter(x, COUNT, key) for x, key in jittered
+        ]
+    prototypes = np.concatenate([exemplars, others])
+    rows = {name: _judge(judge, x, prototypes, seed) for name, x in sets.items()}
+    scale = rows["human drawings"]["diversity"]["mean"]
+    for row in rows.values():
+        row["diversity"] = {key: x / scale for key, x in row["diversity"].items()}
+    result = {
+        "checkpoint": recipe.identify(model),
+        "dataset": bank.dataset,
+        "classes": [bank.names[c] for c in chosen],
+        "prototypes": len(prototypes),
+        "samples": COUNT,
+        "rows": rows,
+        "anchors": presentation.ANCHORS,
+        "provenance": provenance.describe(),
+    }
+    files.write_json(out / "plane.json", result)
+    points = {
+        name: (row["diversity"]["mean"], row["recognizability"]["mean"])
+        for name, row in rows.items()
+    }
+    labels = "diversity, as a multiple of human drawings", "recognizability"
+    anchors = {f"{k} (read off their plot)": v for k, v in presentation.ANCHORS.items()}
+    picture = pictures.plane(points, anchors, *labels)
+    pictures.save(out / "plane.png", picture)
+    return result
+
+
+def _generate(model, given, out, seed):
+    """Generates the images of each class from its exemplars `[classes, n, H, W, C]`."""
+    cache = Images(out / "images", model, seed, COUNT)
+    inner = build.sampling(model.config)
+
+    def run():
+        networks = model.networks
+        drawn, _ = adapt_and_draw(networks, inner, model.slow, given, seed, COUNT)
+        return {"images": drawn[:, 0]}
+
+    return cache.get(f"{given.shape[1]} shots", [], given, run)["images"]
+
+
+def _judge(judge, sets, prototypes, seed):
+    """Returns the mean and the interval of both metrics over classes."""
+    ((prototypes, _),) = judge.features([prototypes])
+    values = {metric: [] for metric in METRICS}
+    for label, (classy, varied) in enumerate(judge.features(sets)):
+        labels = np.full(len(classy), label)
+        right = metrics.recognizability(classy, labels, prototypes, judging.WAYS)
+        values["recognizability"].append(right.mean())
+        values["diversity"].append(metrics.diversity(varied))
+    summary = {}
+    for metric, x in values.items():
+        x = np.array(x)
+        low, high = metrics.bootstrap(lambda i, x=x: x[i].mean(), len(x), seed)
+        summary[metric] = {"mean": float(x.mean()), "low": low, "high": high}
+    return summary
