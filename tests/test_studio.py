@@ -429,7 +429,9 @@ def test_a_job_that_takes_too_long_is_stopped():
 
     job = jobs.Job(work, 0)
     job.run(seconds=0.1)
-    assert job.events[-1]["error"] == "it took more than 0.1 seconds"
+    assert job.events[-1]["error"] == (
+        "the job took more than 0.1 seconds; try again with fewer steps"
+    )
 
 
 def test_memory_stays_flat_over_500_jobs(client, name, example):

@@ -97,8 +97,9 @@ def test_four_sketches_become_images_to_take_away(page):
     page.wait_for_selector("#gallery[data-finished]")
     steps = page.evaluate("window.steps")
     assert len(set(steps)) == len(steps) == 3  # two inner steps, and the grid
-    assert "inner step 2 of 2" in page.inner_text("#status")
-    assert "like drawing" in page.locator("#gallery img").first.get_attribute("alt")
+    assert "step 2 of 2" in page.inner_text("#status")
+    alt = page.locator("#gallery img").first.get_attribute("alt")
+    assert "similarity to drawing" in alt
 
     before = shown(page)
     assert len(before) == 24

@@ -1,1 +1,1 @@
-"""The studio: a page where four drawings become a hundred, and its JSON API."""
+"""The studio: a web page that generates images from a few drawings; its JSON API."""

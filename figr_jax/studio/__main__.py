@@ -1,4 +1,4 @@
-"""The studio: a page where four drawings become a hundred.
+"""The studio: a web page that generates images from a few drawings.
 
 python -m figr_jax.studio --checkpoint=runs/quickstart
 """
@@ -20,7 +20,7 @@ def define_flags():
     flags.DEFINE_list(
         "checkpoint",
         [],
-        "Runs or shipped weights; by default runs/* and all shipped ones.",
+        "Runs or shipped weights; the default is runs/* and all shipped weights.",
     )
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
     flags.DEFINE_integer(
@@ -29,15 +29,13 @@ def define_flags():
     flags.DEFINE_string(
         "token",
         None,
-        "What a visitor must know; drawn if others than this machine listen.",
+        "Token that requests must carry; by default random, none on a local host.",
     )
-    flags.DEFINE_list(
-        "allow_host", [], "Further names under which the server is reached."
-    )
+    flags.DEFINE_list("allow_host", [], "Additional host names of the server.")
 
 
 def main():
-    """Finds models, prepares the first one, serves."""
+    """Finds the models, compiles the first one, starts the server."""
     try:
         import uvicorn
 
@@ -62,25 +60,25 @@ def main():
     app = server.make_app(shelf, [*guard.LOCAL, *names, *FLAGS.allow_host], token)
     name = f"[{names[0]}]" if ":" in names[0] else names[0]
     query = f"/?token={token}" if token else ""
-    # Who waits for a job would else keep the server from its end.
+    # An open event stream must not delay the shutdown.
     options = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
     service = uvicorn.Server(options)
-    # It listens to signals itself, but only while it serves: what comes before must not
-    # be lost, and what it raises again at its end must not end in an error.
+    # uvicorn handles signals only while it serves. These handlers keep earlier signals,
+    # and absorb the signal that uvicorn raises again on shutdown.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, service.handle_exit)
-    print(f"open http://{name}:{port}{query} (Ctrl-C ends it)", flush=True)
+    print(f"open http://{name}:{port}{query} (Ctrl-C stops it)", flush=True)
     service.run([listener])
 
 
 def _listen(host, port):
-    """A socket that listens, before a minute is spent on what would then fail."""
+    """Opens the socket first, so that a port in use fails before compilation."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise errors.BadInput(
-            f"--host={host} --port={port}: {error.strerror}; give another one"
+            f"--host={host} --port={port}: {error.strerror}; give another host or port"
         ) from error
 
 

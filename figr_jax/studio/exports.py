@@ -1,4 +1,4 @@
-"""Images as files to take away: PNG, SVG, a contact sheet, all of it as a zip."""
+"""Export of images: PNG, SVG, a contact sheet, or a zip of all three."""
 
 import io
 import json
@@ -12,13 +12,13 @@ from figr_jax import pictures
 from figr_jax.data import images
 
 SIZES = (64, 128, 256, 512, 1024)  # pixels
-SHEET_SIZE = 128  # pixels of an image in a contact sheet, at most
-_TRACED = 512  # pixels that an image is enlarged to before it is traced
+SHEET_SIZE = 128  # largest size of an image in a contact sheet, pixels
+_TRACED = 512  # size to which an image is enlarged before tracing, pixels
 _COLUMNS = 8  # of the contact sheet
 
 
 def _enlarge(image, size):
-    """A PIL image, `size` pixels wide and high."""
+    """Resizes an image to a PIL image, `size` pixels wide and high."""
     pixels = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     return pixels.resize((size, size), Image.Resampling.LANCZOS)
 
@@ -34,12 +34,12 @@ def _without_background(image):
 
 
 def to_png(image, size, transparent):
-    """PNG bytes of an image, enlarged smoothly.
+    """Returns the PNG bytes of a smoothly enlarged image.
 
     Args:
       image: `[H, W, C]` uint8.
       size: height and width, pixels.
-      transparent: whether its background is left out; grey ink is then black.
+      transparent: makes the background transparent, and grey ink black.
     """
     pixels = _enlarge(image, size)
     file = io.BytesIO()
@@ -48,11 +48,11 @@ def to_png(image, size, transparent):
 
 
 def to_svg(image, transparent):
-    """Traces the outlines of an image: an SVG file, a string.
+    """Traces the outlines of an image; returns the SVG file as a string.
 
     Args:
       image: `[H, W, C]` uint8.
-      transparent: whether its background is left out.
+      transparent: leaves the background out.
     """
     pixels = _enlarge(image, _TRACED)
     is_grey = pixels.mode == "L"
@@ -63,7 +63,7 @@ def to_svg(image, transparent):
     svg = vtracer.convert_raw_image_to_svg(
         file.getvalue(), img_format="png", colormode="binary" if is_grey else "color"
     )
-    # Without it, it could not be scaled.
+    # Without a viewBox the SVG cannot be scaled.
     svg = svg.replace("<svg ", f'<svg viewBox="0 0 {_TRACED} {_TRACED}" ', 1)
     if transparent or not is_grey:
         return svg
@@ -72,20 +72,20 @@ def to_svg(image, transparent):
 
 
 def to_sheet(drawn, size):
-    """PNG bytes of all images in rows, each `size` pixels wide."""
+    """Returns the PNG bytes of a contact sheet; each image is `size` pixels wide."""
     large = [np.asarray(_enlarge(image, size)) for image in drawn]
     large = np.stack(large).reshape(len(drawn), size, size, -1)
     return pictures.encode(pictures.sheet(large, _COLUMNS))
 
 
 def to_zip(drawn, size, transparent, recipe):
-    """Bytes of a zip: each image as PNG and SVG, the contact sheet, the recipe.
+    """Returns a zip: each image as PNG and SVG, the contact sheet, the recipe.
 
     Args:
       drawn: `[n, H, W, C]` uint8.
-      size: of a PNG, pixels.
-      transparent: whether backgrounds are left out.
-      recipe: dict that makes the images again, see `recipe.write`.
+      size: height and width of each PNG, pixels.
+      transparent: leaves the backgrounds out.
+      recipe: dict that reproduces the images, see `recipe.write`.
     """
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,4 +1,4 @@
-"""Who may use the studio's server, and how much they may send."""
+"""Access control of the studio's server: host, origin, token, request size."""
 
 import ipaddress
 import secrets
@@ -10,7 +10,9 @@ from starlette.exceptions import HTTPException
 
 MAX_BODY = 2**23  # bytes
 LOCAL = ("localhost", "127.0.0.1", "::1")
-_TOO_LARGE = f"the request is larger than {MAX_BODY:,} bytes"
+_TOO_LARGE = (
+    f"the request is larger than {MAX_BODY:,} bytes; send fewer or smaller images"
+)
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -22,7 +24,7 @@ _HEADERS = {
 
 
 def is_local(host):
-    """Returns whether only this machine reaches a server that listens on `host`."""
+    """Returns whether only this machine can reach a server listening on `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -30,32 +32,32 @@ def is_local(host):
 
 
 def own_names():
-    """Returns the address and the name by which other machines reach this one."""
+    """Returns the address and the host name of this machine."""
     names = [socket.gethostname()]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # of no machine; and nothing is sent
+            probe.connect(("192.0.2.1", 9))  # a test address; nothing is sent
         except OSError:
             return names
         return [probe.getsockname()[0], *names]
 
 
 def refuse(status, message):
-    """A response that says in one line why not."""
+    """Makes an error response with a message of one line."""
     return responses.JSONResponse({"error": str(message)}, status, _HEADERS)
 
 
 class Guard:
-    """Lets a request in, or refuses it: host, origin, token, size of the body."""
+    """ASGI middleware that checks host, origin, token and size of each request."""
 
     def __init__(self, app, hosts, token):
-        """Guards an ASGI application, see `server.make_app`."""
+        """Wraps an ASGI application, see `server.make_app`."""
         self._app, self._token = app, token
         self._hosts = {name.strip("[]").lower() for name in hosts}
         self._public = self._hosts - set(LOCAL)
 
     async def __call__(self, scope, receive, send):
-        """An ASGI call."""
+        """Handles an ASGI call."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -87,10 +89,10 @@ class Guard:
         await (refusal or self._app)(scope, bounded, with_headers)
 
     def _is_ours(self, origin, host):
-        """Returns whether a page of that origin may send requests.
+        """Returns whether a page of this origin may send requests.
 
-        It came from this server, or through a name of `--allow_host`, as behind a proxy
-        or a forwarded port.
+        Its origin must be this server or a name of `--allow_host`, as behind a proxy or
+        a forwarded port.
         """
         try:
             page = urlsplit(origin)
@@ -99,17 +101,19 @@ class Guard:
             return False
 
     def _find_fault(self, request):
-        """Finds why to refuse a request; None if it is allowed."""
+        """Returns the refusal of a request, or None if it is allowed."""
         try:
             host = urlsplit(f"//{request.headers.get('host', '')}")
             name = host.hostname or ""
         except ValueError:
-            return refuse(400, "the Host header cannot be read")
+            return refuse(400, "the Host header is invalid")
         if name not in self._hosts:
-            return refuse(421, f"this server is not {name!r}; see --allow_host")
+            return refuse(421, f"unknown host {name!r}; add it with --allow_host")
         origin = request.headers.get("origin")
         if origin and not self._is_ours(origin, host):
-            return refuse(403, "pages of other sites may not use this server")
+            return refuse(
+                403, "requests from other sites are refused; see --allow_host"
+            )
         if int(request.headers.get("content-length") or 0) > MAX_BODY:
             return refuse(413, _TOO_LARGE)
         if self._token:
@@ -123,6 +127,7 @@ class Guard:
                 secrets.compare_digest(x.encode(), self._token.encode()) for x in given
             ):
                 return refuse(
-                    401, "the token is missing or wrong: open the printed address"
+                    401,
+                    "the token is missing or wrong; open the address that was printed",
                 )
         return None

@@ -1,4 +1,4 @@
-"""Jobs: work that takes seconds, one after another, and what is told about it."""
+"""Jobs: a queue that runs slow work one at a time and records its events."""
 
 import collections
 import json
@@ -8,25 +8,25 @@ import time
 
 from figr_jax.errors import BadInput, FailedWork, is_out_of_memory, warn
 
-LAST = ("done", "failed", "cancelled")  # types of an event after which none comes
+LAST = ("done", "failed", "cancelled")  # types of the last event
 
 
 class Full(Exception):
-    """There are too many jobs waiting already."""
+    """Error: too many jobs are waiting."""
 
 
 class Job:
-    """Some work, and what it has told so far.
+    """A job: its work, and its events so far.
 
     Attributes:
-      id: not to be guessed: who knows it may see the job.
+      id: a random secret that gives access to the job.
       events: dicts with a `type`; the last one is `done`, `failed` or `cancelled`.
-      result: what the work left for later, or None.
-      size: of the result, and of what was told, bytes.
+      result: the result of the work, or None.
+      size: size of the result and the events, bytes.
     """
 
     def __init__(self, work, size):
-        """Takes `work`, a function of the job that yields events, and `size`."""
+        """Stores `work`, a function of the job that yields events, and `size`."""
         self.id = secrets.token_urlsafe(16)
         self.events = []
         self.result, self.size = None, size
@@ -35,7 +35,7 @@ class Job:
 
     @property
     def is_over(self):
-        """True once the last event has been sent."""
+        """True once the last event is recorded."""
         return bool(self.events) and self.events[-1]["type"] in LAST
 
     def cancel(self):
@@ -43,7 +43,7 @@ class Job:
         self._cancelled.set()
 
     def run(self, seconds):
-        """Does the work, for at most so many seconds."""
+        """Runs the work, for at most `seconds` seconds."""
         begin, last = time.monotonic(), {"type": "done"}
         try:
             if not self._cancelled.is_set():
@@ -53,30 +53,33 @@ class Job:
                     if self._cancelled.is_set():
                         break
                     if time.monotonic() - begin > seconds:
-                        raise FailedWork(f"it took more than {seconds} seconds")
+                        raise FailedWork(
+                            f"the job took more than {seconds} seconds; try again with "
+                            "fewer steps"
+                        )
         except (BadInput, FailedWork) as error:
             last = {"type": "failed", "error": str(error)}
-        except Exception as error:  # the server goes on, whatever a job meets
+        except Exception as error:  # a failed job must not stop the server
             warn(f"a job failed: {type(error).__name__}: {error}")
             reason = "out of memory" if is_out_of_memory(error) else "internal error"
             last = {"type": "failed", "error": reason}
         if self._cancelled.is_set():
             last = {"type": "cancelled"}
-        self._work = None  # and all that it holds
+        self._work = None  # frees what it refers to
         self.events.append(last)
 
 
 class Queue:
-    """Runs jobs one after another and remembers the last ones."""
+    """A queue that runs jobs one after another and keeps the last ones."""
 
     def __init__(self, waiting=64, kept=64, kept_bytes=2**29, seconds=120):
-        """Sets the bounds.
+        """Sets the limits.
 
         Args:
-          waiting: jobs that may wait.
-          kept: jobs remembered after they are over.
-          kept_bytes: of their results, beyond the last one.
-          seconds: that a job may take.
+          waiting: largest number of waiting jobs.
+          kept: number of finished jobs to keep.
+          kept_bytes: largest total size of finished jobs; the newest one always stays.
+          seconds: time limit of a job.
         """
         self._waiting, self._seconds = waiting, seconds
         self._kept, self._kept_bytes = kept, kept_bytes
@@ -86,10 +89,10 @@ class Queue:
         threading.Thread(target=self._run, daemon=True).start()
 
     def add(self, work, size=0):
-        """Lines up a `Job` of `work`, which will leave `size` bytes.
+        """Queues a `Job` of `work`, whose result will take `size` bytes.
 
         Raises:
-          Full: if too many wait.
+          Full: if too many jobs are waiting.
         """
         with self._changed:
             if len(self._line) >= self._waiting:
@@ -110,24 +113,24 @@ class Queue:
             del self._jobs[old.id]
 
     def get(self, id):
-        """Returns the `Job` of that id, or None; keeps a requested job for longer."""
+        """Returns the `Job` with this id, or None; requested jobs are kept longer."""
         with self._changed:
             if id in self._jobs:
                 self._jobs.move_to_end(id)
             return self._jobs.get(id)
 
     def cancel(self, job):
-        """Stops a job: at its next event, or at once if it waits."""
+        """Cancels a job: at its next event, or at once if it is waiting."""
         job.cancel()
         with self._changed:
             waits = job in self._line and job is not self._line[0]
             if waits:
                 self._line.remove(job)
         if waits:
-            job.run(self._seconds)  # which is over at once, and says so
+            job.run(self._seconds)  # ends at once, with the event `cancelled`
 
     def ahead(self, job):
-        """Counts the jobs that will run before this one."""
+        """Returns the number of jobs ahead of this one."""
         with self._changed:
             return self._line.index(job) if job in self._line else 0
 

@@ -1,35 +1,36 @@
-"""How near a generated image is to a drawing, without any trained network."""
+"""Similarity of generated images to drawings, without a trained network."""
 
 import numpy as np
 from scipy import ndimage
 
-# Likeness from which an image is called a copy. Of real images that another hand drew
-# (Omniglot) 0.4 % are so near to one of four others; of type, which is alike, 19 %.
+# Similarity from which an image counts as a copy. Of real images by other people
+# (Omniglot), 0.4 % are as similar to one of four others; of printed type, 19 %.
 COPY = 0.95
 _BLUR = 0.02  # share of the image's side
-_SHIFT = 0.06  # share of the image's side that a drawing may be moved
+_SHIFT = 0.06  # largest shift, as a share of the image's side
 
 
 def likeness(images, support):
-    """Correlation of pixels, slightly blurred, at the best of small shifts.
+    """Computes the correlation of blurred images at the best small shift.
 
     Args:
       images: `[m, H, W, C]` uint8.
       support: `[n, H, W, C]` uint8.
 
     Returns:
-      `[m, n]` in [-1, 1]; 1 for the same drawing, moved a little.
+      `[m, n]` in [-1, 1]; 1 for the same drawing, slightly shifted.
     """
     side = images.shape[1]
     ours, theirs = (_normalise(_blur(x, side)) for x in (images, support))
     most = round(_SHIFT * side)
     moves = range(-most, most + 1)
-    found = []
+    correlations = []
     for down in moves:
         for right in moves:
             moved = np.roll(theirs, (down, right), axis=(1, 2))
-            found.append(np.tensordot(ours, moved, axes=([1, 2, 3], [1, 2, 3])))
-    return np.max(found, axis=0)
+            product = np.tensordot(ours, moved, axes=([1, 2, 3], [1, 2, 3]))
+            correlations.append(product)
+    return np.max(correlations, axis=0)
 
 
 def _blur(images, side):

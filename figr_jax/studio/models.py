@@ -12,7 +12,7 @@ from figr_jax.data import drawings, inputs
 from figr_jax.errors import BadInput
 
 RUNS = "runs"
-DEFAULT = "sketch-32"  # of the weights that ship: for drawings of anything
+DEFAULT = "sketch-32"  # of the shipped weights, for drawings of anything
 METRICS = ("recognizability", "diversity", "kid", "pooled_copying")  # of a report
 
 
@@ -20,49 +20,52 @@ def find(paths=()):
     """Finds models by name: folders of runs, and shipped weights.
 
     Args:
-      paths: those of one's choice; where there is none, every run under `RUNS`, the
-        newest first, and all shipped weights.
+      paths: runs or shipped weights; if empty, every run under `RUNS`, the newest
+        first, and all shipped weights.
+
+    Returns:
+      A dict: name to path.
 
     Raises:
-      BadInput: if there is none.
+      BadInput: if there is no model.
     """
     if not paths:
-        found = pathlib.Path(RUNS).glob("*/snapshots")
-        newest = sorted(found, key=lambda x: x.stat().st_mtime, reverse=True)
+        folders = pathlib.Path(RUNS).glob("*/snapshots")
+        newest = sorted(folders, key=lambda x: x.stat().st_mtime, reverse=True)
         paths = [path.parent for path in newest if any(path.iterdir())]
         paths += sorted(shipped.names(), key=lambda name: (name != DEFAULT, name))
     if not paths:
         raise BadInput(
-            "there is no trained model: give one as --checkpoint, or train one in ten "
+            "no trained model: give one with --checkpoint, or train one in ten "
             "minutes: python -m figr_jax.main --config=configs/quickstart.py"
         )
-    found = {}
+    models = {}
     for path in map(str, paths):
         name = _name(pathlib.Path(path).resolve())
         numbered = (f"{name} ({number})" for number in itertools.count(2))
         names = itertools.chain([name], numbered)
-        name = next(n for n in names if found.get(n, path) == path)
-        found[name] = path
-    return found
+        name = next(n for n in names if models.get(n, path) == path)
+        models[name] = path
+    return models
 
 
 def _name(path):
-    """Names a run, or a snapshot if the path is that of one."""
+    """Returns the name of a run or of a snapshot."""
     is_snapshot = path.parent.name == "snapshots"
     return f"{path.parent.parent.name} {path.name}" if is_snapshot else path.name
 
 
 class Model:
-    """A model on offer.
+    """A model that the studio offers.
 
     Attributes:
-      name: shown, and in the API.
+      name: name in the page and in the API.
       generator: `generation.FewShotGenerator`.
       examples: dict: name of a held-out class to `[n, H, W, C]` uint8.
     """
 
     def __init__(self, name, path):
-        """Loads it from what `find` found."""
+        """Loads a model from a path of `find`."""
         self.name = name
         self.generator = generation.load(path)
         channels = self.generator.networks.channels
@@ -74,13 +77,13 @@ class Model:
         self._report = shipped_with or read_report(f"{path}/report")
 
     def see(self, originals):
-        """Prepares images as the model sees them, see `drawings.prepare`.
+        """Prepares images for the model, see `drawings.prepare`.
 
         Args:
           originals: list of `[H, W, C]` uint8, of any size.
 
         Returns:
-          `drawings.Prepared`, and sentences about what may spoil an adaptation.
+          `drawings.Prepared`, and a list of warnings about the images.
         """
         size, style = self.generator.networks.image_size, self.generator.style
         prepared = drawings.prepare(originals, size, style)
@@ -88,14 +91,14 @@ class Model:
         return prepared, inputs.find_faults(prepared, names)
 
     def warm_up(self):
-        """Compiles what the studio needs, for as many images as it was trained with."""
+        """Compiles adaptation and generation for the number of shots in training."""
         networks, config = self.generator.networks, self.generator.config
         size = networks.image_size, networks.image_size, networks.channels
         support = np.zeros((config.inner.shots, *size), np.uint8)
         self.generator.adapt(support).generate(1)
 
     def card(self):
-        """Returns facts about the model, JSON-able."""
+        """Returns facts about the model, a dict for JSON."""
         info, config = self.generator.info, self.generator.config
         return {
             "name": self.name,
@@ -117,7 +120,7 @@ class Model:
 
 
 def read_report(folder):
-    """Reads the figures of a report, JSON-able; None if the folder has none."""
+    """Reads the figures of a report, a dict for JSON; None if there is no report."""
     try:
         report = json.loads(pathlib.Path(folder, "report.json").read_text())
         return {
@@ -130,30 +133,30 @@ def read_report(folder):
             },
         }
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None  # none, or one of another version
+        return None  # no report, or one of another version
 
 
 class Shelf:
-    """Models by name, loaded when they are first asked for, the last few kept."""
+    """Cache of models by name: loads them on first use and keeps the last few."""
 
     def __init__(self, folders, kept=3):
-        """Takes what `find` found."""
+        """Takes the result of `find`."""
         self.names = list(folders)
         self._folders, self._kept = folders, kept
         self._models, self._lock = {}, threading.Lock()
 
     def get(self, name):
-        """Returns the `Model` of that name.
+        """Returns the `Model` with this name.
 
         Raises:
-          KeyError: if there is none.
-          BadInput: if it cannot be used.
-          FailedWork: if it is damaged.
+          KeyError: if there is no such model.
+          BadInput: if the model cannot be used.
+          FailedWork: if its files are damaged.
         """
         folder = self._folders[name]
         with self._lock:
             model = self._models.pop(name, None) or Model(name, folder)
-            self._models[name] = model  # the last one
+            self._models[name] = model  # the most recently used
             for old in list(self._models)[: -self._kept]:
                 del self._models[old]
         return model

@@ -1,4 +1,4 @@
-"""What the studio's API takes and gives."""
+"""Requests and responses of the studio's API."""
 
 from typing import Annotated, Literal
 
@@ -9,8 +9,8 @@ from figr_jax.studio import exports, guard
 
 MAX_SUPPORT = 16
 MAX_STEPS = 100
-MAX_IMAGES = 64  # in one answer
-MAX_LATENT = 100.0  # in size, of each number
+MAX_IMAGES = 64  # in one response
+MAX_LATENT = 100.0  # largest magnitude of a number
 
 File = Annotated[
     str, Field(max_length=guard.MAX_BODY, description="An image, in base64.")
@@ -21,7 +21,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Asked(BaseModel, extra="forbid"):
-    """A request; a field that is not known may be a misspelt one, and is refused."""
+    """Base of requests: refuses unknown fields, which may be misspelt."""
 
 
 class Card(BaseModel):
@@ -40,24 +40,24 @@ class Card(BaseModel):
     inner_steps: int
     meta_steps: int | None
     heldout_classes: int
-    examples: Annotated[int, Field(description="Held-out classes it has images of.")]
-    report: Annotated[dict | None, Field(description="Figures of the last one.")]
+    examples: Annotated[int, Field(description="Held-out classes with images to show.")]
+    report: Annotated[dict | None, Field(description="Figures of the last report.")]
 
 
 class Drawings(Asked):
-    """Images of any size, to be seen as a model sees them."""
+    """Images of any size, to prepare for a model."""
 
     model: Name
     images: Annotated[list[File], Field(min_length=1, max_length=MAX_SUPPORT)]
 
 
 class Seen(BaseModel):
-    """Prepared drawings, and what was found while preparing them."""
+    """Prepared drawings, and warnings about them."""
 
     images: list[Png]
     swapped: Annotated[list[bool], Field(description="Dark and light were swapped.")]
-    blank: Annotated[list[bool], Field(description="There is almost no ink.")]
-    hints: Annotated[list[str], Field(description="What may spoil an adaptation.")]
+    blank: Annotated[list[bool], Field(description="The image has almost no ink.")]
+    hints: Annotated[list[str], Field(description="Warnings, each with what to do.")]
 
 
 class Example(BaseModel):
@@ -68,7 +68,7 @@ class Example(BaseModel):
 
 
 class Adaptation(Asked):
-    """Images to adapt to; they are prepared as `/api/see` shows."""
+    """Images to adapt to; they are prepared as in `/api/see`."""
 
     model: Name
     support: Annotated[list[File], Field(min_length=1, max_length=MAX_SUPPORT)]
@@ -77,35 +77,37 @@ class Adaptation(Asked):
 
 
 class Judging(Asked):
-    """A game of real or generated: image by image, or four against four."""
+    """A real-or-generated test: one image at a time, or four against four."""
 
     model: Name
     seed: Seed = 0
     sheets: Annotated[
         bool,
         Field(
-            description="Four real images beside four generated ones of the same "
-            "class; the answer is of the four on the left."
+            description="Show four real images next to four generated ones of the same "
+            "class; the answer is about the four on the left."
         ),
     ] = False
 
 
 class Queued(BaseModel):
-    """A job, whose id is a secret of who asked for it, and how many run before it."""
+    """A queued job: its id, a secret of the client; the number of jobs ahead of it."""
 
     job: str
     ahead: int
-    hints: Annotated[list[str], Field(description="What may spoil the result.")] = []
+    hints: Annotated[
+        list[str], Field(description="Warnings, each with what to do.")
+    ] = []
 
 
 class Cancelled(BaseModel):
-    """A job will stop."""
+    """Confirmation that a job will stop."""
 
     cancelled: bool
 
 
 class Latents(Asked):
-    """Images to draw, by their latents: rows of as many numbers as the model takes."""
+    """Latents of images to generate; each row has the latent size of the model."""
 
     latents: Annotated[
         list[list[Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT)]]],
@@ -114,7 +116,7 @@ class Latents(Asked):
 
 
 class Picture(BaseModel):
-    """An image, its nearest drawing (from 0), and whether it is a copy of it."""
+    """An image, and its likeness to the nearest drawing (numbered from 0)."""
 
     image: Png
     nearest: int
@@ -129,7 +131,7 @@ class Drawn(BaseModel):
 
 
 class Export(Latents):
-    """Images to take away."""
+    """Images to export."""
 
     format: Literal["png", "svg", "sheet", "zip"]
     size: Literal[exports.SIZES] = 512
@@ -137,7 +139,7 @@ class Export(Latents):
 
 
 class Answer(Asked):
-    """A judge's answer for one image."""
+    """A judge's answer about one image."""
 
     image: Annotated[str, Field(max_length=255)]
     answer: Literal[human.ANSWERS]

@@ -1,4 +1,4 @@
-"""The studio's web server: a JSON API, and the page that uses it."""
+"""The studio's web server: the JSON API and the page."""
 
 import pathlib
 
@@ -12,18 +12,18 @@ from figr_jax.studio.routers import adaptations, games, models
 from figr_jax.studio.routers import jobs as job_routes
 
 _PAGE = pathlib.Path(__file__).parent / "page"
-_PLAIN = {  # messages of the framework, and ours in their place
+_PLAIN = {  # messages of the framework, and their replacements
     "Not Found": "there is nothing at this address; see /openapi.json",
-    "Method Not Allowed": "this address needs another method; see /openapi.json",
+    "Method Not Allowed": "this address does not allow this method; see /openapi.json",
 }
-_ABOUT = """Few images of a class in, new images of it out.
+_ABOUT = """Generates new images of a class from a few images of it.
 
-1. `POST /api/see` shows images of any size as a model sees them.
-2. `POST /api/adapt` takes them as a support and returns a job.
+1. `POST /api/see` returns images of any size as a model sees them.
+2. `POST /api/adapt` takes images as a support and returns a job.
 3. `GET /api/jobs/{id}/events` streams its progress, with samples after each inner step.
 4. `POST /api/jobs/{id}/images` generates an image for each latent: a row of as many
-   standard normal numbers as `latent` of `GET /api/models/{name}` says.
-5. `POST /api/jobs/{id}/export` makes files of them.
+   standard normal numbers as `latent` in `GET /api/models/{name}`.
+5. `POST /api/jobs/{id}/export` exports images as files.
 
 Every failure is a JSON object with one sentence as `error`.
 """
@@ -34,8 +34,8 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
 
     Args:
       shelf: `models.Shelf`.
-      hosts: names that a request's Host may have, without the port.
-      token: that a request must carry, as a bearer or a cookie; None for none.
+      hosts: allowed host names, without the port.
+      token: token that a request must carry, as a bearer or a cookie, or None.
 
     Returns:
       A `guard.Guard` around a `fastapi.FastAPI`.
@@ -44,7 +44,7 @@ def make_app(shelf, hosts=guard.LOCAL, token=None):
         title="figr studio",
         version=figr_jax.__version__,
         description=_ABOUT,
-        docs_url=None,  # these pages load scripts from another host
+        docs_url=None,  # loads scripts from another host
         redoc_url=None,
         responses={"4XX": {"model": schema.Refusal}, "503": {"model": schema.Refusal}},
     )

@@ -1,4 +1,4 @@
-"""The work of the studio's jobs: to adapt, and to set up a game for the judge."""
+"""Work of the studio's jobs: an adaptation, or a real-or-generated game."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from figr_jax.evaluation import human
 
 PREVIEW = 16  # images after each inner step
 JUDGED_CLASSES = 10
-_EACH = 2  # real images of a judged class, and generated ones
+_EACH = 2  # real images, and generated images, of a judged class
 _SHEET = 4  # images of a sheet
 
 
@@ -20,8 +20,8 @@ class Adaptation(NamedTuple):
 
     Attributes:
       adapted: `adapted.Adapted`.
-      seed: of the adaptation.
-      snapshot: of the model, see `recipe.identify`.
+      seed: seed of the adaptation.
+      snapshot: the model's snapshot, see `recipe.identify`.
       dataset: name of the data set that the model was trained on.
     """
 
@@ -31,14 +31,15 @@ class Adaptation(NamedTuple):
     dataset: str
 
     def write_recipe(self, latents):
-        """Returns the recipe of the images of latents, a JSON-able dict."""
+        """Returns the recipe of the images of these latents, a dict for JSON."""
         adapted = self.adapted
-        made = recipe.Recipe(adapted.support, self.seed, adapted.inner.steps, latents)
-        return recipe.write(made, self.snapshot, self.dataset)
+        steps = adapted.inner.steps
+        values = recipe.Recipe(adapted.support, self.seed, steps, latents)
+        return recipe.write(values, self.snapshot, self.dataset)
 
 
 class Judged:
-    """Result of a game: the key to its images, and the answers so far."""
+    """Result of a game: the key of its images, and the answers so far."""
 
     def __init__(self, key):
         """Takes the key of `human.shuffle`."""
@@ -46,13 +47,13 @@ class Judged:
 
 
 def adapt(model, support, seed, inner_steps):
-    """Makes the work of an adaptation, with an event after each inner step.
+    """Returns the work of an adaptation, with an event after each inner step.
 
     Args:
       model: `generation.FewShotGenerator`.
       support: `[shots, H, W, C]` uint8.
-      seed: of the adaptation.
-      inner_steps: K.
+      seed: seed of the adaptation.
+      inner_steps: number of inner steps.
 
     Returns:
       The work, see `jobs.Job`; the job's result is an `Adaptation`.
@@ -82,12 +83,12 @@ def adapt(model, support, seed, inner_steps):
 
 
 def judge(model, seed, sheets):
-    """Makes the work of a game: adapts to each class, generates, shuffles.
+    """Returns the work of a game: adapt to each class, generate, shuffle.
 
     Args:
-      model: `models.Model`, which must carry examples.
-      seed: of every random draw.
-      sheets: whether four images are shown against four, rather than one by one.
+      model: `models.Model` with examples.
+      seed: seed of all sampling.
+      sheets: shows four images against four, instead of one at a time.
 
     Returns:
       The work, see `jobs.Job`; the job's result is a `Judged`.
@@ -98,21 +99,23 @@ def judge(model, seed, sheets):
     def work(job):
         yield {"type": "started"}
         names = [n for n, x in model.examples.items() if len(x) >= shots + each]
-        draw = np.random.default_rng(seed)
-        names = sorted(draw.permutation(names)[:JUDGED_CLASSES].tolist())
+        rng = np.random.default_rng(seed)
+        names = sorted(rng.permutation(names)[:JUDGED_CLASSES].tolist())
         if sheets:  # real images are as often on the left as on the right
             names = names[: len(names) // 2 * 2]
         if not names:
-            raise FailedWork("this model carries too few real images to judge beside")
+            raise FailedWork(
+                "this model has too few real images for the test; choose another model"
+            )
         real, generated = [], []
         for number, name in enumerate(names, 1):
-            drawn = draw.permutation(model.examples[name])
+            drawn = rng.permutation(model.examples[name])
             adapted = generator.adapt(drawn[:shots], seed)
             generated.append(adapted.generate(each, seed))
             real.append(drawn[shots : shots + each])
             yield {"type": "step", "step": number, "steps": len(names)}
         if sheets:
-            is_left = draw.permutation(np.arange(len(names)) % 2 == 0)
+            is_left = rng.permutation(np.arange(len(names)) % 2 == 0)
             real, generated = _pair(real, generated, is_left)
         shown, key = human.shuffle(real, generated, names, seed)
         job.result = Judged(key)
@@ -125,21 +128,21 @@ def judge(model, seed, sheets):
 
 
 def _pair(real, generated, is_left):
-    """One picture a class: real images beside generated ones.
+    """Joins the real and the generated images of each class into one picture.
 
     Args:
-      real: `[images, H, W, C]` uint8 of each class.
+      real: `[images, H, W, C]` uint8 for each class.
       generated: the same.
-      is_left: of each class, whether the real ones are on the left.
+      is_left: for each class, True if the real images are on the left.
 
     Returns:
-      Of each class the pictures with real images on the left, one or none, and those
-      with generated ones there.
+      Two lists with one list per class, of one picture or none: the pictures with real
+      images on the left, and those with generated images on the left.
     """
-    found = [], []
+    real_left, generated_left = [], []
     for ours, theirs, first in zip(real, generated, is_left, strict=True):
         pair = [pictures.sheet(images, 2) for images in (ours, theirs)]
         picture = pictures.side_by_side(pair if first else pair[::-1])
-        found[0].append([picture] * bool(first))
-        found[1].append([picture] * (not first))
-    return found
+        real_left.append([picture] * bool(first))
+        generated_left.append([picture] * (not first))
+    return real_left, generated_left

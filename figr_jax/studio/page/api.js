@@ -1,8 +1,8 @@
-// The server's JSON API. Every failure is an Error with one sentence.
+// Client of the server's JSON API. Every failure is an Error with one sentence.
 
 async function check(response) {
   if (response.ok) return response;
-  let message = `the server answered ${response.status}`;
+  let message = `the server answered with error ${response.status}; reload the page and try again`;
   try { message = (await response.json()).error ?? message; } catch { /* no JSON */ }
   throw new Error(message);
 }
@@ -11,7 +11,8 @@ async function ask(path, options) {
   try {
     return await check(await fetch(path, options));
   } catch (error) {
-    if (error instanceof TypeError) throw new Error("the server cannot be reached");
+    if (error instanceof TypeError)
+      throw new Error("cannot reach the server; check that it is running, then reload the page");
     throw error;
   }
 }
@@ -28,13 +29,13 @@ export const post = async (path, body) => (await send(path, body)).json();
 
 export const cancel = (job) => ask(`api/jobs/${job}`, { method: "DELETE" });
 
-// Calls `tell` with each event of a job; resolves with the last one.
-export function follow(job, tell) {
+// Calls `handle` with each event of a job; resolves with the last one.
+export function follow(job, handle) {
   return new Promise((resolve, reject) => {
     const source = new EventSource(`api/jobs/${job}/events`);
     source.onmessage = (message) => {
       const event = JSON.parse(message.data);
-      tell(event);
+      handle(event);
       if (["done", "failed", "cancelled"].includes(event.type)) {
         source.close();
         resolve(event);
@@ -42,7 +43,7 @@ export function follow(job, tell) {
     };
     source.onerror = () => {
       source.close();
-      reject(new Error("the server cannot be reached"));
+      reject(new Error("cannot reach the server; check that it is running, then reload the page"));
     };
   });
 }

@@ -1,19 +1,19 @@
-// The row of drawings.
+// The row of cells for drawings.
 
 import { post } from "./api.js";
 
 const SIDE = 256; // pixels of a canvas
 const SMALLEST = 4, LARGEST = 8;
-const REMEMBERED = 20; // actions that can be undone
-const LARGEST_FILE = 4e6; // bytes of a file that is sent as it is
-const LARGEST_SIDE = 2048; // pixels of what is sent of a larger one
-const PAUSE = 150; // milliseconds after a stroke until the model's view is asked for
+const REMEMBERED = 20; // number of actions that can be undone
+const LARGEST_FILE = 4e6; // bytes; larger files are sent as a smaller copy
+const LARGEST_SIDE = 2048; // pixels of that copy
+const PAUSE = 150; // milliseconds from a stroke to the request for the model's view
 
 class Cell {
   constructor(row, number) {
     this.row = row;
-    this.seen = null; // what the model sees, a PNG in base64
-    this.source = null; // the file that fills the cell, in base64; null once it is drawn on
+    this.seen = null; // the drawing as the model sees it, a PNG in base64
+    this.source = null; // the file in the cell, in base64; null after a stroke
     this.element = document.createElement("div");
     this.element.className = "cell";
     this.canvas = document.createElement("canvas");
@@ -22,7 +22,7 @@ class Cell {
     this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
     this.view = document.createElement("img");
     this.view.className = "seen";
-    this.view.alt = `What the model sees of drawing ${number}`;
+    this.view.alt = `Drawing ${number} as the model sees it`;
     const label = document.createElement("span");
     label.className = "number";
     label.textContent = number;
@@ -52,7 +52,7 @@ class Cell {
   }
 
   listen() {
-    let last = null, pointer = null; // one at a time: a palm is no pen
+    let last = null, pointer = null; // one pointer at a time, to ignore the palm
     const at = (event) => {
       const box = this.canvas.getBoundingClientRect();
       const zoom = SIDE / box.width;
@@ -60,7 +60,7 @@ class Cell {
     };
     const stroke = (event) => {
       const next = at(event);
-      if (next.every((value, i) => value === last[i])) next[0] += 0.01; // a dot is drawn too
+      if (next.every((value, i) => value === last[i])) next[0] += 0.01; // a click: a dot
       this.pen.lineCap = this.pen.lineJoin = "round";
       this.pen.lineWidth = this.row.brush * (this.row.erases ? 2 : 1);
       this.pen.strokeStyle = this.row.erases ? "#fff" : "#000";
@@ -120,16 +120,16 @@ class Cell {
     this.show(null);
   }
 
-  // Fits a picture into the cell; `exact` is what the model is to see of it, if known,
-  // `source` the file, from which the server sees thin lines that are lost here.
+  // Fits a picture into the cell. `exact` is the picture as the model sees it, if known.
+  // `source` is the file: it keeps thin lines that the canvas loses.
   place(picture, exact = null, source = null) {
     this.source = source;
     const width = picture.naturalWidth || SIDE, height = picture.naturalHeight || SIDE;
     const zoom = SIDE / Math.max(width, height);
     const size = [width * zoom, height * zoom];
     const corner = size.map((length) => (SIDE - length) / 2);
-    this.pen.imageSmoothingQuality = "high"; // else thin lines of large pictures go
-    for (const ground of ["#fff", "#000"]) { // on which even white ink is seen
+    this.pen.imageSmoothingQuality = "high"; // otherwise thin lines of large pictures vanish
+    for (const ground of ["#fff", "#000"]) { // black, to show white ink
       this.pen.fillStyle = ground;
       this.pen.fillRect(0, 0, SIDE, SIDE);
       this.pen.drawImage(picture, ...corner, ...size);
@@ -143,13 +143,13 @@ class Cell {
     return pixels.every((pixel) => pixel === pixels[0]);
   }
 
-  // What the model saw, or is being asked for, is of no use any more.
+  // Discards the model's view and any request for it.
   forget() {
     clearTimeout(this.timer);
     this.seen = this.version = null;
   }
 
-  // The drawing is another one: asks what the model sees of it, once it rests.
+  // Requests the model's view of a changed drawing after a pause.
   change() {
     this.forget();
     this.timer = setTimeout(async () => {
@@ -157,10 +157,10 @@ class Cell {
       const version = this.version = Symbol();
       const image = this.source ?? this.canvas.toDataURL("image/png").split(",")[1];
       try {
-        const found = await post("api/see", { model: this.row.model, images: [image] });
+        const seen = await post("api/see", { model: this.row.model, images: [image] });
         if (version !== this.version) return;
-        this.show(found.blank[0] ? null : found.images[0]);
-        if (found.hints.length) this.row.complain(new Error(found.hints.join("; ")));
+        this.show(seen.blank[0] ? null : seen.images[0]);
+        if (seen.hints.length) this.row.complain(new Error(seen.hints.join("; ")));
       } catch (error) {
         this.row.complain(error);
       }
@@ -189,7 +189,7 @@ const asDataUrl = (file) => new Promise((resolve) => {
   reader.readAsDataURL(file);
 });
 
-// A file as a picture and as base64; null if it is none.
+// Reads a file as a picture and as base64; null if it is not an image.
 async function read(file) {
   const address = URL.createObjectURL(file);
   try {
@@ -202,7 +202,7 @@ async function read(file) {
   }
 }
 
-// A data URL of a file; of a large one, of a copy that the server accepts.
+// Returns the data URL of a file, or of a smaller copy of a large file.
 async function fit(file, picture) {
   if (file.size <= LARGEST_FILE && file.type !== "image/svg+xml") return asDataUrl(file);
   const { naturalWidth: width, naturalHeight: height } = picture;
@@ -215,21 +215,21 @@ async function fit(file, picture) {
 }
 
 export class Cells {
-  // `changed` is called with the support, or null while a cell is empty.
+  // Calls `changed` with the support, or with null while a cell is empty.
   constructor(element, changed, complain) {
     this.element = element;
     this.tell = changed;
     this.complain = complain;
     this.cells = [];
-    this.history = []; // actions: the states of cells before each
-    this.touched = false; // since an example was filled in
+    this.history = []; // the states of the changed cells before each action
+    this.touched = false; // true after a change to the example
     this.brush = 14;
     this.erases = false;
     this.model = null;
     document.addEventListener("paste", (event) => {
       if (event.clipboardData.files.length) this.receive(event.clipboardData.files);
     });
-    // Beside a cell too: else the browser would leave the page for the file.
+    // Also outside the cells: otherwise the browser would open the file instead.
     document.addEventListener("dragover", (event) => event.preventDefault());
     document.addEventListener("drop", (event) => {
       event.preventDefault();
@@ -249,7 +249,7 @@ export class Cells {
     if (!this.quiet) this.tell(this.support);
   }
 
-  // Several changes that are told as one.
+  // Makes several changes and reports them once.
   together(change) {
     this.quiet = true;
     try { change(); } finally { this.quiet = false; }
@@ -275,7 +275,7 @@ export class Cells {
 
   get areOwn() { return this.touched && this.cells.some((cell) => !cell.isBlank); }
 
-  // For another model, which may see all of them otherwise.
+  // Switches to another model, which may see the drawings differently.
   use(model) {
     this.model = model;
     this.history = [];
@@ -298,7 +298,7 @@ export class Cells {
     this.together(() => this.cells.forEach((cell) => cell.blank()));
   }
 
-  // Pictures as the model sees them: base64.
+  // Fills the cells with pictures as the model sees them, in base64.
   async fill(images) {
     const pictures = await Promise.all(
       images.map((image) => load(`data:image/png;base64,${image}`)));
@@ -312,7 +312,7 @@ export class Cells {
     });
   }
 
-  // Files that were meant for no certain cell.
+  // Takes files into the first empty cell, the active cell or the first cell.
   receive(files) {
     if (!this.element.checkVisibility()) return;
     const empty = this.cells.find((cell) => cell.isBlank);
@@ -320,20 +320,22 @@ export class Cells {
     this.take(files, empty ?? active ?? this.cells[0]);
   }
 
-  // Files into a cell and those after it.
+  // Takes files into a cell and the cells after it.
   async take(files, cell) {
     const start = this.cells.indexOf(cell);
     const chosen = [...files].slice(0, LARGEST - start);
     if (start + chosen.length > this.cells.length) this.resize(start + chosen.length);
     const cells = this.cells.slice(start, start + chosen.length);
     const problems = [];
-    if (!chosen.length) problems.push("that was no image file");
-    if (chosen.length < files.length) problems.push(`there are no more than ${LARGEST} cells`);
+    if (!chosen.length) problems.push("no file received; drop or paste an image file");
+    if (chosen.length < files.length)
+      problems.push(`at most ${LARGEST} drawings; the other files are ignored`);
     const pictures = await Promise.all(chosen.map(read));
     this.remember(cells);
     this.together(() => cells.forEach((one, i) => {
       if (pictures[i]) one.place(pictures[i].picture, null, pictures[i].source);
-      else problems.push(`${chosen[i].name}: not an image that this browser can read`);
+      else problems.push(
+        `${chosen[i].name}: not an image that this browser can read; save it as PNG or JPEG`);
     }));
     if (problems.length) this.complain(new Error(problems.join("; ")));
   }

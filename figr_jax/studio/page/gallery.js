@@ -1,4 +1,4 @@
-// The grid of generated images: pins, re-rolls, ways between.
+// The grid of generated images: pin, replace, interpolate, export.
 
 import { download, post } from "./api.js";
 import { between, draw, near, scale } from "./latents.js";
@@ -37,22 +37,22 @@ export class Gallery {
 
   interpolate() {
     const [first, second, third] = this.pins;
-    if (!second || third) throw new Error("pin two images first, and no more");
+    if (!second || third) throw new Error("pin exactly two images, then blend them");
     const rest = this.items.filter((item) => !item.pinned);
-    this.items = [first, ...rest, second]; // so that the way is seen as one
+    this.items = [first, ...rest, second]; // shows the interpolation in order
     return this.replace((i) => between(first.latent, second.latent, (i + 1) / (rest.length + 1)));
   }
 
   scaled(items) { return items.map((item) => scale(item.latent, this.variation)); }
 
-  // Pictures while the model adapts: nothing to choose yet.
+  // Shows samples during adaptation; they cannot be pinned yet.
   preview(images) {
     this.element.replaceChildren(...images.map((image, i) => {
       const shot = document.createElement("div");
       shot.className = "shot";
       const picture = document.createElement("img");
       picture.src = `data:image/png;base64,${image}`;
-      picture.alt = `Sample ${i + 1} so far`;
+      picture.alt = `Preview ${i + 1}`;
       shot.append(picture);
       return shot;
     }));
@@ -63,16 +63,16 @@ export class Gallery {
     const asked = this.asked = Symbol();
     const body = { latents: this.scaled(this.items) };
     const { images } = await post(`api/jobs/${this.job}/images`, body);
-    if (asked !== this.asked) return; // a later one is under way
+    if (asked !== this.asked) return; // a later request is running
     const buttons = () => [...this.element.querySelectorAll("button")];
     const focused = buttons().indexOf(document.activeElement);
-    this.element.replaceChildren(...images.map((found, i) => this.show(found, i)));
-    buttons()[focused]?.focus({ preventScroll: true }); // a keyboard goes on from there
+    this.element.replaceChildren(...images.map((image, i) => this.show(image, i)));
+    buttons()[focused]?.focus({ preventScroll: true }); // keeps the keyboard focus
   }
 
-  show(found, i) {
+  show({ image, nearest, likeness, copy }, i) {
     const item = this.items[i], shot = document.createElement("div");
-    const percent = `${Math.round(100 * found.likeness)} %`;
+    const percent = `${Math.round(100 * likeness)} %`;
     shot.className = "shot";
     const pin = document.createElement("button");
     pin.className = "pin";
@@ -82,18 +82,19 @@ export class Gallery {
       pin.setAttribute("aria-pressed", item.pinned);
     };
     const picture = document.createElement("img");
-    picture.src = `data:image/png;base64,${found.image}`;
-    picture.alt = `Image ${i + 1}: ${percent} like drawing ${found.nearest + 1}` +
-      (found.copy ? ", a copy" : "");
+    picture.src = `data:image/png;base64,${image}`;
+    picture.alt = `Image ${i + 1}: similarity to drawing ${nearest + 1}: ${percent}` +
+      (copy ? ", a copy" : "");
     pin.append(picture);
     const under = document.createElement("div");
     under.className = "near";
-    const text = document.createElement(found.copy ? "b" : "span");
-    text.textContent = found.copy ? `${found.nearest + 1}: copy` : `${found.nearest + 1}: ${percent}`;
+    const text = document.createElement(copy ? "b" : "span");
+    text.textContent = `Drawing ${nearest + 1}: ${copy ? "copy" : percent}`;
+    text.title = `Similarity to drawing ${nearest + 1}: ${percent}`;
     const like = document.createElement("button");
     like.className = "like";
-    like.textContent = "more";
-    like.title = "More like this";
+    like.textContent = "More like this";
+    like.title = "Replaces the unpinned images with variations of this one";
     like.setAttribute("aria-label", `More like image ${i + 1}`);
     like.onclick = () => this.moreLike(item).catch(this.complain);
     under.append(text, like);
@@ -102,7 +103,7 @@ export class Gallery {
   }
 
   export(format, size, transparent) {
-    if (!this.job) throw new Error("there are no images yet");
+    if (!this.job) throw new Error("there are no images yet; press Generate first");
     const chosen = this.pins.length ? this.pins : this.items;
     const body = { latents: this.scaled(chosen), format, size, transparent };
     return download(`api/jobs/${this.job}/export`, body);

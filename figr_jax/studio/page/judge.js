@@ -1,4 +1,4 @@
-// The game of real or generated.
+// The real-or-generated game.
 
 import { follow, post } from "./api.js";
 
@@ -7,7 +7,7 @@ const $ = (id) => document.getElementById(id);
 export class Judge {
   constructor(complain) {
     this.complain = complain;
-    this.left = []; // rounds: name and image
+    this.left = []; // rounds to play: name and image
     $("judge-real").onclick = () => this.answer("real");
     $("judge-generated").onclick = () => this.answer("generated");
     document.addEventListener("keydown", (event) => {
@@ -29,9 +29,9 @@ export class Judge {
       let rounds = [];
       const last = await follow(job, (event) => {
         if (mine !== this.turn) return;
-        if (event.type === "waiting") $("judge-status").textContent = `waiting: ${event.ahead} before you`;
-        if (event.type === "started") $("judge-status").textContent = "preparing";
-        if (event.type === "step") $("judge-status").textContent = `preparing ${event.step} of ${event.steps}`;
+        if (event.type === "waiting") $("judge-status").textContent = `waiting (${event.ahead} ahead of you)`;
+        if (event.type === "started") $("judge-status").textContent = "preparing images";
+        if (event.type === "step") $("judge-status").textContent = `preparing images: ${event.step} of ${event.steps}`;
         if (event.type === "images") rounds = Object.entries(event.images);
       });
       if (mine !== this.turn) return;
@@ -39,7 +39,7 @@ export class Judge {
       this.job = job;
       this.left = rounds;
       this.count = rounds.length;
-      this.what = sheets ? "left ones were" : "last one was";
+      this.what = sheets ? "left images were" : "last image was";
       $("judge-question").hidden = !sheets;
       $("judge-file").href = `api/jobs/${job}/answers.zip`;
       this.next();
@@ -63,23 +63,23 @@ export class Judge {
   next() {
     const round = this.left[0];
     $("judge-round").hidden = !round;
-    $("judge-status").textContent = round ? `${this.count - this.left.length + 1} of ${this.count}` : "all judged";
+    $("judge-status").textContent = round ? `${this.count - this.left.length + 1} of ${this.count}` : "finished";
     if (round) $("judge-image").src = `data:image/png;base64,${round[1]}`;
   }
 
   async answer(answer) {
     const [round] = this.left;
-    if (!round || this.waits) return; // one answer an image, however fast
+    if (!round || this.waits) return; // only one answer per image
     this.waits = true;
     try {
-      const told = await post(`api/jobs/${this.job}/answers`, { image: round[0], answer });
-      if (round !== this.left[0]) return; // another game was begun
-      const right = told.truth.answer === answer ? "Right" : "No";
+      const reply = await post(`api/jobs/${this.job}/answers`, { image: round[0], answer });
+      if (round !== this.left[0]) return; // another game has started
+      const right = reply.truth.answer === answer ? "Right" : "Wrong";
       $("judge-truth").textContent =
-        `${right}: the ${this.what} ${told.truth.answer} (${told.truth.class}).`;
-      const { right: count, accuracy, low, high } = told.score.all;
+        `${right}: the ${this.what} ${reply.truth.answer} (${reply.truth.class}).`;
+      const { right: count, accuracy, low, high } = reply.score.all;
       const percent = (share) => `${Math.round(100 * share)} %`;
-      $("judge-score").textContent = `${count} of ${told.score.answered} right: ` +
+      $("judge-score").textContent = `${count} of ${reply.score.answered} right: ` +
         `${percent(accuracy)} (95 % interval ${percent(low)} to ${percent(high)}; 50 % is guessing)`;
       $("judge-file").hidden = false;
       this.left.shift();

@@ -1,17 +1,17 @@
-// Latents: rows of standard normal numbers, and ways between them.
+// Latents: rows of standard normal numbers, and interpolation between them.
 
-function normal() { // Box and Muller
+function normal() { // Box-Muller transform
   const radius = Math.sqrt(-2 * Math.log(1 - Math.random()));
   return radius * Math.cos(2 * Math.PI * Math.random());
 }
 
 export const draw = (size) => Array.from({ length: size }, normal);
 
-// Near another one, and as long as any: the share `far` of its variance is new.
+// Samples a latent near another one; the share `far` of its variance is new.
 export const near = (latent, far = 0.2) =>
   latent.map((value) => Math.sqrt(1 - far) * value + Math.sqrt(far) * normal());
 
-// On the arc between two, where the numbers stay as large as those drawn.
+// Interpolates on the arc between two latents, which keeps their length.
 export function between(first, second, share) {
   const length = (z) => Math.hypot(...z);
   const dot = first.reduce((sum, value, i) => sum + value * second[i], 0);

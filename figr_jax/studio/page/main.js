@@ -1,4 +1,4 @@
-// The page: what happens when.
+// The page: event handlers.
 
 import { cancel, follow, get, post } from "./api.js";
 import { Cells } from "./cells.js";
@@ -6,7 +6,7 @@ import { Gallery } from "./gallery.js";
 import { Judge } from "./judge.js";
 
 const $ = (id) => document.getElementById(id);
-const PAUSE = 700; // milliseconds that all cells rest until the model adapts by itself
+const PAUSE = 700; // milliseconds from the last change of a cell to the automatic adaptation
 
 function complain(error) {
   $("problem").textContent = error.message;
@@ -20,7 +20,7 @@ const cells = new Cells($("cells"), (support) => {
   clearTimeout(timer);
   $("adapt").disabled = !support;
   if (support && JSON.stringify(support) !== adapted) timer = setTimeout(adapt, PAUSE);
-  if (!support && !running) tell("draw in every cell first");
+  if (!support && !running) showStatus("draw in every box to start");
   if (cells.touched) $("example-name").textContent = "";
 }, complain);
 
@@ -29,9 +29,9 @@ const run = (work) => async (event) => {
   try { await work(event); } catch (error) { complain(error); }
 };
 
-const tell = (status) => { $("status").textContent = status; };
+const showStatus = (status) => { $("status").textContent = status; };
 
-// Ends what runs; whatever it still tells is no longer heard.
+// Cancels the running job; its later events are ignored.
 async function stop() {
   ++turn;
   clearTimeout(timer);
@@ -47,7 +47,7 @@ async function adapt() {
   const support = cells.support;
   if (!support) return;
   $("problem").hidden = true;
-  stop().catch(() => {}); // it may be over by now
+  stop().catch(() => {}); // the job may have ended already
   adapted = JSON.stringify(support);
   const begin = performance.now(), mine = ++turn, { dataset } = gallery.element;
   delete dataset.firstSamples, delete dataset.finished;
@@ -60,16 +60,16 @@ async function adapt() {
     $("cancel").disabled = false;
     const last = await follow(job, (event) => {
       if (mine !== turn) return;
-      if (event.type === "waiting") tell(`waiting: ${event.ahead} before you`);
+      if (event.type === "waiting") showStatus(`waiting (${event.ahead} ahead of you)`);
       if (event.type === "started") {
-        tell("adapting (the first time with so many drawings takes up to a minute)");
+        showStatus("preparing (up to a minute the first time for this number of drawings)");
         $("progress").removeAttribute("value");
       }
       if (event.type !== "step") return;
       if (event.step === 1) dataset.firstSamples = performance.now() - begin;
       $("progress").max = event.steps;
       $("progress").value = event.step;
-      tell(`inner step ${event.step} of ${event.steps}`);
+      showStatus(`step ${event.step} of ${event.steps}`);
       gallery.preview(event.images);
     });
     if (mine !== turn) return;
@@ -77,12 +77,12 @@ async function adapt() {
     gallery.job = job;
     gallery.resize(Number($("count").value));
     await gallery.refresh();
-    dataset.finished = performance.now() - begin; // milliseconds, for who measures
+    dataset.finished = performance.now() - begin; // milliseconds, for measurements
   } catch (error) {
     if (mine !== turn) return;
     complain(error);
-    tell("");
-    gallery.refresh().catch(() => {}); // what there was before, if it can be had
+    showStatus("");
+    gallery.refresh().catch(() => {}); // shows the earlier images, if there are any
   } finally {
     if (mine === turn) {
       running = null;
@@ -93,10 +93,10 @@ async function adapt() {
 
 async function choose(name) {
   wanted = name;
-  const found = await get(`api/models/${encodeURIComponent(name)}`);
+  const next = await get(`api/models/${encodeURIComponent(name)}`);
   if (name !== wanted) return;
   stop().catch(() => {});
-  card = found;
+  card = next;
   gallery.size = card.latent;
   gallery.forget();
   judge.stop();
@@ -114,23 +114,23 @@ async function choose(name) {
 
 async function show(number) {
   const of = card;
-  const found = await get(`api/models/${encodeURIComponent(card.name)}/examples/${number}`);
-  if (of !== card || number !== example) return; // another one is wanted by now
-  $("example-name").textContent = `Example: ${found.class}, which the model has never seen.`;
-  await cells.fill(found.images);
+  const shown = await get(`api/models/${encodeURIComponent(card.name)}/examples/${number}`);
+  if (of !== card || number !== example) return; // a later request replaced this one
+  $("example-name").textContent = `Example: ${shown.class}. The model was not trained on it.`;
+  await cells.fill(shown.images);
 }
 
 function describe() {
   const shown = {
-    "Snapshot": `${card.name} (${card.snapshot})`,
+    "Model (snapshot)": `${card.name} (${card.snapshot})`,
     "Trained on": `${card.dataset}, ${card.image_size}x${card.image_size}`,
-    "Meta-steps": card.meta_steps ?? "unknown",
+    "Meta-steps in training": card.meta_steps ?? "unknown",
     "Networks": card.networks,
-    "Shots and inner steps": `${card.shots}, ${card.inner_steps}`,
-    "Held-out classes": card.heldout_classes,
-    "Licence of its images": card.licence || "unknown",
-    "Last report": card.report ? `${card.report.date}, ${card.report.classes} classes`
-      : "none: python -m figr_jax.evaluate",
+    "Made for": `${card.shots} drawings, ${card.inner_steps} inner steps`,
+    "Classes held out from training": card.heldout_classes,
+    "Licence of the training images": card.licence || "unknown",
+    "Last evaluation": card.report ? `${card.report.date}, ${card.report.classes} classes`
+      : "none; run python -m figr_jax.evaluate",
   };
   $("card").replaceChildren(...Object.entries(shown).flatMap(([name, value]) => {
     const [term, text] = ["dt", "dd"].map((tag) => document.createElement(tag));
@@ -169,7 +169,7 @@ $("fewer-cells").onclick = () => cells.resize(cells.cells.length - 1);
 $("adapt").onclick = adapt;
 $("cancel").onclick = run(async () => {
   await stop();
-  tell("cancelled");
+  showStatus("cancelled");
   await gallery.refresh();
 });
 $("count").onchange = run(() => { gallery.resize(Number($("count").value)); return gallery.refresh(); });
@@ -210,7 +210,7 @@ for (const [i, tab] of tabs.entries()) {
 }
 
 run(async () => {
-  if (location.search) history.replaceState(null, "", location.pathname); // the token
+  if (location.search) history.replaceState(null, "", location.pathname); // hides the token
   const names = await get("api/models");
   $("model").replaceChildren(...names.map((name) => new Option(name)));
   await choose(names[0]);

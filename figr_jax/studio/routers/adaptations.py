@@ -1,4 +1,4 @@
-"""Adaptations: adapt to a support, then generate and export images."""
+"""Routes for adapting to a support, generating images and exporting them."""
 
 import fastapi
 import jax
@@ -24,7 +24,7 @@ _FILES = {  # media type and name
 def adapt(
     asked: schema.Adaptation, shelf: common.Shelf, queue: common.Queue
 ) -> schema.Queued:
-    """Queues an adaptation; its events carry samples after every inner step."""
+    """Queues an adaptation; its events have samples after every inner step."""
     model = common.find_model(shelf, asked.model)
     generator, networks = model.generator, model.generator.networks
     prepared, hints = model.see(common.decode(asked.support, networks.channels))
@@ -40,7 +40,7 @@ def adapt(
 
 @router.post("/jobs/{id}/images")
 def draw_images(id: str, asked: schema.Latents, queue: common.Queue) -> schema.Drawn:
-    """Generates the images of latents, with their likeness to the nearest drawing."""
+    """Generates an image per latent, with its similarity to the nearest drawing."""
     adapted = common.find_job(queue, id, works.Adaptation).result.adapted
     drawn = _draw(adapted, asked.latents)
     near = likeness.likeness(drawn, adapted.support)
@@ -63,10 +63,10 @@ def draw_images(id: str, asked: schema.Latents, queue: common.Queue) -> schema.D
     responses={200: {"content": {kind: {} for kind, _ in _FILES.values()}}},
 )
 def export(id: str, asked: schema.Export, queue: common.Queue):
-    """Returns the images of latents as a file; PNG and SVG take the first one alone.
+    """Returns the images of latents as a file; PNG and SVG use the first latent only.
 
-    The zip has each as PNG and SVG, the sheet, and a `recipe.json` from which
-    `figr_jax.sample --recipe` generates the same images.
+    The zip has each image as PNG and SVG, the contact sheet, and a `recipe.json` from
+    which `figr_jax.sample --recipe` reproduces the images.
     """
     adaptation = common.find_job(queue, id, works.Adaptation).result
     drawn = _draw(adaptation.adapted, asked.latents)
@@ -77,8 +77,8 @@ def export(id: str, asked: schema.Export, queue: common.Queue):
     elif asked.format == "sheet":
         data = exports.to_sheet(drawn, min(asked.size, exports.SHEET_SIZE))
     else:
-        made = adaptation.write_recipe(np.array(asked.latents, np.float32))
-        data = exports.to_zip(drawn, asked.size, asked.transparent, made)
+        written = adaptation.write_recipe(np.array(asked.latents, np.float32))
+        data = exports.to_zip(drawn, asked.size, asked.transparent, written)
     return common.attach(data, *_FILES[asked.format])
 
 

@@ -1,4 +1,4 @@
-"""Dependencies of the routers, and what several of them need."""
+"""Dependencies and helpers of the routers."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from figr_jax.data import images
 from figr_jax.errors import BadInput, FailedWork
 from figr_jax.studio import jobs, models
 
-MAX_PIXELS = 2**24  # of an image; a page at 300 dpi has half of that
+MAX_PIXELS = 2**24  # of an image; an A4 page at 300 dpi has half of that
 
 
 def get_shelf(request: Request) -> models.Shelf:
@@ -20,7 +20,7 @@ def get_shelf(request: Request) -> models.Shelf:
 
 
 def get_queue(request: Request) -> jobs.Queue:
-    """Returns the application's jobs."""
+    """Returns the application's job queue."""
     return request.app.state.queue
 
 
@@ -32,11 +32,11 @@ def find_model(shelf, name):
     """Returns a `models.Model`.
 
     Raises:
-      HTTPException: 404 if there is none of that name, 503 if it cannot be used.
+      HTTPException: 404 if no model has this name, 503 if it cannot be used.
     """
     if name not in shelf.names:
         names = ", ".join(shelf.names)
-        raise HTTPException(404, f"no model {name!r}; there are {names}")
+        raise HTTPException(404, f"no model {name!r}; choose one of {names}")
     try:
         return shelf.get(name)
     except (BadInput, FailedWork) as error:
@@ -44,37 +44,39 @@ def find_model(shelf, name):
 
 
 def find_job(queue, id, kind=None):
-    """Returns a `jobs.Job`, whose result must be of `kind` if one is given.
+    """Returns a `jobs.Job`; its result must be of type `kind`, if one is given.
 
     Raises:
       HTTPException: 404 if there is no such job, 409 if it has no such result (yet).
     """
     job = queue.get(id)
     if job is None:
-        raise HTTPException(404, "no such job (expired, or never existed); adapt again")
+        raise HTTPException(404, "unknown or expired job; start a new one")
     if kind and not isinstance(job.result, kind):
         raise HTTPException(409, "this job has no such result (yet)")
     return job
 
 
 def add_job(queue, work, size=0):
-    """Queues work that leaves `size` bytes; returns a `schema.Queued` as a dict.
+    """Queues work with a result of `size` bytes; returns a `schema.Queued` as a dict.
 
     Raises:
-      HTTPException: 503 if too many jobs wait.
+      HTTPException: 503 if too many jobs are waiting.
     """
     try:
         job = queue.add(work, size)
     except jobs.Full as error:
-        raise HTTPException(503, "too many jobs wait; try again later") from error
+        raise HTTPException(
+            503, "too many jobs are waiting; try again later"
+        ) from error
     return {"job": job.id, "ahead": queue.ahead(job)}
 
 
 def decode(texts, channels):
-    """Decodes images in base64: a list of `[H, W, channels]` uint8.
+    """Decodes base64 images to a list of `[H, W, channels]` uint8.
 
     Raises:
-      HTTPException: 400 if one cannot be read.
+      HTTPException: 400 if an image cannot be read.
     """
     decoded = []
     for number, text in enumerate(texts, 1):
@@ -83,8 +85,8 @@ def decode(texts, channels):
         except images.Unreadable as error:
             raise HTTPException(
                 400,
-                f"image {number} cannot be read ({error}): wanted is {images.FORMATS}, "
-                f"of at most {MAX_PIXELS:,} pixels",
+                f"image {number} cannot be read ({error}); give {images.FORMATS}, "
+                f"at most {MAX_PIXELS:,} pixels",
             ) from error
         decoded.append(image)
     return decoded

@@ -1,4 +1,4 @@
-"""Games of real or generated: the human test in the page."""
+"""Routes of the real-or-generated game, the human test in the page."""
 
 import io
 import json
@@ -19,9 +19,9 @@ router = fastapi.APIRouter(prefix="/api")
 def judge(
     asked: schema.Judging, shelf: common.Shelf, queue: common.Queue
 ) -> schema.Queued:
-    """Queues a game of real or generated.
+    """Queues a real-or-generated game.
 
-    Its last event before `done` is of type `images` and carries them by name.
+    Its last event before `done` has the type `images` and contains them by name.
     """
     model = common.find_model(shelf, asked.model)
     return common.add_job(queue, works.judge(model, asked.seed, asked.sheets))
@@ -29,7 +29,7 @@ def judge(
 
 @router.post("/jobs/{id}/answers")
 def take_answer(id: str, asked: schema.Answer, queue: common.Queue) -> schema.Told:
-    """Records one answer; the first one for an image counts. Returns the score."""
+    """Records an answer and returns the score; the first answer for an image counts."""
     game = common.find_job(queue, id, works.Judged).result
     if asked.image not in game.key:
         raise HTTPException(404, f"no image {asked.image!r} in this game")

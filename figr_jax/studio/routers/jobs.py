@@ -1,4 +1,4 @@
-"""Jobs: their events, and how to cancel them."""
+"""Routes for the events of jobs and for cancelling jobs."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from figr_jax.studio.routers import common
 
 router = fastapi.APIRouter(prefix="/api/jobs")
 
-_POLL = 0.02  # seconds between looks at a job's events
+_POLL = 0.02  # seconds between polls of a job's events
 
 
 @router.get(
@@ -20,12 +20,12 @@ _POLL = 0.02  # seconds between looks at a job's events
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def stream_events(id: str, queue: common.Queue):
-    """Streams the server-sent events of a job, from its first one on.
+    """Streams the server-sent events of a job, starting with the first one.
 
-    Each is a JSON object with a `type`: `waiting` (`ahead`: jobs that run before),
-    `started`, `step` (`step` of `steps`; in an adaptation also `critic_loss`,
-    `generator_loss` and `images`, PNG files in base64), and as the last one `done`,
-    `failed` (`error`: a sentence) or `cancelled`.
+    Each event is a JSON object with a `type`: `waiting` (`ahead`: number of jobs
+    ahead), `started`, or `step` (`step` of `steps`; in an adaptation also
+    `critic_loss`, `generator_loss` and `images`, PNG files in base64). The last event
+    is `done`, `failed` (`error`: a sentence) or `cancelled`.
     """
     job = common.find_job(queue, id)
 
@@ -47,7 +47,7 @@ async def stream_events(id: str, queue: common.Queue):
 
 @router.delete("/{id}")
 def cancel(id: str, queue: common.Queue) -> schema.Cancelled:
-    """Cancels a job: at its next step, or at once if it waits."""
+    """Cancels a job: at its next step, or at once if it is waiting."""
     queue.cancel(common.find_job(queue, id))
     return {"cancelled": True}
 

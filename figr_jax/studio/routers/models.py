@@ -1,4 +1,4 @@
-"""Models: their cards, examples, and how they see drawings."""
+"""Routes for model cards, examples and prepared drawings."""
 
 import fastapi
 from starlette.exceptions import HTTPException
@@ -35,7 +35,7 @@ def show_example(name: str, number: int, shelf: common.Shelf) -> schema.Example:
 
 @router.post("/see")
 def see(asked: schema.Drawings, shelf: common.Shelf) -> schema.Seen:
-    """Returns drawings as the model sees them: cropped, centred, of its polarity."""
+    """Returns drawings as the model sees them: cropped, centred, in its polarity."""
     model = common.find_model(shelf, asked.model)
     originals = common.decode(asked.images, model.generator.networks.channels)
     prepared, hints = model.see(originals)
