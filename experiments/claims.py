@@ -1,11 +1,11 @@
-"""The paper's claims and choices, each tested: two or more recipes, equal time.
+"""Tests of the paper's claims and choices: two or more configs, equal training time.
 
 python experiments/claims.py joint penalty
 
-Runs experiments/recipe.py for each arm of the named claims (without a name, of all)
-that has no line in experiments/results/recipe.jsonl yet, and prints a table a claim.
-Only where the meta-steps are what is asked do they stand in the place of the time.
-experiments/results_page.py puts all on one page.
+Runs experiments/recipe.py for each arm of the named claims (default: all claims) that
+has no line in experiments/results/recipe.jsonl yet, and prints a table per claim. Where
+a claim is about the number of meta-steps, these replace the time limit.
+experiments/results_page.py writes all tables to one page.
 """
 
 import json
@@ -18,16 +18,16 @@ from figr_jax.evaluation import presentation
 
 HERE = pathlib.Path(__file__).parent
 LOG = HERE / "results" / "recipe.jsonl"
-MINUTES = 5  # of training, of one core, each arm
+MINUTES = 5  # core minutes of training per arm
 METRICS = ("recognizability", "diversity", "kid", "pooled_copying")
-HEAD = ["trial", "what differs", "core minutes", "meta-steps"]
+HEAD = ["trial", "overrides", "core minutes", "meta-steps"]
 HEAD += [*(presentation.METRICS[metric][0] for metric in METRICS), "commit"]
 
 _SGD = ["--config.inner.optimizer=sgd", "--config.inner.optimizer_args="]
 _BASE = ("base", [])
-_STEPS = ("steps600", ["--config.run.meta_steps=600"])  # what fits into the minutes
+_STEPS = ("steps600", ["--config.run.meta_steps=600"])  # as many as fit into `MINUTES`
 
-# Of each claim: what is asked, and its arms: name to overrides of configs/subpixel.py.
+# For each claim: its question, and its arms (name, overrides of configs/subpixel.py).
 CLAIMS = {
     "joint": (
         "Reptile (K = 10) against joint training (K = 1)",
@@ -35,12 +35,12 @@ CLAIMS = {
     ),
     "shots": ("4 shots against 8", [_BASE, ("shots8", ["--config.inner.shots=8"])]),
     "penalty": (
-        "the penalty of the paper against that of the published code (per pixel)",
+        "the paper's penalty against the penalty of the published code (per pixel)",
         [_BASE, ("pixel_penalty", ["--config.inner.loss=wgan_gp_published"])],
     ),
     "inner_optimizer": ("inner Adam against inner SGD", [_BASE, ("sgd", _SGD)]),
     "rates": (
-        "our rates against those of the paper and of the published code",
+        "our learning rates against those of the paper and of the published code",
         [
             _BASE,
             (
@@ -59,9 +59,9 @@ CLAIMS = {
         [_BASE, ("no_norm", ["--config.networks.layer_norm=False"])],
     ),
     "minibatch_std": (
-        "a critic that sees how different a batch is (`minibatch_std`) against none",
+        "a critic with minibatch standard deviation (`minibatch_std`) against none",
         [
-            ("base_again", []),  # both by one embedding
+            ("base_again", []),  # measured by the same embedding as the other arm
             ("minibatch_std", ["--config.networks.minibatch_std=True"]),
         ],
     ),
@@ -74,7 +74,7 @@ CLAIMS = {
         ],
     ),
     "meta_steps": (
-        "how many meta-steps are needed",
+        "number of meta-steps",
         [
             ("steps150", ["--config.run.meta_steps=150"]),
             ("steps300", ["--config.run.meta_steps=300"]),
@@ -83,11 +83,11 @@ CLAIMS = {
         ],
     ),
     "tasks": (
-        "one task a meta-step against four",
+        "one task per meta-step against four",
         [_BASE, ("tasks4", ["--config.outer.tasks=4"])],
     ),
     "decay": (
-        "a constant outer rate against one that falls to nothing in the second half",
+        "a constant outer learning rate against linear decay over the second half",
         [
             _STEPS,
             ("decay", [*_STEPS[1], "--config.outer.decay=0.5"]),
@@ -97,26 +97,26 @@ CLAIMS = {
 
 
 def find(name):
-    """The last line of a trial of that name and of `MINUTES`; None if there is none."""
+    """Returns the last line of the trial `name` with `MINUTES`, or None."""
     lines = LOG.read_text().splitlines() if LOG.exists() else []
     lines = (json.loads(line) for line in lines)
-    found = [x for x in lines if (x["trial"], x["minutes"]) == (name, MINUTES)]
-    return found[-1] if found else None
+    trials = [x for x in lines if (x["trial"], x["minutes"]) == (name, MINUTES)]
+    return trials[-1] if trials else None
 
 
 def row(line):
-    """The cells of a line of the log, in the order of `HEAD`."""
+    """Returns the cells of a line of the log, in the order of `HEAD`."""
     cells = ["failed"] * len(METRICS)
     if "model" in line:
         cells = [presentation.cell(line["model"], metric) for metric in METRICS]
-    what = " ".join(x.removeprefix("--config.") for x in line["overrides"]) or "-"
+    overrides = " ".join(x.removeprefix("--config.") for x in line["overrides"]) or "-"
     steps = f"{line['meta_steps']:,}" if "meta_steps" in line else "-"
     minutes = f"{line['minutes_taken'] or 0:.1f}"
-    return [line["trial"], f"`{what}`", minutes, steps, *cells, line["commit"]]
+    return [line["trial"], f"`{overrides}`", minutes, steps, *cells, line["commit"]]
 
 
 def main(argv):
-    """Runs what is missing, prints the tables."""
+    """Runs the missing trials, prints the tables."""
     for claim in argv:
         if claim not in CLAIMS:
             raise errors.BadInput(f"{claim!r}: must be one of {', '.join(CLAIMS)}")
@@ -126,8 +126,8 @@ def main(argv):
             if not find(name):
                 command = [sys.executable, "experiments/recipe.py", f"--name={name}"]
                 command += [f"--minutes={MINUTES}", "--", *overrides]
-                if subprocess.run(command, cwd=HERE.parent).returncode:  # it said why
-                    raise errors.FailedWork(f"the trial {name} failed")
+                if subprocess.run(command, cwd=HERE.parent).returncode:
+                    raise errors.FailedWork(f"the trial {name} failed; see its error")
         print(question, " | ".join(HEAD), sep="\n")
         for name, _ in arms:
             print(" | ".join(row(find(name))))

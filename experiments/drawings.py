@@ -1,4 +1,4 @@
-"""Twenty kinds of drawing by a shaky hand, and a model that redraws them."""
+"""Twenty kinds of shaky sketches, and a function that generates more of each."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -120,7 +120,7 @@ SKETCHES = {
 
 
 def sketch(strokes, rng):
-    """Strokes drawn with a shaky hand and a pen of random width: a PIL image."""
+    """Renders strokes with jitter and a random pen width to a PIL image."""
     image = Image.new("L", (SIDE, SIDE), 255)
     pen, width = ImageDraw.Draw(image), int(rng.integers(6, 12))
     for stroke in strokes:
@@ -130,13 +130,13 @@ def sketch(strokes, rng):
 
 
 def redraw(model, drawings, count, seed):
-    """Adapts to drawings as `figr_jax.sample` does, and draws.
+    """Adapts to drawings as `figr_jax.sample` does, and generates images.
 
     Args:
       model: `generation.FewShotGenerator`.
       drawings: list of PIL images.
-      count: images to draw.
-      seed: of adaptation and latents.
+      count: number of images to generate.
+      seed: seed of adaptation and latents.
 
     Returns:
       The support `[shots, H, W, C]` and the images `[count, H, W, C]`, uint8.

@@ -1,4 +1,4 @@
-"""Characters as people hand them over: scanned, photographed, framed, transparent."""
+"""Characters in the guises of user images: scan, photo, frame, transparency."""
 
 import io
 
@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from figr_jax.data import images
 
-_SIDE = 1000  # pixels of a character that is redrawn
+_SIDE = 1000  # side of a redrawn character, pixels
 
 
 def find_strokes(character):
@@ -18,22 +18,22 @@ def find_strokes(character):
       character: PIL image, dark on light, of any size.
 
     Returns:
-      `[side, side]` float32: pixels between each pixel and the middle of a stroke.
+      `[side, side]` float32: distance of each pixel to the middle of a stroke, pixels.
     """
     large = character.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     smooth = np.asarray(large.filter(ImageFilter.GaussianBlur(_SIDE / 150)))
     inside = ndimage.distance_transform_edt(smooth < 128)
-    # The middle of a stroke is where no neighbour is much deeper inside it.
+    # A pixel is in the middle of a stroke if no neighbour is much farther inside.
     ridge = inside >= 0.85 * ndimage.maximum_filter(inside, _SIDE // 25)
     return np.float32(ndimage.distance_transform_edt(~(ridge & (inside > 1))))
 
 
 def redraw(strokes, width):
-    """Draws strokes with a pen: a PIL image, black on white.
+    """Renders strokes with a pen to a PIL image, black on white.
 
     Args:
       strokes: see `find_strokes`.
-      width: of the pen, as a share of the side.
+      width: width of the pen, as a share of the side.
     """
     ink = np.clip(width * _SIDE / 2 - strokes + 0.5, 0, 1)
     return Image.fromarray((255 * (1 - ink)).astype(np.uint8))
@@ -58,37 +58,37 @@ def _noise(pixels, deviation, rng):
 
 
 def clean(strokes, rng):
-    """The pen of the data set, in the middle."""
+    """Renders with the pen of the data set, centred."""
     del rng
     return _save(redraw(strokes, 0.025))
 
 
 def a4_scan(strokes, rng):
-    """Four centimetres high on a page that is scanned at 300 dpi."""
+    """Renders 4 cm high on an A4 page scanned at 300 dpi."""
     drawing = redraw(strokes, 0.012).resize((480, 480))
     page = _page(drawing, 2480, 3508, rng).filter(ImageFilter.GaussianBlur(0.8))
     return _save(_noise(np.asarray(page, np.float32), 3, rng), "JPEG", quality=85)
 
 
 def thin(strokes, rng):
-    """Eight pixels of 2000."""
+    """Renders 8-pixel lines on 2000 pixels."""
     del rng
     return _save(redraw(strokes, 0.004).resize((2000, 2000)))
 
 
 def off_centre(strokes, rng):
-    """Small, anywhere on a large canvas."""
+    """Renders small, at a random place on a large canvas."""
     return _save(_page(redraw(strokes, 0.025).resize((300, 300)), 2000, 1400, rng))
 
 
 def framed(strokes, rng):
-    """In a black frame of two pixels."""
+    """Renders in a black frame of two pixels."""
     del rng
     return _save(ImageOps.expand(redraw(strokes, 0.02).resize((396, 396)), 2, 0))
 
 
 def white_on_clear(strokes, rng):
-    """White ink on transparency."""
+    """Renders white ink on transparency."""
     del rng
     drawing = redraw(strokes, 0.025).resize((256, 256))
     clear = Image.new("RGBA", drawing.size, "white")
@@ -97,20 +97,20 @@ def white_on_clear(strokes, rng):
 
 
 def twelve_bits(strokes, rng):
-    """12 bits in a file of 16."""
+    """Renders 12 bits in a 16-bit file."""
     del rng
     grey = np.asarray(redraw(strokes, 0.025).resize((400, 400)), np.uint16)
     return _save(Image.fromarray(grey * 16))
 
 
 def jpeg(strokes, rng):
-    """Strongly compressed."""
+    """Renders to a strongly compressed JPEG."""
     del rng
     return _save(redraw(strokes, 0.02).resize((300, 300)), "JPEG", quality=15)
 
 
 def photo(strokes, rng):
-    """In uneven light, with noise, and a shadow."""
+    """Renders in uneven light, with noise and a shadow."""
     ink = np.asarray(redraw(strokes, 0.012), np.float32) / 255
     y, x = np.mgrid[:_SIDE, :_SIDE] / _SIDE
     angle = rng.uniform(0, 2 * np.pi)

@@ -1,13 +1,13 @@
-"""Measures what preparing drawings gains, in the guises in which people bring them.
+"""Measurement of the gain from preparing drawings, for several guises.
 
 python experiments/inputs.py --checkpoint=omniglot-32
 
 Redraws the supports of 40 tuning classes of Omniglot in each guise of
 experiments/guises.py, adapts to them with and without preparation, and measures the
-recognizability of what is generated. Also counts, for each of four data sets, how many
-supports preparation leaves as they are; it should leave nearly all. Writes
-experiments/results/inputs.json and .png: for each guise the first four supports, the
-prepared ones below them.
+recognizability of the generated images. Also counts, for each of four data sets, the
+supports that preparation leaves unchanged; it should be nearly all. Writes
+experiments/results/inputs.json and .png, which shows for each guise the first four
+images and below them the prepared ones.
 """
 
 import functools
@@ -31,16 +31,16 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "omniglot-32", "A model of Omniglot: shipped weights, or a run."
 )
 _CLASSES = flags.DEFINE_integer("classes", 40, "Tuning classes.", lower_bound=2)
-_ORIGINAL = "original_files"  # of Omniglot, which preparation should leave alone
+_ORIGINAL = "original_files"  # of Omniglot; preparation should not change them
 _GUISES = flags.DEFINE_list(
     "guises",
     [_ORIGINAL, *(guise.__name__ for guise in guises.ALL)],
-    "Which to measure; the result keeps the others that it has.",
+    "Guises to measure; the result keeps the others.",
 )
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 UNTOUCHED = ("omniglot", "glyphs", "open_icons", "mnist")
-SUPPORTS = 300  # of each data set, to count those that stay as they are
+SUPPORTS = 300  # per data set, to count unchanged ones
 SHOWN = 4
 
 
@@ -53,18 +53,18 @@ def _records(dataset):
 
 
 def read_original(dataset, number):
-    """An image of a data set as its file has it, a PIL image."""
+    """Reads an image of a data set from its original file, as a PIL image."""
     return Image.open(io.BytesIO(_records(dataset)[int(number)]["image"]))
 
 
 def find_number(bank, index, image):
-    """The number of an image of a class in its bank."""
+    """Returns the index in the bank of an image of a class."""
     same = (bank.class_images(index) == image).all((1, 2, 3))
     return bank.class_start[index] + int(np.argmax(same))
 
 
 def count_redrawn(dataset, size=32, shots=4):
-    """The share of random supports that preparation would change."""
+    """Returns the share of random supports that preparation would change."""
     bank = banks.load(dataset, size, 1)
     style = styles.measure(bank.images[:: len(bank.images) // 1000 + 1])
     rng, redrawn = np.random.default_rng(0), 0
@@ -78,13 +78,13 @@ def count_redrawn(dataset, size=32, shots=4):
 
 
 def save_picture(path, panels):
-    """Writes the panels of the guises, three side by side."""
+    """Writes the panels of the guises, three in a row."""
     rows = [pictures.side_by_side(panels[i : i + 3]) for i in range(0, len(panels), 3)]
     pictures.save(path, pictures.stack(rows))
 
 
 def main():
-    """Measures every guise, counts untouched supports, writes."""
+    """Measures every guise, counts changed supports, writes the results."""
     compilation.keep_programs()
     model = figr_jax.load(_CHECKPOINT.value)
     measured = tuning.Tuning(model, classes=_CLASSES.value)
@@ -97,7 +97,7 @@ def main():
         [guises.find_strokes(read_original("omniglot", i)) for i in some]
         for some in numbers
     ]
-    found, rows = {}, []
+    results, rows = {}, []
     for name in _GUISES.value:
         if name == _ORIGINAL:
             given = [
@@ -116,22 +116,22 @@ def main():
             )
             for way in ("none", "auto")
         }
-        found[name] = {way: measured.measure(model, {}, x) for way, x in seen.items()}
+        results[name] = {way: measured.measure(model, {}, x) for way, x in seen.items()}
         shown = [x for some in given for x in some][:SHOWN]
         after = np.concatenate(seen["auto"])[:SHOWN]
         rows.append(pictures.before_and_after(shown, after, SHOWN))
-        for way, metrics in found[name].items():
+        for way, metrics in results[name].items():
             print(f"{name}, --prepare={way}: {tuning.show(metrics)}", flush=True)
     redrawn = {dataset: count_redrawn(dataset) for dataset in UNTOUCHED}
     print("share of supports that are redrawn:", redrawn)
     path = RESULTS / "inputs.json"
-    if path.exists() and len(found) < len(guises.ALL):
-        found = json.loads(path.read_text())["guises"] | found
+    if path.exists() and len(results) < len(guises.ALL):
+        results = json.loads(path.read_text())["guises"] | results
     else:
         save_picture(path.with_suffix(".png"), rows)
-    made = {"checkpoint": _CHECKPOINT.value, "classes": len(strokes)}
-    made |= {"guises": found, "redrawn": redrawn}
-    files.write_json(path, made | provenance.describe())
+    record = {"checkpoint": _CHECKPOINT.value, "classes": len(strokes)}
+    record |= {"guises": results, "redrawn": redrawn}
+    files.write_json(path, record | provenance.describe())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Low-data accuracy of a checkpoint: do its images help a classifier of few real ones?
+"""Low-data accuracy: classifiers trained on few real images and generated ones.
 
 python experiments/low_data.py --checkpoint=omniglot-32
 
-See figr_jax/evaluation/low_data.py for the protocol and where it departs from the
-published one. A model of as many unseen classes as there is trained with
+figr_jax/evaluation/low_data.py describes the protocol and its differences from the
+published one. To match the published number of unseen classes, train with
 --config.dataset.heldout=212; images here are 32x32, there 28x28. Prints one JSON line.
 """
 
@@ -15,7 +15,7 @@ from figr_jax import command, compilation, errors, generation, provenance
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import low_data
 
-# By data set, for 5, 10 and 15 real images: of the papers of MatchingGAN and F2GAN.
+# By data set, for 5, 10 and 15 real images; from the MatchingGAN and F2GAN papers.
 PUBLISHED = {
     "omniglot": {
         "no augmentation": (0.6622, 0.8187, 0.8331),
@@ -34,23 +34,27 @@ PUBLISHED = {
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder, or the name of shipped weights.", required=True
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
 _GENERATED = flags.DEFINE_integer(
-    "generated", 512, "Images to draw of each class.", lower_bound=16
+    "generated", 512, "Images to generate per class.", lower_bound=16
 )
-_STEPS = flags.DEFINE_integer("steps", 3000, "Steps of each classifier.", lower_bound=1)
+_STEPS = flags.DEFINE_integer(
+    "steps", 3000, "Training steps of each classifier.", lower_bound=1
+)
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of every random draw.", lower_bound=0, upper_bound=2**31 - 1
+    "seed", 0, "Seed of all sampling.", lower_bound=0, upper_bound=2**31 - 1
 )
 
 
 def main():
-    """Measures, prints."""
+    """Measures and prints the accuracy."""
     compilation.keep_programs()
     model = generation.load(_CHECKPOINT.value)
     dataset = model.config.dataset
     if dataset.name == "none":
-        raise errors.BadInput(f"--checkpoint={_CHECKPOINT.value}: has no data set")
+        raise errors.BadInput(
+            f"--checkpoint={_CHECKPOINT.value}: has no data set; give another one"
+        )
     size = dataset.image_size, dataset.channels
     bank = banks.load(dataset.name, *size, _DATA_DIR.value)
     options = low_data.Options(

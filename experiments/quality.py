@@ -1,12 +1,12 @@
-"""Measures a trained model on tuning classes, for one or more ways to sample.
+"""Metrics of a trained model on tuning classes, for one or more sampling settings.
 
 python experiments/quality.py --checkpoint=runs/fusion -- steps=10 steps=3,best_of=4
 
 Each argument is one setting: fields of the config's section `sampling`, joined by
-commas. Adds a line for each to experiments/results/quality.jsonl: checkpoint, config,
-setting, and the metrics of 50 tuning classes with 95 % intervals. Tuning classes are
-held-out classes that no report measures, so a recipe may be chosen by them. With
---controls, also measures the jittered support and real images.
+commas. Appends a line per setting to experiments/results/quality.jsonl: checkpoint,
+config, setting, and the metrics of 50 tuning classes with 95 % intervals. Tuning
+classes are held-out classes that no report measures, so use them to choose settings.
+With --controls, also measures the jittered support and real images.
 """
 
 import json
@@ -21,21 +21,23 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder, or the name of shipped weights."
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "Of a mix that the model was trained on: the data set to measure."
+    "dataset", None, "Data set to measure, for a model that was trained on a mix."
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
-_CLASSES = flags.DEFINE_integer("classes", 50, "Tuning classes to measure on.")
-_COUNT = flags.DEFINE_integer("count", 32, "Images of each class.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of supports, noise and latents.")
-_CONTROLS = flags.DEFINE_boolean("controls", False, "Measure the controls too.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
+_CLASSES = flags.DEFINE_integer("classes", 50, "Number of tuning classes.")
+_COUNT = flags.DEFINE_integer("count", 32, "Images per class.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of supports, noise and latents.")
+_CONTROLS = flags.DEFINE_boolean("controls", False, "Also measure the controls.")
 
 LOG = pathlib.Path(__file__).parent / "results" / "quality.jsonl"
 
 
 def main(argv):
-    """Measures, prints, adds lines."""
+    """Measures every setting and appends it to the log."""
     if not _CHECKPOINT.value:
-        raise errors.BadInput("--checkpoint is missing: give a run's folder or a name")
+        raise errors.BadInput(
+            "--checkpoint is missing: give a run's folder or name shipped weights"
+        )
     settings = {setting: tuning.parse(setting) for setting in argv or [""]}
     compilation.keep_programs()
     model = generation.load(_CHECKPOINT.value)
@@ -48,18 +50,18 @@ def main(argv):
         seed=_SEED.value,
     )
 
-    def record(setting, found):
-        line = {"checkpoint": _CHECKPOINT.value, "setting": setting, **found}
+    def record(setting, metrics):
+        line = {"checkpoint": _CHECKPOINT.value, "setting": setting, **metrics}
         line |= {"dataset": measured.dataset, "config": model.info["config"]}
         line |= {"classes": len(measured.classes), "count": _COUNT.value}
         line |= {"seed": _SEED.value} | provenance.describe()
         with open(LOG, "a") as file:
             file.write(json.dumps(line) + "\n")
-        print(f"{_CHECKPOINT.value}, {setting}: {tuning.show(found)}", flush=True)
+        print(f"{_CHECKPOINT.value}, {setting}: {tuning.show(metrics)}", flush=True)
 
     if _CONTROLS.value:
-        for name, found in measured.measure_controls().items():
-            record(name, found)
+        for name, metrics in measured.measure_controls().items():
+            record(name, metrics)
     for setting, fields in settings.items():
         record(setting, measured.measure(model, fields))
 

@@ -1,11 +1,11 @@
-"""Makes the README's pictures from shipped weights and from a run of the quickstart.
+"""The README's pictures, from shipped weights and from a run of the quickstart.
 
 python experiments/readme_pictures.py --checkpoint=runs/quickstart
 
-Writes into experiments/results: own_images.png, four shaky sketches each of a house and
-a fish and a letter in four of matplotlib's faces, redrawn by shipped weights as
-`figr_jax.sample` does it; with --checkpoint also quickstart.png, the last sample grid
-of that run. A .json file next to each picture records its source.
+Writes own_images.png into experiments/results: four shaky sketches of a house, four of
+a fish, and a letter in four typefaces of matplotlib, each with images that shipped
+weights generate as in `figr_jax.sample`. With --checkpoint, also writes quickstart.png,
+the last sample grid of that run. A .json file next to each picture records its source.
 """
 
 import json
@@ -30,7 +30,7 @@ SHIPPED = "sketch-32"
 
 
 def letter(character, face):
-    """A character in a face that matplotlib carries: a PIL image."""
+    """Renders a character in a typeface of matplotlib to a PIL image."""
     path = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
     image = Image.new("L", (drawings.SIDE, drawings.SIDE), 255)
     font = ImageFont.truetype(path, int(0.95 * drawings.SIDE))
@@ -40,17 +40,17 @@ def letter(character, face):
 
 
 def write_quickstart(run):
-    """Copies the last sample grid of a run."""
+    """Copies the last sample grid of a run, and records its source."""
     step = figr_jax.load(run).info["step"]
     grid = run / "samples" / f"{step}.png"
     files.write_bytes(RESULTS / "quickstart.png", grid.read_bytes())
     config = json.loads((run / "config.json").read_text())
-    made = {"meta_steps": step, "config": config} | provenance.describe()
-    files.write_json(RESULTS / "quickstart.json", made)
+    record = {"meta_steps": step, "config": config} | provenance.describe()
+    files.write_json(RESULTS / "quickstart.json", record)
 
 
 def write_own_images(seed):
-    """Redraws sketches and a letter."""
+    """Generates images from sketches and from a letter."""
     model, rng = figr_jax.load(SHIPPED), np.random.default_rng(seed)
     own = [
         [drawings.sketch(drawings.SKETCHES["house"], rng) for _ in range(4)],
@@ -60,8 +60,8 @@ def write_own_images(seed):
     drawn = [drawings.redraw(model, few, 12, seed) for few in own]
     panels = [pictures.panel(support, new, len(support)) for support, new in drawn]
     pictures.save(RESULTS / "own_images.png", pictures.side_by_side(panels))
-    made = {"model": SHIPPED, "seed": seed} | provenance.describe()
-    files.write_json(RESULTS / "own_images.json", made)
+    record = {"model": SHIPPED, "seed": seed} | provenance.describe()
+    files.write_json(RESULTS / "own_images.json", record)
 
 
 def main():

@@ -1,15 +1,15 @@
-"""One trial in the search for a recipe: trains for some minutes, then measures.
+"""One trial in the search for a config: trains for some minutes, then measures.
 
 python experiments/recipe.py --name=base --minutes=20
 python experiments/recipe.py --name=wide --minutes=20 -- --config.networks.width=32
 
-Trains on Omniglot, split `weak`, from configs/subpixel.py, less the decay of the
-outer rate, `minibatch_std` and what it says of sampling, with the given overrides, for
-that many minutes of one core of this machine (compiling left out; less if the overrides
-set run.meta_steps and these are done), and adds one line to
-experiments/results/recipe.jsonl: the overrides, meta-steps, and recognizability,
-diversity, KID and Z_U of 50 held-out classes with 95 % intervals, beside the jittered
-support. Every trial is kept there, also one that failed.
+Trains on Omniglot, split `weak`, for --minutes of one core, without compilation. If the
+overrides set run.meta_steps, the trial may end earlier. The config is
+configs/subpixel.py with the given overrides, but without decay of the outer learning
+rate, without `minibatch_std` and without sampling settings. Appends one line to
+experiments/results/recipe.jsonl, also for a failed trial: the overrides, meta-steps,
+and recognizability, diversity, KID and Z_U of 50 held-out classes with 95 % intervals,
+for the model and for the jittered support.
 """
 
 import json
@@ -27,30 +27,32 @@ from figr_jax import build, command, compilation, errors, generation, provenance
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, embedding, judging, samples, supports
 
-_NAME = flags.DEFINE_string("name", None, "Of the trial.", required=True)
+_NAME = flags.DEFINE_string("name", None, "Name of the trial.", required=True)
 _MINUTES = flags.DEFINE_float(
-    "minutes", 20, "Of training, of one core.", lower_bound=0.1
+    "minutes", 20, "Core minutes of training.", lower_bound=0.1
 )
-_CLASSES = flags.DEFINE_integer("classes", 50, "To measure on.", lower_bound=2)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
+_CLASSES = flags.DEFINE_integer(
+    "classes", 50, "Held-out classes to measure.", lower_bound=2
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
 
-# Of the code that is imported, so that this one is trained with and named in the log.
+# Root of the imported code, so that the log names the code that trains.
 ROOT = pathlib.Path(figr_jax.__file__).parent.parent
 LOG = ROOT / "experiments" / "results" / "recipe.jsonl"
 METRICS = ("recognizability", "diversity", "kid", "copying", "pooled_copying")
 COUNT = 64  # images of a class
-STEPS = 10  # inner steps to measure with, at least: joint training knows one
+STEPS = 10  # least inner steps to measure with: joint training has only one
 
 
 def train(workdir, overrides):
-    """Trains until the time is over; the exit code and the minutes taken, or None."""
+    """Trains for the time limit; returns the exit code and the core minutes or None."""
     command = [sys.executable, "-m", "figr_jax.main"]
     command += [f"--config={ROOT}/configs/subpixel.py", f"--workdir={workdir}"]
     command += ["--config.dataset.name=omniglot", "--config.dataset.split=weak"]
     command += ["--config.run.meta_steps=1000000", "--config.run.save_every=500"]
-    # A trial that ends by the clock has no last half for the outer rate to fall in.
+    # A trial with a time limit has no known end, so the outer rate cannot decay.
     command += ["--config.run.sample_every=1000", "--config.outer.decay=0"]
-    # And the claims are about the paper's algorithm, which has none of these.
+    # The claims are about the paper's algorithm, which has none of these.
     command += ["--config.sampling.critic_steps=0", "--config.sampling.decay_rate=1.0"]
     command += ["--config.networks.minibatch_std=False"]
     command += overrides
@@ -70,13 +72,13 @@ def train(workdir, overrides):
 
 
 def read_minutes(process):
-    """What a process has taken of all cores. Not the clock: others work here too."""
+    """Reads the CPU minutes of a process; other jobs on the machine do not count."""
     times = process.cpu_times()
     return (times.user + times.system) / 60
 
 
 def measure(workdir):
-    """The metrics of the newest snapshot and of the jittered support."""
+    """Measures the newest snapshot and the jittered support."""
     model = generation.load(workdir)
     dataset, shots = model.config.dataset, model.config.inner.shots
     size = dataset.image_size, dataset.channels
@@ -96,27 +98,27 @@ def measure(workdir):
         controls.jitter(x, COUNT, key)
         for x, key in zip(draw.supports, keys, strict=True)
     ]
-    found = {"meta_steps": model.info["step"], "seconds_per_class": seconds}
+    result = {"meta_steps": model.info["step"], "seconds_per_class": seconds}
     for name, sets in (("model", drawn[:, 0]), ("jitter", jittered)):
         arm = judging.summary(judging.judge_all(judge, [sets], [draw]), 0)
-        found[name] = {metric: arm[metric] for metric in METRICS}
-    return found
+        result[name] = {metric: arm[metric] for metric in METRICS}
+    return result
 
 
 def main(argv):
-    """Trains, measures, adds a line."""
+    """Trains, measures, appends a line to the log."""
     compilation.keep_programs()
     workdir = ROOT / "runs" / "recipe" / _NAME.value
-    if workdir.exists():  # trained before, for how long is not known
+    if workdir.exists():  # its training time is not known
         raise errors.BadInput(
-            f"--name={_NAME.value}: {workdir} exists: must be a new name, or remove it"
+            f"--name={_NAME.value}: {workdir} exists; give a new name, or remove it"
         )
-    made = provenance.describe()
+    origin = provenance.describe()
     code, taken = train(workdir, argv)
     line = {"trial": _NAME.value, "overrides": argv, "minutes": _MINUTES.value}
     line["minutes_taken"] = taken
     line |= measure(workdir) if code == 0 else {"failed": code}
-    line |= made
+    line |= origin
     with open(LOG, "a") as file:
         file.write(json.dumps(line) + "\n")
     if code == 0:

@@ -1,9 +1,9 @@
-"""Writes experiments/results/README.md from the files beside it: all results, one page.
+"""Generator of experiments/results/README.md, the page of all results.
 
 python experiments/results_page.py
 
-Nothing is measured here: each row is read from a file that a command of its own wrote,
-and both are named. What has not been measured yet is missing, not made up.
+Reads the result files of the other scripts and measures nothing. Each row names its
+file and the command that wrote it. Results that were not measured are left out.
 """
 
 import importlib.metadata
@@ -17,8 +17,8 @@ from figr_jax.evaluation import presentation
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 METRICS = ("recognizability", "diversity", "kid", "recall", "pooled_copying")
-# What the paper's figures show: in each the first row is the support, three rows below
-# it are generated after 10 inner steps.
+# Content of the paper's figures. In each, the first row is the support; the three rows
+# below it are generated after 10 inner steps.
 FIGURES = {
     "3": "MNIST, 32x32, 4 shots, the unseen 9, after 50,000 meta-steps",
     "4": "Omniglot, 32x32, 4 shots, after 140,000 meta-steps",
@@ -27,25 +27,25 @@ FIGURES = {
     "7": "FIGR-8, 32x32, 8 shots, after 80,000 meta-steps",
     "8": "FIGR-8, 32x32, 8 shots, after 90,000 meta-steps",
     "9": "FIGR-8, 32x32, 8 shots, after 100,000 meta-steps",
-    "icons": "not in the paper: open_icons, 8 shots, beside FIGR-8",
+    "icons": "not in the paper: open_icons, 8 shots, for comparison with FIGR-8",
 }
 
 
 def table(head, rows):
-    """A Markdown table."""
+    """Formats a Markdown table, a list of lines."""
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
 
 
-def source(made, name):
-    """Where a row is from."""
-    commit = f", commit {made['commit']}" if made.get("commit") else ""
-    date = f", {made['date']}" if made.get("date") else ""
-    return f"[{name}]({name}): `{made['command']}`{date}{commit}"
+def source(record, name):
+    """Formats the source of a result: file, command, date and commit."""
+    commit = f", commit {record['commit']}" if record.get("commit") else ""
+    date = f", {record['date']}" if record.get("date") else ""
+    return f"[{name}]({name}): `{record['command']}`{date}{commit}"
 
 
 def reports():
-    """The table of each report."""
+    """Writes the table of each report."""
     lines = ["## Reports", ""]
     for path in sorted(RESULTS.glob("report_*/report.json")):
         name = path.parent.name
@@ -68,7 +68,7 @@ def reports():
 
 
 def weights():
-    """What ships."""
+    """Writes the table of the shipped weights."""
     rows = []
     for name in shipped.names():
         info = shipped.read_info(name)
@@ -85,7 +85,7 @@ def weights():
         rows.append([card, f"{info['step']:,}", f"{size / 1e6:.1f} MB", *cells])
     head = ["", "meta-steps", "size", "recognizability", "diversity"]
     head += ["jitter: recognizability", "jitter: diversity"]
-    lines = ["## Weights that ship", "", *table(head, rows), ""]
+    lines = ["## Shipped weights", "", *table(head, rows), ""]
     for path in sorted(RESULTS.glob("curves_*.png")):
         name = path.stem.removeprefix("curves_")
         lines += [
@@ -99,19 +99,20 @@ def weights():
 
 
 def sampling():
-    """How a trained model should adapt."""
+    """Writes the tables of sampling settings."""
     lines = ["## How a trained model adapts", ""]
     for path in sorted(RESULTS.glob("sampling_*.json")):
-        made = json.loads(path.read_text())
-        which = "all of them" if made["reported"] else "none of them"
+        record = json.loads(path.read_text())
+        which = "all of them" if record["reported"] else "none of them"
         lines += [
-            f"{made['dataset']}: the same weights after {made['meta_steps']:,} "
-            "meta-steps, 10 inner steps, by the factor of the inner rate from one "
-            "update to the next, the critic's updates a step, and the scale of the "
-            f"latents; {made['classes']} held-out classes, {which} in the report. "
-            f"{source(made, path.name)}",
+            f"{record['dataset']}: the same weights after {record['meta_steps']:,} "
+            "meta-steps, with 10 inner steps. The rows differ in the factor of the "
+            "inner learning rate from one update to the next, the critic updates per "
+            "inner step, and the standard deviation of the latents. Measured on "
+            f"{record['classes']} held-out classes, {which} in the report. "
+            f"{source(record, path.name)}",
             "",
-            *presentation.write_rows(made["arms"], METRICS),
+            *presentation.write_rows(record["arms"], METRICS),
             "",
             f"![plane]({path.with_suffix('.png').name})",
             "",
@@ -120,41 +121,42 @@ def sampling():
 
 
 def tuning():
-    """The table of quality.jsonl: trained models by several ways to sample."""
+    """Writes the table of quality.jsonl: trained models with sampling settings."""
     rows = []
     for line in (RESULTS / "quality.jsonl").read_text().splitlines():
-        made = json.loads(line)
-        values = (f"{made[metric]['mean']:.3f}" for metric in METRICS)
-        rows.append([made["checkpoint"], made["setting"], *values, made["commit"]])
+        record = json.loads(line)
+        values = (f"{record[metric]['mean']:.3f}" for metric in METRICS)
+        cells = [record["checkpoint"], record["setting"], *values, record["commit"]]
+        rows.append(cells)
     head = ["checkpoint", "sampling", *METRICS, "commit"]
     text = [
-        "Means over 50 tuning classes, which no report measures. The models are those "
-        "that `experiments/gpu/run.sh` trained side by side on one H200, 1,400 "
-        "meta-steps of 16 tasks each: `plain` mixes the features in place, `warp` also "
-        "displaces them. `python experiments/quality.py` adds rows to "
+        "Means over 50 tuning classes, which no report measures. "
+        "`experiments/gpu/run.sh` trained the models in parallel on one H200, for "
+        "1,400 meta-steps of 16 tasks each: `plain` mixes the features in place, "
+        "`warp` also displaces them. `python experiments/quality.py` adds rows to "
         "[quality.jsonl](quality.jsonl)."
     ]
     return ["## Tuning classes", "", *text, "", *table(head, rows), ""]
 
 
 def sweeps():
-    """Trials of sweeps."""
+    """Writes the table of sweep trials."""
     rows = []
     for line in (RESULTS / "sweep.jsonl").read_text().splitlines():
-        made = json.loads(line)
-        overrides = " ".join(x.removeprefix("--config.") for x in made["overrides"])
-        cells = [made["trial"], made["base"], f"`{overrides or '-'}`"]
-        cells += [f"{made['core_minutes']:.1f}", f"{made['meta_steps']:,}"]
-        cells += [f"`{made['setting'] or '-'}`"]
-        cells += [f"{made[metric]['mean']:.3f}" for metric in METRICS]
-        rows.append([*cells, made["commit"]])
+        record = json.loads(line)
+        overrides = " ".join(x.removeprefix("--config.") for x in record["overrides"])
+        cells = [record["trial"], record["base"], f"`{overrides or '-'}`"]
+        cells += [f"{record['core_minutes']:.1f}", f"{record['meta_steps']:,}"]
+        cells += [f"`{record['setting'] or '-'}`"]
+        cells += [f"{record[metric]['mean']:.3f}" for metric in METRICS]
+        rows.append([*cells, record["commit"]])
     head = ["trial", "config", "overrides", "core minutes", "meta-steps", "sampling"]
     return [
         "## Sweeps",
         "",
-        "Every trial of `python experiments/sweep.py` ([sweep.jsonl](sweep.jsonl)): "
-        "trained on Omniglot, split `weak`, 4 shots, one task in a meta-step, seed 0; "
-        "means over 50 tuning classes, 32 images each.",
+        "All trials of `python experiments/sweep.py` ([sweep.jsonl](sweep.jsonl)): "
+        "trained on Omniglot, split `weak`, 4 shots, one task per meta-step, seed 0. "
+        "Means over 50 tuning classes, 32 images each.",
         "",
         *table([*head, *METRICS, "commit"], rows),
         "",
@@ -162,26 +164,26 @@ def sweeps():
 
 
 def time_to_quality():
-    """Recipes by core minutes."""
+    """Writes the plot of quality against core minutes."""
     path = RESULTS / "time_to_quality.json"
     if not path.exists():
         return []
-    made = source(json.loads(path.read_text()), path.name)
+    origin = source(json.loads(path.read_text()), path.name)
     picture = f"![time to quality]({path.with_suffix('.png').name})"
-    return ["## Time to quality", "", made, "", picture, ""]
+    return ["## Time to quality", "", origin, "", picture, ""]
 
 
 def sketches():
-    """Drawings of no data set."""
+    """Writes the results for drawings that are in no data set."""
     lines = ["## Sketches", ""]
     for path in sorted(RESULTS.glob("sketches_*.json")):
-        made = json.loads(path.read_text())
+        record = json.loads(path.read_text())
         lines += [
-            f"`{made['checkpoint']}`, twenty kinds of drawing, four sketches of each "
-            f"(red): the images vary {made['mean_variety']:.2f} times as much as the "
-            f"sketches (mean pairwise distance); {made['copies']} of "
-            f"{made['images'] * len(made['kinds']):,} are copies, as the studio counts "
-            f"them. {source(made, path.name)}",
+            f"`{record['checkpoint']}`, twenty kinds of drawings, four sketches each "
+            f"(red). The images vary {record['mean_variety']:.2f} times as much as the "
+            f"sketches (mean pairwise distance); {record['copies']} of "
+            f"{record['images'] * len(record['kinds']):,} are copies by the studio's "
+            f"criterion. {source(record, path.name)}",
             "",
             f"![sketches]({path.with_suffix('.png').name})",
             "",
@@ -190,28 +192,29 @@ def sketches():
 
 
 def inputs():
-    """Drawings in the guises in which people bring them."""
+    """Writes the results for drawings in the guises of user images."""
     path = RESULTS / "inputs.json"
     if not path.exists():
         return []
-    made = json.loads(path.read_text())
+    record = json.loads(path.read_text())
     rows = [
         [name.replace("_", " ")]
         + [f"{ways[way]['recognizability']['mean']:.1%}" for way in ("none", "auto")]
         + [f"{ways['auto']['kid']['mean']:.1f}"]
-        for name, ways in made["guises"].items()
+        for name, ways in record["guises"].items()
     ]
-    redrawn = ", ".join(f"{name} {x:.1%}" for name, x in made["redrawn"].items())
+    redrawn = ", ".join(f"{name} {x:.1%}" for name, x in record["redrawn"].items())
     return [
-        "## Drawings as people hand them over",
+        "## Guises of user drawings",
         "",
-        f"Supports of {made['classes']} tuning classes of Omniglot, redrawn in each "
-        f"guise; images that `{made['checkpoint']}` generates from them, with and "
-        f"without preparation. {source(made, path.name)}",
+        f"Supports of {record['classes']} tuning classes of Omniglot are redrawn in "
+        f"each guise. The table has the recognizability of the images that "
+        f"`{record['checkpoint']}` generates from them, without and with preparation. "
+        f"{source(record, path.name)}",
         "",
         *table(["guise", "`--prepare=none`", "prepared", "KID, prepared"], rows),
         "",
-        f"Supports of the data sets themselves that preparation changes: {redrawn}.",
+        f"Share of the data sets' own supports that preparation changes: {redrawn}.",
         "",
         f"![guises]({path.with_suffix('.png').name})",
         "",
@@ -219,30 +222,30 @@ def inputs():
 
 
 def low_data():
-    """Accuracy of classifiers of few real images."""
+    """Writes the low-data accuracy."""
     path = RESULTS / "low_data.json"
     if not path.exists():
         return []
-    made = json.loads(path.read_text())
-    counts = list(made["accuracy"])
+    record = json.loads(path.read_text())
+    counts = list(record["accuracy"])
     rows = []
-    for arm in made["accuracy"][counts[0]]:
-        found = [made["accuracy"][count][arm] for count in counts]
-        cells = [f"{x['mean']:.1%} ({x['low']:.1%}, {x['high']:.1%})" for x in found]
+    for arm in record["accuracy"][counts[0]]:
+        values = [record["accuracy"][count][arm] for count in counts]
+        cells = [f"{x['mean']:.1%} ({x['low']:.1%}, {x['high']:.1%})" for x in values]
         rows.append([arm, *cells])
-    for arm, found in (made["published"] or {}).items():
-        rows.append([f"published: {arm}", *(f"{x:.1%}" for x in found)])
+    for arm, values in (record["published"] or {}).items():
+        rows.append([f"published: {arm}", *(f"{x:.1%}" for x in values)])
     head = ["", *(f"{count} real images" for count in counts)]
     return [
         "## Low-data accuracy",
         "",
-        f"{made['dataset']['name']}: accuracy of a classifier of "
-        f"{made['unseen_classes']} unseen classes, by the real images of each that it "
-        f"was trained on. {source(made, path.name)}. Only the rows of one kind are to "
-        "be compared: the published ones are of other classes and another classifier. "
-        "What was chosen where the published protocol is silent:",
+        f"{record['dataset']['name']}: accuracy of a classifier of "
+        f"{record['unseen_classes']} unseen classes, against the number of real images "
+        f"per class in its training. {source(record, path.name)}. Do not compare the "
+        "published rows with the others: their classes and their classifier differ. "
+        "Choices where the published protocol gives no detail:",
         "",
-        *(f"- {choice}" for choice in made["choices"]),
+        *(f"- {choice}" for choice in record["choices"]),
         "",
         *table(head, rows),
         "",
@@ -250,42 +253,43 @@ def low_data():
 
 
 def figures():
-    """The paper's figures beside ours."""
+    """Writes our versions of the paper's figures."""
     lines = ["## The paper's figures", ""]
     for path in sorted(RESULTS.glob("data_*/counts.json")):
-        made, name = json.loads(path.read_text()), path.parent.name
+        record, name = json.loads(path.read_text()), path.parent.name
         lines += [
-            "**1 and 2.** FIGR-8: images of many classes and of one, and how many "
-            "images a class has.",
+            "**1 and 2.** FIGR-8: images of many classes, images of one class, and the "
+            "number of images per class.",
             "",
-            f"Beside it {made['dataset']}: {made['images']:,} images of "
-            f"{made['classes']:,} classes; the one is {made['figure1_largest']!r}. "
-            f"{source(made, f'{name}/counts.json')}",
+            f"Ours, {record['dataset']}: {record['images']:,} images of "
+            f"{record['classes']:,} classes; the one class is "
+            f"{record['figure1_largest']!r}. "
+            f"{source(record, f'{name}/counts.json')}",
             "",
             f"![figure 1]({name}/figure1.png)",
             "",
             f"![figure 2]({name}/figure2.png)",
             "",
         ]
-    for number, said in FIGURES.items():
-        lines += [f"**{number}.** {said}.", ""]
-        found = sorted(RESULTS.glob(f"figure_{number}_*.json"))
-        for path in found:
-            made = json.loads(path.read_text())
+    for number, content in FIGURES.items():
+        lines += [f"**{number}.** {content}.", ""]
+        paths = sorted(RESULTS.glob(f"figure_{number}_*.json"))
+        for path in paths:
+            record = json.loads(path.read_text())
             lines += [
-                f"Ours, `{made['size']}`, after {made['meta_steps']:,} meta-steps; "
-                f"{', '.join(made['heldout'])}. {source(made, path.name)}",
+                f"Ours, `{record['size']}`, after {record['meta_steps']:,} meta-steps; "
+                f"classes: {', '.join(record['heldout'])}. {source(record, path.name)}",
                 "",
                 f"![figure {number}]({path.stem}.png)",
                 "",
             ]
-        if not found:
-            lines += ["Ours: not made yet.", ""]
+        if not paths:
+            lines += ["Ours: not run.", ""]
     return lines
 
 
 def trials():
-    """The search for a recipe, and the claims tested with it."""
+    """Writes the tested claims and all trials of the config search."""
     path = RESULTS / "recipe.jsonl"
     if not path.exists():
         return []
@@ -293,9 +297,9 @@ def trials():
     page = [
         "## Claims",
         "",
-        "Trials up to commit f333cf4 were judged by an embedding of 1,500 steps; later "
-        "ones, and the reports, by one of 3,000, a stricter judge: compare within a "
-        "table only.",
+        "Trials up to commit f333cf4 were measured with an embedding of 1,500 training "
+        "steps. Later trials, and the reports, use one of 3,000 steps, which is "
+        "stricter. Compare figures within a table only.",
         "",
     ]
     for name, (question, arms) in claims.CLAIMS.items():
@@ -306,11 +310,11 @@ def trials():
         page += table(claims.HEAD, rows) if done else ["Not measured yet."]
         page += [""]
     page += [
-        "## The search for a recipe",
+        "## Config search",
         "",
-        "Every trial, also those that failed ([recipe.jsonl](recipe.jsonl); "
-        "`python experiments/recipe.py`). Omniglot, split `weak`, 50 held-out classes, "
-        "one support each, seed 0.",
+        "All trials, including failed ones ([recipe.jsonl](recipe.jsonl); "
+        "`python experiments/recipe.py`): Omniglot, split `weak`, 50 held-out classes, "
+        "one support per class, seed 0.",
         "",
         *table(claims.HEAD, map(claims.row, lines)),
         "",
@@ -319,39 +323,40 @@ def trials():
 
 
 def speed():
-    """The speed of a meta-step."""
+    """Writes the speed of a meta-step."""
     rows = []
     for path in sorted(RESULTS.glob("speed_*.json")):
-        made = json.loads(path.read_text())
-        if "times_faster_than_torch" not in made:
+        record = json.loads(path.read_text())
+        if "times_faster_than_torch" not in record:
             continue
         ratio = "{median:.2f} ({least:.2f} to {most:.2f})"
         rows.append(
             [
-                f"[{made['network']}, width {made['width']}]({path.name})",
-                f"{made['seconds']['ours']:.2f}",
-                ratio.format_map(made["times_faster_than_torch"]),
-                f"{made['share_of_product_rate']:.2f}",
-                made["commit"],
+                f"[{record['network']}, width {record['width']}]({path.name})",
+                f"{record['seconds']['ours']:.2f}",
+                ratio.format_map(record["times_faster_than_torch"]),
+                f"{record['share_of_product_rate']:.2f}",
+                record["commit"],
             ]
         )
-    head = ["networks", "seconds", "times as fast as PyTorch"]
-    head += ["share of a large product's rate", "commit"]
+    head = ["networks", "seconds", "speed relative to PyTorch"]
+    head += ["share of the rate of a large matrix product", "commit"]
     lines = ["## Speed", "", "`python experiments/speed/meta_step.py --vs_torch`:", ""]
     return [*lines, *table(head, rows), "", "![scaling](scaling_paper.png)", ""]
 
 
 def others():
-    """The results that have no table of their own."""
+    """Writes the list of results without a table."""
     rows = []
     for path in sorted(RESULTS.glob("*.json")):
-        made = json.loads(path.read_text())
+        record = json.loads(path.read_text())
         shown = path.name.startswith(
             ("figure_", "low_data", "sampling", "sketches", "time_to_quality")
         )
-        if not shown and "times_faster_than_torch" not in made:
-            command = f"`{made['command']}`" if "command" in made else "-"
-            cells = [f"[{path.name}]({path.name})", command, made.get("commit", "-")]
+        if not shown and "times_faster_than_torch" not in record:
+            command = f"`{record['command']}`" if "command" in record else "-"
+            cells = [f"[{path.name}]({path.name})", command]
+            cells.append(record.get("commit", "-"))
             rows.append(cells)
     return ["## Other results", "", *table(["file", "command", "commit"], rows), ""]
 
@@ -361,9 +366,9 @@ def main():
     head = [
         "# Results",
         "",
-        "Written by `python experiments/results_page.py` from the files beside it, by "
-        f"figr_jax {importlib.metadata.version('figr_jax')}; do not edit. Figures are "
-        "means over classes with 95 % bootstrap intervals.",
+        "Generated by `python experiments/results_page.py` from the files in this "
+        f"folder, with figr_jax {importlib.metadata.version('figr_jax')}; do not edit. "
+        "Figures are means over classes with 95 % bootstrap intervals.",
         "",
     ]
     parts = (

@@ -1,13 +1,13 @@
-"""Makes shipped weights of a run: float16, with a model card.
+"""Conversion of a run to shipped weights: float16, with a model card.
 
 python experiments/ship.py --checkpoint=runs/omniglot --name=omniglot-32
 python experiments/ship.py --report=report --name=omniglot-32
 
-The run must have a report (figr_jax.evaluate); its figures go into the card, beside
-those that show what half precision changes. The report of a model that was trained on
-a mix is of one of its data sets. Where each image has an author of its own
-(open_icons), the list of them ships too. The second form only replaces the figures by
-those of a newer report of the weights as they ship.
+The run must have a report (figr_jax.evaluate). The card has the figures of the report
+and the effect of half precision. The report of a model that was trained on a mix
+measures one of its data sets. If each image has its own author (open_icons), the list
+of authors ships too. The second form only replaces the figures by those of a newer
+report of the shipped weights.
 """
 
 import csv
@@ -36,71 +36,76 @@ from figr_jax.evaluation import light, presentation
 from figr_jax.studio import models
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's folder.")
-_REPORT = flags.DEFINE_string("report", None, "A report's folder, of what ships.")
+_REPORT = flags.DEFINE_string(
+    "report", None, "Folder of a report of the shipped weights."
+)
 _NAME = flags.DEFINE_string("name", None, "Name of the weights.", required=True)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
 
-MOST = 8 * 10**6  # bytes
+MOST = 8 * 10**6  # largest size of shipped weights, bytes
 MEASURED, STORED = "Measured on ", "Stored in half precision. "  # paragraphs of a card
 
 
 def main():
-    """Reads a run and its report, or a report alone; writes weights and card."""
+    """Reads a run and its report, or only a report; writes weights and card."""
     if (_CHECKPOINT.value is None) == (_REPORT.value is None):
-        raise errors.BadInput("--checkpoint or --report: must be one of them")
+        raise errors.BadInput("--checkpoint, --report: give exactly one of them")
     if _REPORT.value:
         return renew(_REPORT.value)
     compilation.keep_programs()
     model = generation.load(_CHECKPOINT.value)
-    found = read_report(f"{_CHECKPOINT.value}/report", model, _CHECKPOINT.value)
+    report = read_report(f"{_CHECKPOINT.value}/report", model, _CHECKPOINT.value)
     if "sessions" not in model.info:
         raise errors.BadInput(
             f"--checkpoint={_CHECKPOINT.value}: was trained before runs recorded their "
-            "command; train it anew"
+            "command; train it again"
         )
     authors = find_authors(model)
     licences = [model.info["licence"]]
     if authors:
         is_mix = len(datasets.parts(model.config.dataset.name)) > 1
         licences = [*licences[:is_mix], sum_licences(authors)]
-    info = dict(model.info, report=found, licence="; ".join(licences))
+    info = dict(model.info, report=report, licence="; ".join(licences))
     write(model.slow, info, describe(model, info, compare(model)), authors)
 
 
 def renew(folder):
-    """Takes the figures of a report over into weights that ship, and their card."""
+    """Copies the figures of a report into shipped weights and their card."""
     if _NAME.value not in shipped.names():
         raise errors.BadInput(
             f"--name={_NAME.value}: must be one of {', '.join(shipped.names())}"
         )
     model = generation.load(_NAME.value)
-    found = read_report(folder, model, _NAME.value)
+    report = read_report(folder, model, _NAME.value)
     card = (shipped.FOLDER / f"{_NAME.value}.md").read_text()
     head, rest = card.split(MEASURED, 1)
     rest = STORED + rest.split(STORED, 1)[1]
-    card = "\n".join([head + MEASURED + figures(found, folder), "", rest])
-    write(model.slow, dict(model.info, report=found), card)
+    card = "\n".join([head + MEASURED + figures(report, folder), "", rest])
+    write(model.slow, dict(model.info, report=report), card)
 
 
 def read_report(folder, model, path):
-    """The figures of a report, which must be of this model."""
-    found = models.read_report(folder)
-    if not found or found["snapshot"] != recipe.identify(model):
+    """Reads the figures of a report and checks that it measures this model."""
+    report = models.read_report(folder)
+    if not report or report["snapshot"] != recipe.identify(model):
         raise errors.BadInput(
-            f"{folder}: no report of the weights of {path}; "
-            f"python -m figr_jax.evaluate --checkpoint={path} --out={folder} writes one"
+            f"{folder}: no report of the weights of {path}; run "
+            f"python -m figr_jax.evaluate --checkpoint={path} --out={folder}"
         )
-    return found
+    return report
 
 
 def write(slow, info, card, authors=None):
-    """Writes weights, card and list of authors, or nothing if they are too large."""
+    """Writes weights, card and list of authors, unless the weights are too large."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "weights.npz")
         shipped.write(path, slow, info)
         data = path.read_bytes()
     if len(data) > MOST:
-        raise errors.FailedWork(f"{len(data):,} bytes, at most {MOST:,} ship")
+        raise errors.FailedWork(
+            f"the weights have {len(data):,} bytes, at most {MOST:,} ship; train a "
+            "smaller model"
+        )
     weights = shipped.FOLDER / f"{_NAME.value}.npz"
     weights.parent.mkdir(exist_ok=True)
     if authors:
@@ -111,12 +116,12 @@ def write(slow, info, card, authors=None):
 
 
 def authors_file():
-    """The name of the list of authors."""
+    """Returns the file name of the list of authors."""
     return f"{_NAME.value}.attribution.tsv"
 
 
 def find_authors(model):
-    """The list of who drew what, bytes; None where the images are of one source."""
+    """Reads the list of authors as bytes; None if the data sets have no such list."""
     for name in datasets.parts(model.config.dataset.name):
         builder = datasets.prepare(name, _DATA_DIR.value)
         path = builder.data_path / "attribution.tsv"
@@ -126,14 +131,14 @@ def find_authors(model):
 
 
 def sum_licences(authors):
-    """The licences of images by many, in a sentence."""
+    """Summarizes the licences of images by many authors."""
     rows = csv.DictReader(authors.decode().splitlines(), delimiter="\t")
     licences = sorted({row["spdx"] for row in rows})
-    return f"{', '.join(licences)}; whose they are is in {authors_file()}"
+    return f"{', '.join(licences)}; the authors are listed in {authors_file()}"
 
 
 def count_hours(workdir):
-    """Hours that the meta-steps of a run took, by its metrics."""
+    """Computes the hours that the meta-steps of a run took, from its metrics."""
     records = (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()
     hours, last = 0.0, 0
     for record in map(json.loads, records):
@@ -144,7 +149,7 @@ def count_hours(workdir):
 
 
 def compare(model):
-    """The light form of the protocol for the weights in float32 and in float16."""
+    """Measures the weights in float32 and in float16, with the light protocol."""
     dataset = model.config.dataset
     size = dataset.image_size, dataset.channels
     first = datasets.parts(dataset.name)[0]
@@ -155,8 +160,8 @@ def compare(model):
 
 
 def describe(model, info, measured):
-    """The model card."""
-    config, report, made = model.config, info["report"], provenance.describe()
+    """Writes the text of the model card."""
+    config, report, origin = model.config, info["report"], provenance.describe()
     networks, inner, sampling = config.networks, config.inner, config.sampling
     sampler = build.sampling(config)
     std = ", minibatch_std" if networks.minibatch_std else ""
@@ -171,43 +176,44 @@ def describe(model, info, measured):
         f"stages{std}; {inner.shots} shots, {inner.others} others, {inner.steps} inner "
         f"steps of {inner.optimizer} at {inner.learning_rate:g}; outer "
         f"{config.outer.optimizer} at {config.outer.learning_rate:g}, "
-        f"{config.outer.tasks} tasks a meta-step.",
+        f"{config.outer.tasks} tasks per meta-step.",
         f"- Sampling: {sampler.steps} inner steps of {sampler.critic_steps} critic "
-        f"updates, at {sampling.rate:g} of the inner rate, times "
-        f"{sampling.decay_rate:g} from one update to the next; latents times "
-        f"{sampling.latent_scale:g}, best of {sampling.best_of}.",
+        f"updates, at {sampling.rate:g} of the inner learning rate, multiplied by "
+        f"{sampling.decay_rate:g} after each update; latents scaled by "
+        f"{sampling.latent_scale:g}; best of {sampling.best_of}.",
         f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}, in "
         f"{count_hours(_CHECKPOINT.value):.1f} hours.",
         *(
-            f"- Trained from meta-step {x['from_step']:,} on at commit {x['commit']} "
+            f"- Trained from meta-step {x['from_step']:,} at commit {x['commit']} "
             f"by `{x['command']}` ({x['device']}, {x['platform']}, jax {x['jax']}, "
             f"{x['date']})."
             for x in model.info["sessions"]
         ),
-        f"- Made {made['date']} at commit {made['commit']} by `{made['command']}`.",
+        f"- Made {origin['date']} at commit {origin['commit']} by "
+        f"`{origin['command']}`.",
         "",
         MEASURED + figures(report, f"{_CHECKPOINT.value}/report"),
     ]
     lines += [
         "",
-        f"{STORED}What that changes, on {light.CLASSES} held-out "
-        f"classes with {light.COUNT} images each:",
+        f"{STORED}The effect on {light.CLASSES} held-out classes with "
+        f"{light.COUNT} images each:",
         "",
         "| | " + " | ".join(light.METRICS) + " |",
         "| --- " * (1 + len(light.METRICS)) + "|",
     ]
-    for name, found in zip(("float32", "float16"), measured, strict=True):
-        cells = (f"{found[metric]:.3f}" for metric in light.METRICS)
+    for name, metrics in zip(("float32", "float16"), measured, strict=True):
+        cells = (f"{metrics[metric]:.3f}" for metric in light.METRICS)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 
 
 def figures(report, folder):
-    """The figures of a report as a card has them, after its word `MEASURED`."""
-    made = json.loads(pathlib.Path(folder, "report.json").read_text())
+    """Formats the figures of a report for a card, to follow `MEASURED`."""
+    full = json.loads(pathlib.Path(folder, "report.json").read_text())
     return "\n".join(
         [
-            f"{report['classes']} held-out classes of {made['checkpoint']['dataset']}, "
+            f"{report['classes']} held-out classes of {full['checkpoint']['dataset']}, "
             f"{report['date']}; mean and 95 % interval:",
             "",
             *presentation.write_rows(report["arms"], models.METRICS),

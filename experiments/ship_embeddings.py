@@ -1,10 +1,11 @@
-"""Ships the embeddings that a model's held-out classes are measured by.
+"""Conversion of the embeddings of a model's data sets to shipped files.
 
 python experiments/ship_embeddings.py --checkpoint=sketch-32
 
 Loads or trains both embeddings of each data set of the checkpoint, and writes them in
-float16 where `evaluate` looks first. A first report of shipped weights then trains
-nothing. Weights of other splits or image sizes still have theirs trained once.
+float16 to the folder that `evaluate` searches first. A first report of the shipped
+weights then trains nothing. For other splits or image sizes, `evaluate` trains the
+embeddings once.
 """
 
 import numpy as np
@@ -18,11 +19,11 @@ from figr_jax.evaluation import embedding, embedding_training
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "sketch-32", "A run's folder, or the name of shipped weights."
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
 
 
 def main():
-    """Loads or trains, writes."""
+    """Loads or trains the embeddings, writes them."""
     compilation.keep_programs()
     model = generation.load(_CHECKPOINT.value)
     config = model.config.dataset

@@ -1,12 +1,12 @@
-"""Twenty kinds of drawing that no data set has: four shaky sketches of each, redrawn.
+"""Images generated from sketches of twenty kinds that no data set contains.
 
 python experiments/sketches.py --checkpoint=sketch-32
 
-Adapts to the four sketches of each kind and draws 64 images. Writes
-experiments/results/sketches_<checkpoint>.png, the first images of every kind, none
-picked, and .json. For each kind it has the variety: the mean pairwise distance of the
-images divided by that of the four sketches; and how many images the studio calls
-copies.
+Adapts to four shaky sketches of each kind and generates 64 images. Writes
+experiments/results/sketches_<checkpoint>.png with the first images of every kind, not
+cherry-picked, and .json. For each kind, the .json has the variety (the mean pairwise
+distance of the images divided by that of the four sketches) and the number of images
+that the studio counts as copies.
 """
 
 import pathlib
@@ -27,18 +27,18 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latent
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 SHOTS = 4
-COUNT = 64  # images to measure
-SHOWN = 8  # of them in the picture
-ROW = 4  # kinds side by side
+COUNT = 64  # images to measure, per kind
+SHOWN = 8  # images in the picture, per kind
+ROW = 4  # kinds in a row
 
 
 def spread(images):
-    """Mean pairwise distance of images `[N, H, W, C]` uint8, in units of a pixel."""
+    """Computes the mean pairwise distance of `[N, H, W, C]` uint8, scaled to [0, 1]."""
     return float(distance.pdist(images.reshape(len(images), -1) / 255).mean())
 
 
 def main():
-    """Redraws every kind, writes the sheet and the figures."""
+    """Generates images of every kind, writes the picture and the figures."""
     compilation.keep_programs()
     model, rng = figr_jax.load(_CHECKPOINT.value), np.random.default_rng(_SEED.value)
     panels, kinds = [], {}
@@ -56,7 +56,7 @@ def main():
         pictures.side_by_side(panels[first : first + ROW])
         for first in range(0, len(panels), ROW)
     ]
-    made = {
+    record = {
         "checkpoint": _CHECKPOINT.value,
         "meta_steps": model.info["step"],
         "seed": _SEED.value,
@@ -65,10 +65,10 @@ def main():
         "copies": sum(kind["copies"] for kind in kinds.values()),
         "kinds": kinds,
     }
-    print(f"mean variety {made['mean_variety']:.2f}, {made['copies']} copies")
+    print(f"mean variety {record['mean_variety']:.2f}, {record['copies']} copies")
     path = RESULTS / f"sketches_{pathlib.Path(_CHECKPOINT.value).name}.json"
     pictures.save(path.with_suffix(".png"), np.concatenate(rows))
-    files.write_json(path, made | provenance.describe())
+    files.write_json(path, record | provenance.describe())
     print(f"wrote {path} and .png")
 
 

@@ -1,12 +1,12 @@
-"""The studio's pictures and times, taken in a browser.
+"""Screenshots and timings of the studio, taken in a browser.
 
 python experiments/studio_pictures.py --checkpoint=runs/quickstart
 
-Draws four shaky sketches of a boat with the mouse, presses the button, and measures in
-the page how long the first samples and the finished grid take. Writes into
-experiments/results pictures on a desktop and a phone, light and dark, of the drawings
-and of the judge (studio_desktop.png, studio_phone_dark_judge.png and so on), and
-studio.json. Needs the extras `studio` and `test` and Chromium.
+Draws four shaky sketches of a boat with the mouse, clicks Generate, and measures in the
+page the time to the first samples and to the finished grid. Writes into
+experiments/results studio.json and screenshots of the drawings and of the judge, on a
+desktop and a phone, light and dark (studio_desktop.png, studio_phone_dark_judge.png and
+so on). Needs the extras `studio` and `test`, and Chromium.
 """
 
 import itertools
@@ -24,8 +24,8 @@ from playwright import sync_api
 from figr_jax import command, errors, files, provenance
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's folder.")
-_PORT = flags.DEFINE_integer("port", 8765, "Port for the server.")
-_REPEATS = flags.DEFINE_integer("repeats", 10, "Clicks to measure.")
+_PORT = flags.DEFINE_integer("port", 8765, "Port of the server.")
+_REPEATS = flags.DEFINE_integer("repeats", 10, "Number of clicks to measure.")
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 BOAT = [  # strokes of points in [0, 1]^2
@@ -41,7 +41,7 @@ PINNED = (1, 4)
 
 
 def draw(page, rng):
-    """Draws a boat into each cell."""
+    """Draws a boat in each cell with the mouse."""
     page.click("#clear")
     for canvas in page.locator(".cell canvas").all():
         canvas.scroll_into_view_if_needed()
@@ -58,16 +58,16 @@ def draw(page, rng):
 
 
 def measure(page):
-    """Seconds from a click to the first samples, and to the finished grid."""
+    """Measures the seconds from a click to the first samples and to the full grid."""
     page.click("#adapt")
     page.wait_for_selector("#gallery:not([data-finished])")
     page.wait_for_selector("#gallery[data-finished]")
-    found = page.locator("#gallery").evaluate("grid => ({...grid.dataset})")
-    return [float(found[name]) / 1000 for name in ("firstSamples", "finished")]
+    times = page.locator("#gallery").evaluate("grid => ({...grid.dataset})")
+    return [float(times[name]) / 1000 for name in ("firstSamples", "finished")]
 
 
 def judge(page):
-    """Judges one image, so that the score is seen."""
+    """Judges one image, so that the page shows a score."""
     page.click("#tab-judge")
     page.click("#judge-start")
     page.wait_for_selector("#judge-image")
@@ -76,20 +76,20 @@ def judge(page):
 
 
 def photograph(page, name):
-    """Writes the whole page as a picture."""
+    """Writes a screenshot of the whole page."""
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     files.write_bytes(RESULTS / f"{name}.png", page.screenshot(full_page=True))
 
 
 def main():
-    """Serves, draws, measures, photographs."""
+    """Starts the studio, takes the screenshots, writes the times."""
     command = [sys.executable, "-m", "figr_jax.studio", f"--port={_PORT.value}"]
     command.append(f"--checkpoint={_CHECKPOINT.value}")
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while "open http" not in server.stdout.readline():
         if server.poll() is not None:
-            raise errors.FailedWork("the studio did not start")
+            raise errors.FailedWork("the studio did not start; see its error above")
     try:
         times = photograph_all()
     finally:
@@ -107,7 +107,7 @@ def main():
 
 
 def photograph_all():
-    """All pictures; the times of each click that was measured."""
+    """Takes all screenshots; returns the times of each measured click."""
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -120,7 +120,7 @@ def photograph_all():
             page.wait_for_selector("#gallery[data-finished]")
             draw(page, np.random.default_rng(0))
             page.wait_for_selector("#gallery:not([data-finished])")
-            page.wait_for_selector("#gallery[data-finished]")  # it adapts by itself
+            page.wait_for_selector("#gallery[data-finished]")  # without a click
             if not times:
                 times = [measure(page) for _ in range(_REPEATS.value)]
             for number in PINNED:

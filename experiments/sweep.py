@@ -4,11 +4,12 @@ python experiments/sweep.py --name=base --minutes=8
 python experiments/sweep.py --name=steps5 --minutes=8 -- --config.inner.steps=5
 python experiments/sweep.py --name=t4 --adaptations=1280 -- --config.outer.tasks=4
 
-Trains --base with the given overrides. A few meta-steps show how many fit into the
-minutes, so that the outer rate falls as the config says; compiling is left out. Each
-quarter of the run is measured on 50 tuning classes in the first of --settings, the last
-one in all. experiments/results/sweep.jsonl gets a line for each: the overrides, core
-minutes, metrics with 95 % intervals, commit and device.
+Trains --base with the given overrides. A few trial meta-steps estimate how many fit
+into the minutes, without compilation, so that the outer learning rate decays as
+configured. Each quarter of the run is measured on 50 tuning classes with the first of
+--settings, the end of the run with all of them. Appends a line per measurement to
+experiments/results/sweep.jsonl: the overrides, core minutes, metrics with 95 %
+intervals, commit and device.
 """
 
 import json
@@ -22,30 +23,30 @@ from absl import flags
 
 from figr_jax import command, compilation, errors, generation, provenance
 
-_NAME = flags.DEFINE_string("name", None, "Of the trial.", required=True)
+_NAME = flags.DEFINE_string("name", None, "Name of the trial.", required=True)
 _BASE = flags.DEFINE_string(
     "base", "configs/omniglot_fusion.py", "Config that the trial starts from."
 )
 _MINUTES = flags.DEFINE_float(
-    "minutes", 8, "Of training, of one core.", lower_bound=0.1
+    "minutes", 8, "Core minutes of training.", lower_bound=0.1
 )
 _ADAPTATIONS = flags.DEFINE_integer(
     "adaptations",
     0,
-    "Of training, in place of --minutes: meta-steps times tasks.",
+    "Adaptations of training (meta-steps times tasks), instead of --minutes.",
     lower_bound=0,
 )
 _SETTINGS = flags.DEFINE_multi_string(
-    "settings", [""], "Fields of `sampling`, see tuning.py; one measurement for each."
+    "settings", [""], "Fields of `sampling`, see tuning.py; each gives one measurement."
 )
 
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
 
 ROOT = pathlib.Path(__file__).parent.parent
 LOG = ROOT / "experiments" / "results" / "sweep.jsonl"
-TRIED = 40  # meta-steps that show how long one takes
-PARTS = 4  # of a run, each of which is measured
-# Of all trials: one task a meta-step, which a CPU adapts to as fast as to many.
+TRIED = 40  # meta-steps to estimate the time of one
+PARTS = 4  # parts of a run; each is measured at its end
+# Overrides of all trials. One task per meta-step: more are not faster on a CPU.
 COMMON = (
     *("--config.dataset.name=omniglot", "--config.dataset.split=weak"),
     *("--config.outer.tasks=1", "--config.outer.learning_rate=5e-4"),
@@ -54,14 +55,14 @@ COMMON = (
 
 
 def train(workdir, overrides):
-    """Trains to the end of a config's meta-steps.
+    """Trains until `run.meta_steps` of the config.
 
     Args:
       workdir: the run's folder.
-      overrides: of the config, as flags; later ones win.
+      overrides: overrides of the config, as flags; later ones win.
 
     Returns:
-      Minutes of all cores, without compiling.
+      Core minutes, without compilation.
 
     Raises:
       FailedWork: if training fails.
@@ -91,12 +92,12 @@ def run_trial(workdir, minutes, overrides):
     """Trains for some core minutes, in parts of equal length.
 
     Args:
-      workdir: the run's folder, new.
-      minutes: of one core.
-      overrides: of the config, as flags.
+      workdir: a new folder for the run.
+      minutes: core minutes.
+      overrides: overrides of the config, as flags.
 
     Returns:
-      Minutes of all cores that it took, without compiling.
+      Core minutes taken, without compilation.
     """
     unit = 10 * PARTS
     if _ADAPTATIONS.value:
@@ -119,7 +120,7 @@ def _train_parts(workdir, overrides, steps):
 
 
 def main(argv):
-    """Trains, measures, adds lines."""
+    """Trains, measures, appends to the log."""
     compilation.keep_programs()
     workdir = ROOT / "runs" / "sweep" / _NAME.value
     if workdir.exists():
@@ -133,13 +134,15 @@ def main(argv):
     for part in range(1, PARTS + 1):
         model = generation.load(workdir / "snapshots" / str(last * part // PARTS))
         for setting in _SETTINGS.value if part == PARTS else _SETTINGS.value[:1]:
-            found = measured.measure(model, tuning.parse(setting))
+            metrics = measured.measure(model, tuning.parse(setting))
             minutes = taken * part / PARTS
             line = {"trial": _NAME.value, "base": _BASE.value, "overrides": argv}
-            line |= {"core_minutes": minutes, "setting": setting, **found}
+            line |= {"core_minutes": minutes, "setting": setting, **metrics}
             with open(LOG, "a") as file:
                 file.write(json.dumps(line | provenance.describe()) + "\n")
-            print(f"{_NAME.value}, {minutes:.1f} min, {setting}: {tuning.show(found)}")
+            print(
+                f"{_NAME.value}, {minutes:.1f} min, {setting}: {tuning.show(metrics)}"
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tuning classes: held-out classes that no report measures, to choose a recipe by."""
+"""Tuning classes: held-out classes for choosing settings; no report measures them."""
 
 import ast
 
@@ -15,10 +15,10 @@ METRICS = (
 
 
 def parse(setting):
-    """`"steps=3,best_of=4"` as a dict of fields of the section `sampling`.
+    """Parses `"steps=3,best_of=4"` to a dict of fields of the section `sampling`.
 
     Raises:
-      BadInput: if it is of another form, or names no such field.
+      BadInput: if the form is wrong or a field is unknown.
     """
     known = config.SCHEMA["sampling"]
     try:
@@ -35,20 +35,20 @@ def parse(setting):
 
 
 class Tuning:
-    """Tuning classes of a model's data set, with a support of each and a judge."""
+    """Tuning classes of a model's data set, with a support each, and a judge."""
 
     def __init__(
         self, model, dataset=None, data_dir=None, classes=50, count=32, seed=0
     ):
-        """Draws the supports and loads the embeddings, or trains them once.
+        """Samples the supports and loads the embeddings, or trains them once.
 
         Args:
           model: `generation.FewShotGenerator`.
-          dataset: which data set of a mix; by default the model's own.
+          dataset: a data set of a mix; the default is the model's data set.
           data_dir: where prepared data sets are stored.
-          classes: number of tuning classes to measure on.
-          count: images of each class.
-          seed: of supports, noise and latents.
+          classes: number of tuning classes to measure.
+          count: images per class.
+          seed: seed of supports, noise and latents.
 
         Raises:
           BadInput: if there are too few tuning classes.
@@ -71,12 +71,12 @@ class Tuning:
         return self._draw.supports
 
     def measure(self, model, fields, supports=None):
-        """Adapts, draws and measures with some fields of `sampling` replaced.
+        """Adapts, generates and measures, with some fields of `sampling` replaced.
 
         Args:
           model: `generation.FewShotGenerator`.
-          fields: of `sampling`, see `parse`.
-          supports: to adapt to, in place of `supports`.
+          fields: fields of `sampling`, see `parse`.
+          supports: supports to adapt to, instead of those of this object.
 
         Returns:
           A dict: name of a metric to `mean`, `low` and `high`; also `sampling`,
@@ -97,7 +97,7 @@ class Tuning:
         }
 
     def measure_controls(self):
-        """The metrics of the jittered support and of real images: name to a dict."""
+        """Measures the jittered support and real images: a dict of name to metrics."""
         supports = self._draw.supports
         keys = jax.random.split(jax.random.key(0), len(supports))
         pairs = zip(supports, keys, strict=True)
@@ -107,10 +107,10 @@ class Tuning:
 
     def _summarize(self, sets):
         judged = judging.judge_all(self._judge, [sets], [self._draw])
-        found = judging.summary(judged, 0)
-        return {metric: found[metric] for metric in METRICS}
+        summary = judging.summary(judged, 0)
+        return {metric: summary[metric] for metric in METRICS}
 
 
-def show(found):
-    """The means of the metrics as one line."""
-    return ", ".join(f"{metric} {found[metric]['mean']:.3f}" for metric in METRICS)
+def show(metrics):
+    """Formats the means of the metrics as one line."""
+    return ", ".join(f"{metric} {metrics[metric]['mean']:.3f}" for metric in METRICS)

@@ -1,4 +1,4 @@
-"""Two ceilings of a device: the rate of a large matrix product and of a large copy.
+"""Peak rates of a device: a large matrix product and a large copy.
 
 python experiments/gpu/ceilings.py --out=FILE.json
 """
@@ -15,7 +15,9 @@ from figr_jax import command, files, provenance
 
 _OUT = flags.DEFINE_string("out", None, "JSON file to write.", required=True)
 _SIZE = flags.DEFINE_integer("size", 8192, "Height and width of the matrices.")
-_REPEATS = flags.DEFINE_integer("repeats", 10, "Timed runs; the median is taken.")
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 10, "Timed runs; the result is their median."
+)
 
 PRECISIONS = {
     "bfloat16": (jnp.bfloat16, lax.Precision.DEFAULT),
@@ -25,7 +27,7 @@ PRECISIONS = {
 
 
 def time_median(function, argument):
-    """Median seconds of a jitted function, after one run that warms up."""
+    """Measures the median seconds of a jitted function, after a warm-up run."""
     seconds = []
     for _ in range(_REPEATS.value + 1):
         begin = time.perf_counter()
@@ -35,9 +37,9 @@ def time_median(function, argument):
 
 
 def main():
-    """Times, prints, writes."""
+    """Measures, prints and writes the rates."""
     size = _SIZE.value
-    # Random: products of zeros run faster than those of real data.
+    # Random values, because products of zeros run faster.
     matrix = jax.random.normal(jax.random.key(0), (size, size))
     result = {"size": size, "flop_per_second": {}}
     for name, (dtype, precision) in PRECISIONS.items():

@@ -1,10 +1,10 @@
-"""Compares an adaptation on this device with the same one on the CPU.
+"""Comparison of an adaptation on this device with the same one on the CPU.
 
 python experiments/gpu/correctness.py --out=FILE.json
 
-Float32 at the highest precision, inner SGD. The reference is the CPU's, in the lowering
-`xla`. Prints the relative error of the movement `fast - slow` for each lowering, alone
-and with two tasks at once, and fails where it exceeds 1e-3.
+Uses float32 at the highest precision and inner SGD. The reference is the CPU with the
+lowering `xla`. Prints the relative error of the movement `fast - slow` for each
+lowering, with one task and with two at once, and fails if one exceeds 1e-3.
 """
 
 import concurrent.futures
@@ -35,7 +35,7 @@ SHOTS, OTHERS, STEPS, RATE, MOST = 4, 8, 3, 1e-2, 1e-3
 
 
 def build(lowering):
-    """Networks, in one lowering, and how they adapt."""
+    """Builds the networks with one lowering, and the inner loop."""
     nets = networks.build(
         "fusion",
         image_size=_IMAGE_SIZE.value,
@@ -47,7 +47,7 @@ def build(lowering):
 
 
 def draw_inputs(cpu):
-    """Slow parameters, images and noise: the same numbers for every device."""
+    """Samples slow parameters, images and noise, the same for every device."""
     nets, inner = build("xla")
     with jax.default_device(cpu):
         init = jax.jit(nets.init, compiler_options=compilation.options())
@@ -80,7 +80,7 @@ def make_movement(lowering, tasks, device, inputs):
 
 
 def main():
-    """Compares, prints, writes."""
+    """Compares all cases, prints and writes the errors."""
     device, cpu = jax.devices()[0], jax.devices("cpu")[0]
     inputs = draw_inputs(cpu)
     cases = {"reference": ("xla", 1, cpu)} | {
@@ -89,21 +89,23 @@ def main():
         for tasks in (1, 2)
     }
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        made = {
+        movements = {
             name: pool.submit(make_movement, *case, inputs)
             for name, case in cases.items()
         }
-    reference = made.pop("reference").result()()
-    found = {}
-    for name, future in made.items():
+    reference = movements.pop("reference").result()()
+    errors_by_case = {}
+    for name, future in movements.items():
         moved = future.result()()
         error = jnp.linalg.norm(moved - reference) / jnp.linalg.norm(reference)
-        found[name] = float(error)
-        print(f"{name}: relative error of the movement {found[name]:.1e}", flush=True)
-    files.write_json(_OUT.value, {"relative_error": found} | provenance.describe())
-    wrong = [name for name, error in found.items() if not error < MOST]
+        errors_by_case[name] = float(error)
+        print(f"{name}: relative error of the movement {float(error):.1e}", flush=True)
+    files.write_json(
+        _OUT.value, {"relative_error": errors_by_case} | provenance.describe()
+    )
+    wrong = [name for name, error in errors_by_case.items() if not error < MOST]
     if wrong:
-        raise errors.FailedWork(f"{wrong[0]}: the error exceeds {MOST:g}")
+        raise errors.FailedWork(f"{wrong[0]}: the relative error exceeds {MOST:g}")
 
 
 if __name__ == "__main__":

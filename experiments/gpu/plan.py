@@ -1,9 +1,9 @@
-"""Plans a training run from the speed table: how many meta-steps fit in a time.
+"""Plan of a training run from the speed table: meta-steps that fit in a time.
 
 python experiments/gpu/plan.py --table=FOLDER --seconds=300 --tasks=16 --runs=2
 
-Prints overrides for `figr_jax.main`. The lowering is the faster one of the table. Where
-the table has no row for the number of tasks, prints nothing and fails.
+Prints overrides for `figr_jax.main`, with the fastest lowering of the table. If the
+table has no row for the number of tasks, prints nothing and fails.
 """
 
 import json
@@ -15,14 +15,14 @@ from figr_jax import command, errors
 
 _TABLE = flags.DEFINE_string("table", None, "Folder of table.*.json.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", None, "Time to train in.", required=True)
-_TASKS = flags.DEFINE_integer("tasks", 16, "Tasks of a meta-step.")
+_TASKS = flags.DEFINE_integer("tasks", 16, "Tasks per meta-step.")
 _RUNS = flags.DEFINE_integer("runs", 1, "Runs that share the device.", lower_bound=1)
 
-SAFETY = 0.9  # of the time: the rest is for saving, and for an error of the estimate
+SAFETY = 0.9  # share of the time; the rest is for saving and estimation errors
 
 
 def main():
-    """Reads, computes, prints."""
+    """Reads the table, prints the overrides."""
     tables = pathlib.Path(_TABLE.value).glob("table.*.json")
     rows = [row for path in tables for row in json.loads(path.read_text())["rows"]]
     alike = [
@@ -33,7 +33,9 @@ def main():
         and row["tasks"] == _TASKS.value
     ]
     if not alike:
-        raise errors.FailedWork(f"no row of {_TASKS.value} tasks in {_TABLE.value}")
+        raise errors.FailedWork(
+            f"no row of {_TASKS.value} tasks in {_TABLE.value}: run speed_table.py"
+        )
     best = min(alike, key=lambda row: row["seconds"])
     steps = SAFETY * _SECONDS.value / _RUNS.value / best["seconds"]
     every = 100

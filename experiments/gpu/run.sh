@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# Measures, checks and trains on one accelerator, within nine minutes:
+# Measures, checks and trains on one accelerator within nine minutes:
 #
 #   bash experiments/gpu/run.sh DATA OUT
 #   bash experiments/gpu/run.sh --rehearse OUT   the same on the CPU, with tiny sizes
 #
-# DATA is a TFDS data folder with Omniglot and its bank; results go to OUT. Each step has
-# its own time limit, so that a failure of one does not lose the others. TOTAL is the
-# time of all, in seconds. TRAIN lists the runs to train side by side, each a name with
-# overrides: TRAIN="a --config.networks.width=24; b --config.inner.steps=5".
+# DATA is a TFDS data folder with Omniglot and its bank; results are written to OUT. Each
+# step has its own time limit, so that a failure of one does not lose the others. TOTAL
+# is the time limit of all steps, in seconds. TRAIN lists the runs to train in parallel,
+# each a name with overrides: TRAIN="a --config.networks.width=24; b --config.inner.steps=5".
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
-# Several processes share the device. Autotuning takes longer than all measurements;
-# without it Triton's products are slow (docs/performance.md), so cuBLAS takes them.
+# Several processes share the device. Autotuning takes longer than all measurements, so
+# it is disabled. Without it Triton's products are slow (docs/performance.md), so cuBLAS
+# computes them.
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_autotune_level=0"
 XLA_FLAGS+=" --xla_gpu_enable_triton_gemm=false"
@@ -23,7 +24,7 @@ tiny=() ceilings=() correctness=() shrunk=()
 if [ "${1:-}" = --rehearse ]; then
   export JAX_PLATFORMS=cpu
   out=${2:?give the folder for results}
-  data=$out/data # prepared here, not the user's
+  data=$out/data # a new folder, not the user's data
   total=${TOTAL:-285} measuring=215 compiling=150 parts=2 tasks=2
   tiny=(--tiny) ceilings=(--size=256)
   correctness=(--width=2 --stages=1 --image_size=8)
@@ -36,14 +37,14 @@ fi
 work=$(mktemp -d)
 mkdir -p "$out"
 
-step() { # NAME SECONDS COMMAND...: reports a failure and does not end the run
+step() { # NAME SECONDS COMMAND...: runs a step; reports a failure and continues
   local name=$1 limit=$2 begin=$SECONDS
   shift 2
   timeout --kill-after=5 "$limit" "$@" || echo "== $name: exit code $?"
   echo "== $name took $((SECONDS - begin)) s"
 }
 
-collect() { # all figures so far as one file
+collect() { # writes all figures so far to one file
   python3 -c 'import json, pathlib, sys
 found = {path.stem: json.loads(path.read_text()) for path in map(pathlib.Path, sys.argv[2:])}
 pathlib.Path(sys.argv[1]).write_text(json.dumps(found, indent=1))' \
@@ -65,7 +66,7 @@ step correctness "$measuring" python3 experiments/gpu/correctness.py \
   --out="$work/correctness.json" "${correctness[@]}" &
 measurements+=($!)
 
-# Training compiles while the last rows are timed, and steps once they are done.
+# Training compiles while the last rows are timed; its first step comes after them.
 sleep $((measuring > compiling ? measuring - compiling : 0))
 IFS=";" read -ra runs <<<"${TRAIN:-omniglot-32}"
 plan=
@@ -87,7 +88,7 @@ wait
 collect
 tail -n 4 "$work"/*.log
 ls -l "$out"
-# What the run is for: figures of every step, and a model.
+# The run succeeded if it has figures of every step, and a model.
 grep -q adaptations_per_second "$out/figures.json" &&
   grep -q relative_error "$out/figures.json" &&
   ls "$out"/*.tgz >/dev/null

@@ -1,10 +1,10 @@
-"""The speed table of an accelerator: seconds a meta-step, ours and the PyTorch peer's.
+"""Speed table of an accelerator: seconds per meta-step, ours and PyTorch's.
 
 python experiments/gpu/speed_table.py --out=FOLDER --part=0 --parts=6
 
-Run all parts side by side: tracing and compiling take most of the time, one core a row.
-A lock in the folder lets one part time at a time. FOLDER/table.PART.json is written
-after each row, so that nothing is lost if the command is stopped.
+Run all parts in parallel: tracing and compilation take most of the time, one core per
+row. A lock in the folder lets only one part measure at a time. Writes
+FOLDER/table.PART.json after each row, so that a stopped command loses nothing.
 """
 
 import fcntl
@@ -25,15 +25,15 @@ sys.path.append(str(pathlib.Path(__file__).parent.parent / "speed"))
 import meta_step  # noqa: E402
 
 _OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
-_PART = flags.DEFINE_integer("part", 0, "This part.", lower_bound=0)
+_PART = flags.DEFINE_integer("part", 0, "Index of this part.", lower_bound=0)
 _PARTS = flags.DEFINE_integer("parts", 1, "Number of parts.", lower_bound=1)
-_TINY = flags.DEFINE_boolean("tiny", False, "Tiny sizes, to rehearse on a CPU.")
+_TINY = flags.DEFINE_boolean("tiny", False, "Use tiny sizes, to rehearse on a CPU.")
 
-REPEATS = 5  # timed meta-steps of a row; the median is taken
+REPEATS = 5  # timed meta-steps per row; the result is their median
 
 
 class Row(NamedTuple):
-    """One program: networks, tasks of a meta-step (all at once), lowering, dtype."""
+    """One program: networks, tasks per meta-step (all at once), lowering, dtype."""
 
     family: str
     width: int
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
     @property
     def name(self):
-        """Its name in the table."""
+        """Name of the row in the table."""
         return " ".join(str(x) for x in self[:6])
 
 
@@ -66,12 +66,12 @@ ROWS = [
 
 
 def shrink(row):
-    """The same row at a size that a CPU compiles and runs in seconds."""
+    """Returns the row at a size that a CPU compiles and runs in seconds."""
     return row._replace(width=2, stages=1, tasks=min(row.tasks, 2))
 
 
 def prepare(row):
-    """Compiles a row: its networks, sizes, function and what compiling tells."""
+    """Compiles a row; returns networks, sizes, function and compilation figures."""
     nets = networks.build(
         row.family,
         image_size=8 if _TINY.value else 32,
@@ -81,7 +81,7 @@ def prepare(row):
         dtype=row.dtype,
     )
     is_paper = row.family != "fusion"
-    # Those of the paper, and of configs/omniglot_fusion.py.
+    # Inner steps of the paper, and of configs/omniglot_fusion.py.
     inner_steps = 2 if _TINY.value else 10 if is_paper else 5
     sizes = meta_step.Sizes(4, row.tasks, inner_steps, row.tasks)
     if is_paper:
@@ -91,7 +91,7 @@ def prepare(row):
 
 
 def time_run(run):
-    """Median seconds of a function, after one run that warms up."""
+    """Measures the median seconds of a function, after a warm-up run."""
     seconds = []
     for _ in range(REPEATS + 1):
         begin = time.perf_counter()
@@ -101,44 +101,44 @@ def time_run(run):
 
 
 def measure(row):
-    """The figures of one row, a dict."""
+    """Measures the figures of one row, a dict."""
     nets, sizes, run, compiled = prepare(row)
-    found = row._asdict() | compiled
+    figures = row._asdict() | compiled
     peer = None
     if row.peer and importlib.util.find_spec("torch"):
         device = "cpu" if jax.default_backend() == "cpu" else "cuda"
-        peer, found["torch"] = meta_step.make_torch(row.family, nets, sizes, device)
+        peer, figures["torch"] = meta_step.make_torch(row.family, nets, sizes, device)
     with open(pathlib.Path(_OUT.value, "timing.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        seconds = found["seconds"] = time_run(run)
+        seconds = figures["seconds"] = time_run(run)
         if peer:
-            found["torch_seconds"] = time_run(peer)
-            found["times_faster_than_torch"] = found["torch_seconds"] / seconds
-    found["adaptations_per_second"] = row.tasks / seconds
-    found["flop"] = meta_step.count_flop(nets, sizes)
-    return found
+            figures["torch_seconds"] = time_run(peer)
+            figures["times_faster_than_torch"] = figures["torch_seconds"] / seconds
+    figures["adaptations_per_second"] = row.tasks / seconds
+    figures["flop"] = meta_step.count_flop(nets, sizes)
+    return figures
 
 
-def describe(found):
-    """A line for people."""
+def describe(figures):
+    """Formats the figures of a row as a line of text."""
     line = (
-        f"{1000 * found['seconds']:,.1f} ms a meta-step, "
-        f"{found['adaptations_per_second']:,.0f} adaptations/s, compiled in "
-        f"{found['compile_seconds']:.0f} s"
+        f"{1000 * figures['seconds']:,.1f} ms per meta-step, "
+        f"{figures['adaptations_per_second']:,.0f} adaptations/s, compiled in "
+        f"{figures['compile_seconds']:.0f} s"
     )
-    faster = found.get("times_faster_than_torch")
-    return f"{line}, {faster:.1f} times the PyTorch peer" if faster else line
+    faster = figures.get("times_faster_than_torch")
+    return f"{line}, {faster:.1f} times as fast as PyTorch" if faster else line
 
 
 def main():
-    """Compiles, times, prints, writes."""
+    """Compiles and times each row, prints and writes it."""
     rows = [shrink(row) for row in (ROWS[0], ROWS[5])] if _TINY.value else ROWS
     result = {"rows": [], "failed": {}} | provenance.describe()
     for row in rows[_PART.value :: _PARTS.value]:
         try:
             result["rows"].append(measure(row))
             line = describe(result["rows"][-1])
-        except Exception as error:  # one row must not cost the others
+        except Exception as error:  # one row must not stop the others
             line = f"{type(error).__name__}: {str(error)[:300]}"
             result["failed"][row.name] = line
         print(f"{row.name}: {line}", flush=True)

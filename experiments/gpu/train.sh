@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Trains for a while and packs what came of it, every minute:
+# Trains for some time and packs the results every minute:
 #   train.sh DATA OUT NAME SECONDS CONFIG [OVERRIDES...]
-# OUT/NAME.tgz: newest snapshot, metrics and sample grids.
+# OUT/NAME.tgz: newest snapshot, metrics and sample grid.
 # With STATE=1 also OUT/NAME-state.tgz.NN: newest checkpoint, to resume from, in parts of
 # 15 MB.
 set -uo pipefail
@@ -15,7 +15,7 @@ pack() {
   local step
   step=$(ls "$run/snapshots" 2>/dev/null | grep -E '^[0-9]+$' | sort -n | tail -n 1)
   [ -n "$step" ] || return 0
-  # A file that is being written must not take the place of a whole one.
+  # Write to another name first, so that OUT always has a complete file.
   tar -C "$run" -czf "$run.tgz" config.json split.json metrics.jsonl \
     "snapshots/$step" $(cd "$run" && ls -d samples/*.png 2>/dev/null | tail -n 1) &&
     mv "$run.tgz" "$out/$name.tgz"

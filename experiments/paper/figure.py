@@ -1,19 +1,22 @@
-"""A figure of the paper, measured: trains, and draws unseen classes as it does.
+"""Our version of a figure of the paper: generated images of unseen classes.
 
 python experiments/paper/figure.py --figure=4 --size=shipped
 python experiments/paper/figure.py --figure=4 --size=small
 python experiments/paper/figure.py --figure=4 --size=paper      (for a GPU)
 
-Figures 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 7 to 9
-(FIGR-8), and `icons`, open_icons beside them. Figures 1 and 2 are of the data:
-`python -m figr_jax.prepare --dataset=open_icons --report=FOLDER`. `paper` is the config
-of that experiment as it stands; `small` is for two CPU cores within hours: the same
-config with the networks and rates of configs/subpixel.py, and 5,000 meta-steps;
-`shipped` trains nothing and takes the weights that ship. Figures 5, 8 and 9 are 4 and 7
-after longer training, so there is only `paper` of them. The same command continues a
-run that was stopped. Writes figure_<figure>_<size>.png and .json into
-experiments/results: the first four held-out classes of the drawn split (of figure 3:
-the one), not picked; each with its support in red.
+Figures: 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 7 to 9
+(FIGR-8), and `icons` (open_icons, for comparison). Figures 1 and 2 show the data:
+`python -m figr_jax.prepare --dataset=open_icons --report=FOLDER`.
+
+Sizes: `paper` trains the unchanged config of the experiment. `small` trains on two CPU
+cores within hours: the same config with the networks and learning rates of
+configs/subpixel.py, and 5,000 meta-steps. `shipped` trains nothing and uses shipped
+weights. Figures 5, 8 and 9 show 4 and 7 after longer training, so they have only
+`paper`. Rerun the command to resume a stopped run.
+
+Writes figure_<figure>_<size>.png and .json into experiments/results: the first four
+held-out classes of the random split (for figure 3: the only one), not cherry-picked,
+each with its support in red.
 """
 
 import json
@@ -41,7 +44,7 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 RESULTS = ROOT / "experiments" / "results"
 SMALL_STEPS = 5000
 
-# Of each figure: its config, and its meta-steps in the paper.
+# For each figure: its config, and its meta-steps in the paper.
 FIGURES = {
     "3": ("mnist", 50_000),
     "4": ("omniglot", 140_000),
@@ -53,28 +56,28 @@ FIGURES = {
     "icons": ("open_icons", 100_000),
 }
 
-_FIGURE = flags.DEFINE_enum("figure", None, list(FIGURES), "Which.", required=True)
+_FIGURE = flags.DEFINE_enum("figure", None, list(FIGURES), "Figure.", required=True)
 _SIZE = flags.DEFINE_enum(
-    "size", "small", ("small", "paper", "shipped"), "Of networks and run."
+    "size", "small", ("small", "paper", "shipped"), "Size of the run."
 )
 _STEPS = flags.DEFINE_integer(
-    "meta_steps", None, "Instead of those of the size.", lower_bound=1
+    "meta_steps", None, "Meta-steps, instead of those of the size.", lower_bound=1
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
 
 
 def read_config(name):
-    """The config of `configs/<name>.py`."""
+    """Reads the config of `configs/<name>.py`."""
     return runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"]()
 
 
 def make_config(name, size, steps):
-    """The config of a figure."""
+    """Returns the config of a figure."""
     config = read_config(name)
     config.run.update(meta_steps=steps, save_every=200, sample_every=1000)
     if size == "small":
         small = read_config("subpixel")
-        # Made for glyphs: on Omniglot it costs recognizability (recipe.jsonl).
+        # minibatch_std suits glyphs; it costs recognizability here (recipe.jsonl).
         config.networks.update(small.networks, minibatch_std=False)
         config.networks.stages += config.dataset.image_size // 64  # also down to 4x4
         config.inner.update(small.inner, shots=config.inner.shots)
@@ -84,9 +87,9 @@ def make_config(name, size, steps):
 
 
 def train(name, paper_steps):
-    """Trains; the grid of the last meta-step as a PNG file and what made it.
+    """Trains; returns the last sample grid as a PNG file, and a dict of its settings.
 
-    None if it was asked to stop: the same command goes on.
+    Returns None if the run was stopped; rerun the command to resume.
     """
     steps = SMALL_STEPS if _SIZE.value == "small" else paper_steps
     steps = _STEPS.value or steps
@@ -108,10 +111,10 @@ def train(name, paper_steps):
 
 
 def draw_shipped(name):
-    """The same of the weights that ship."""
+    """Generates the grid of shipped weights; returns the same as `train`."""
     if f"{name}-32" not in shipped.names():
         raise errors.BadInput(
-            f"--size=shipped: no weights of {name} ship; shipped: "
+            f"--size=shipped: no shipped weights of {name}; shipped: "
             f"{', '.join(shipped.names()) or 'none'}"
         )
     model = generation.load(f"{name}-32")
@@ -131,7 +134,7 @@ def draw_shipped(name):
 
 
 def main():
-    """Makes the picture, writes what made it."""
+    """Makes the picture, writes it and its settings."""
     if _FIGURE.value in ("5", "8", "9") and _SIZE.value != "paper":
         raise errors.BadInput(
             f"--figure={_FIGURE.value} --size={_SIZE.value}: must be --size=paper; the "
@@ -139,15 +142,16 @@ def main():
         )
     compilation.keep_programs()
     name, paper_steps = FIGURES[_FIGURE.value]
-    found = draw_shipped(name) if _SIZE.value == "shipped" else train(name, paper_steps)
-    if not found:
+    is_shipped = _SIZE.value == "shipped"
+    result = draw_shipped(name) if is_shipped else train(name, paper_steps)
+    if not result:
         return
-    picture, made = found
+    picture, record = result
     out = RESULTS / f"figure_{_FIGURE.value}_{_SIZE.value}"
     files.write_bytes(out.with_suffix(".png"), picture)
-    made |= {"figure": _FIGURE.value, "size": _SIZE.value}
-    made["meta_steps_in_the_paper"] = paper_steps
-    files.write_json(out.with_suffix(".json"), made | provenance.describe())
+    record |= {"figure": _FIGURE.value, "size": _SIZE.value}
+    record["meta_steps_in_the_paper"] = paper_steps
+    files.write_json(out.with_suffix(".json"), record | provenance.describe())
     print(f"wrote {out}.png and {out}.json")
 
 

@@ -1,4 +1,4 @@
-"""Table 1 of the paper, printed from the configs themselves.
+"""Table 1 of the paper, printed from the configs.
 
 python experiments/paper/table1.py
 """

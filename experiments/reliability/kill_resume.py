@@ -1,12 +1,12 @@
-"""Kills a run with SIGKILL at random moments, resumes it, and compares the end.
+"""Test that runs killed at random moments resume to a bit-identical end.
 
 python experiments/reliability/kill_resume.py --kills=30
 
-Tiny runs, one for each way that episodes reach the device and each pair of block size
-and saving period, are first made without interruption, then killed again and again.
-Prints one JSON line: how many kills, how many of them inside a save, the most
-meta-steps that one lost, and whether slow parameters, optimizer state and metrics ended
-bit-equal. Exit code 1 if not.
+Trains tiny runs, which differ in the place of the bank, the block size and the saving
+period. Each run is trained once without interruption, and once while SIGKILL kills it
+repeatedly. Prints one JSON line: the number of kills, the number of kills during a
+save, the most meta-steps that one kill lost, and whether slow parameters, optimizer
+state and metrics are bit-identical. Exit code 1 if not.
 """
 
 import json
@@ -24,28 +24,26 @@ from absl import flags
 
 from figr_jax import checkpoints, command, errors, provenance
 
-_KILLS = flags.DEFINE_integer("kills", 30, "How many in all.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
+_KILLS = flags.DEFINE_integer("kills", 30, "Kills in total.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where the prepared glyphs live; by default that of TFDS."
+    "data_dir", None, "Folder of prepared data sets; the default is that of TFDS."
 )
-_RUNS = flags.DEFINE_integer(
-    "runs", 4, "How many of the runs.", lower_bound=1, upper_bound=4
-)
-_META_STEPS = flags.DEFINE_integer("meta_steps", 1200, "Of each run.")
+_RUNS = flags.DEFINE_integer("runs", 4, "Number of runs.", lower_bound=1, upper_bound=4)
+_META_STEPS = flags.DEFINE_integer("meta_steps", 1200, "Meta-steps of each run.")
 
 ROOT = pathlib.Path(__file__).parent.parent.parent  # of the project
 TINY = (
     "dataset.image_size=8 networks.width=2 networks.stages=1 networks.latent=3 "
     "inner.steps=2 run.sample_every=120"
 ).split()
-# Where the bank lies, block size, saving period.
+# Place of the bank, block size, saving period.
 RUNS = [("host", 4, 12), ("device", 4, 12), ("device", 15, 15), ("host", 6, 60)]
-START_SECONDS = 6  # a kill may come before the first block; about how long that takes
+START_SECONDS = 6  # about the time to the first block; a kill may come before it
 
 
 def start(workdir, bank, log_every, save_every):
-    """Starts the run, or goes on with it."""
+    """Starts or resumes a run."""
     fields = [
         *TINY,
         f"run.bank={bank}",
@@ -65,7 +63,7 @@ def start(workdir, bank, log_every, save_every):
 
 
 def finish(process):
-    """Waits for a run that nobody interrupts, returns what it printed."""
+    """Waits for the end of an uninterrupted run, returns its output."""
     out, _ = process.communicate()
     if process.returncode:
         raise errors.FailedWork(f"a run ended with exit code {process.returncode}")
@@ -73,34 +71,34 @@ def finish(process):
 
 
 def time_whole(process):
-    """Waits for a run as `finish`, returns its seconds after the first block."""
+    """Waits for a run like `finish`, returns its seconds after the first block."""
     list(iter_until(process.stdout, "meta-step "))
     begun = time.monotonic()
     finish(process)
     return time.monotonic() - begun
 
 
-def kill(process, at_most, draw):
-    """Kills a run at a random moment, returns what it had printed.
+def kill(process, at_most, rng):
+    """Kills a run at a random moment, returns its output.
 
     Args:
       process: the run.
-      at_most: seconds after its first block.
-      draw: `random.Random`.
+      at_most: latest moment of the kill, seconds after the first block.
+      rng: `random.Random`.
     """
-    if draw.random() < 0.2:  # while it starts
-        time.sleep(draw.uniform(0, START_SECONDS))
-        said = []
+    if rng.random() < 0.2:  # during the start
+        time.sleep(rng.uniform(0, START_SECONDS))
+        lines = []
     else:
-        said = list(iter_until(process.stdout, "meta-step "))
-        time.sleep(draw.uniform(0, at_most))
+        lines = list(iter_until(process.stdout, "meta-step "))
+        time.sleep(rng.uniform(0, at_most))
     process.send_signal(signal.SIGKILL)
     rest, _ = process.communicate()
-    return "".join(said) + rest
+    return "".join(lines) + rest
 
 
 def iter_until(lines, beginning):
-    """Lines up to one that begins so."""
+    """Yields lines up to the first that starts with `beginning`."""
     for line in lines:
         yield line
         if line.startswith(beginning):
@@ -108,7 +106,7 @@ def iter_until(lines, beginning):
 
 
 def read_steps(workdir):
-    """Meta-steps of the last logged block."""
+    """Reads the meta-step of the last logged block."""
     path = workdir / "metrics.jsonl"
     steps = (
         re.findall(r'^{"step": (\d+)', path.read_text(), re.M) if path.exists() else []
@@ -117,7 +115,7 @@ def read_steps(workdir):
 
 
 def read_end(workdir):
-    """All that must be equal at the end of a run: checksums of its state, metrics."""
+    """Reads what must be equal at the end: checksums of the state, and metrics."""
     info = checkpoints.read_info(workdir / "checkpoints" / str(_META_STEPS.value))
     snapshot = checkpoints.read_info(workdir / "snapshots" / str(_META_STEPS.value))
     records = [
@@ -134,26 +132,26 @@ def read_end(workdir):
     return info["checksums"], snapshot["checksums"], records
 
 
-def interrupt(workdir, settings, kills, seconds, draw):
-    """Kills a run so often, then lets it end; returns counts.
+def interrupt(workdir, settings, kills, seconds, rng):
+    """Kills a run `kills` times, then lets it finish; returns counts.
 
     Args:
-      workdir: its folder.
+      workdir: folder of the run.
       settings: one of `RUNS`.
-      kills: how many.
-      seconds: that the run trains if nobody interrupts it.
-      draw: `random.Random`.
+      kills: number of kills.
+      seconds: training time of the uninterrupted run.
+      rng: `random.Random`.
     """
-    at_most = seconds / (kills + 1)  # else it might end before the last
+    at_most = seconds / (kills + 1)  # so that the run does not end before the last kill
     counts = {"kills": 0, "kills_inside_a_save": 0, "resumes": 0, "lost_at_most": 0}
     lost_from = 0
     while True:
         started = time.time()
         process = start(workdir, *settings)
         last = counts["kills"] == kills
-        said = finish(process) if last else kill(process, at_most, draw)
-        resumed = re.search(r"resuming from \S*/checkpoints/(\d+)", said)
-        if resumed or "initialising" in said:
+        output = finish(process) if last else kill(process, at_most, rng)
+        resumed = re.search(r"resuming from \S*/checkpoints/(\d+)", output)
+        if resumed or "initialising" in output:
             begun = int(resumed[1]) if resumed else 0
             counts["resumes"] += bool(resumed)
             counts["lost_at_most"] = max(counts["lost_at_most"], lost_from - begun)
@@ -162,12 +160,12 @@ def interrupt(workdir, settings, kills, seconds, draw):
             return counts
         if process.returncode != -signal.SIGKILL:
             raise errors.FailedWork(
-                f"a run ended by itself, with exit code {process.returncode}, before "
-                "all kills: give more --meta_steps"
+                f"a run ended with exit code {process.returncode} before all kills; "
+                "give more --meta_steps"
             )
         counts["kills"] += 1
         temporary = [*workdir.glob("*/*tmp*"), *workdir.glob(".*tmp")]
-        # An earlier kill's may lie there still.
+        # Ignore files that an earlier kill left behind.
         new = [path for path in temporary if path.stat().st_ctime > started]
         counts["kills_inside_a_save"] += bool(new)
         lost_from = max(lost_from, read_steps(workdir))
@@ -175,8 +173,8 @@ def interrupt(workdir, settings, kills, seconds, draw):
 
 
 def main():
-    """Runs, kills, compares, prints."""
-    draw = random.Random(_SEED.value)
+    """Trains each run with and without kills, compares, prints."""
+    rng = random.Random(_SEED.value)
     runs = RUNS[: _RUNS.value]
     shares = np.diff(np.linspace(0, _KILLS.value, len(runs) + 1).astype(int))
     total, equal = {}, True
@@ -184,7 +182,7 @@ def main():
         for i, (settings, kills) in enumerate(zip(runs, shares, strict=True)):
             whole, killed = pathlib.Path(folder, f"{i}"), pathlib.Path(folder, f"{i}k")
             seconds = time_whole(start(whole, *settings))
-            counts = interrupt(killed, settings, kills, seconds, draw)
+            counts = interrupt(killed, settings, kills, seconds, rng)
             equal &= read_end(whole) == read_end(killed)
             total = {
                 name: (max if name == "lost_at_most" else sum)([n, total.get(name, 0)])
@@ -201,7 +199,7 @@ def main():
     print(json.dumps(result))
     if not equal:
         raise errors.FailedWork(
-            "a run that was killed ended otherwise than a whole one"
+            "a killed run is not bit-identical to an uninterrupted one"
         )
 
 

@@ -1,11 +1,12 @@
-"""Trains for a long time, saving and sampling every few seconds, and watches itself.
+"""Soak test: long training with frequent saves, watching memory, files and disk.
 
 python experiments/reliability/soak.py --minutes=30
 
-Runs configs/subpixel.py with short periods in a process of its own. Prints one JSON
-line: resident memory, open files, and the disk that checkpoints and snapshots take,
-after the warm-up and at the end. Exit code 1 if the median of one grew by more than 5 %
-(a save in progress holds more for a moment), or more steps were kept than should be.
+Trains configs/subpixel.py in a separate process, with a save and a sample grid every
+few seconds. Prints one JSON line: resident memory, open files, and the disk usage of
+checkpoints and snapshots, after the warm-up and at the end. Exit code 1 if the median
+of one grew by more than 5 % (a save in progress takes more for a moment), or if too
+many checkpoints and snapshots were kept.
 """
 
 import atexit
@@ -23,22 +24,22 @@ from absl import flags
 
 from figr_jax import checkpoints, command, errors, provenance
 
-_MINUTES = flags.DEFINE_float("minutes", 30.0, "How long, after the first block.")
+_MINUTES = flags.DEFINE_float("minutes", 30.0, "Duration after the first block.")
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where the prepared glyphs live; by default that of TFDS."
+    "data_dir", None, "Folder of prepared data sets; the default is that of TFDS."
 )
 
 ROOT = pathlib.Path(__file__).parent.parent.parent  # of the project
-# Saves and grids every 5 s or so on two cores. TensorStore loses 0.5 KB for each array
-# that it is told to write (its Spec.to_json, which orbax 0.11.40 and later call): with
-# this network, 0.1 MB a save.
+# About a save and a grid per 5 s on two cores. TensorStore leaks 0.5 KB per array that
+# it writes (in Spec.to_json, which orbax 0.11.40 and later call): with this network,
+# 0.1 MB per save.
 PERIODS = {"log_every": 3, "save_every": 12, "sample_every": 12, "meta_steps": 10**9}
-WARM_UP = 0.2  # share of the time
-SECONDS = 5  # between two looks
+WARM_UP = 0.2  # share of the duration
+SECONDS = 5  # between two measurements
 
 
 def start(workdir):
-    """Starts the run, waits for its first block."""
+    """Starts the run and waits for its first block."""
     command = [
         *(sys.executable, "-m", "figr_jax.main"),
         f"--config={ROOT / 'configs/subpixel.py'}",
@@ -57,11 +58,11 @@ def start(workdir):
 
 
 def look(process, workdir):
-    """Resident memory, open files, bytes and number of what is saved."""
+    """Measures resident memory, open files, and bytes and number of saved steps."""
     with open(f"/proc/{process.pid}/status") as file:
         (line,) = (line for line in file if line.startswith("VmRSS"))
     steps = [*workdir.glob("checkpoints/*"), *workdir.glob("snapshots/*")]
-    # du also says what it could: steps are replaced meanwhile.
+    # Steps may be replaced meanwhile; du still reports the rest.
     du = subprocess.run(["du", "-sbc", *steps], capture_output=True, text=True)
     size = int(du.stdout.splitlines()[-1].split()[0])
     return {
@@ -73,7 +74,7 @@ def look(process, workdir):
 
 
 def main():
-    """Runs, looks, prints."""
+    """Trains, measures, prints."""
     with tempfile.TemporaryDirectory() as folder:
         workdir = pathlib.Path(folder, "run")
         process = start(workdir)
@@ -82,11 +83,15 @@ def main():
         while time.monotonic() - begin < 60 * _MINUTES.value:
             time.sleep(SECONDS)
             if process.poll() is not None:
-                raise errors.FailedWork(f"the run ended: {process.returncode}")
+                raise errors.FailedWork(
+                    f"the run ended early with exit code {process.returncode}"
+                )
             looks.append(look(process, workdir))
         process.send_signal(signal.SIGTERM)
         if process.wait():
-            raise errors.FailedWork(f"the run ended with {process.returncode}")
+            raise errors.FailedWork(
+                f"the run ended with exit code {process.returncode}"
+            )
         lines = (workdir / "metrics.jsonl").read_text().splitlines()
         grids = len(list((workdir / "samples").iterdir()))
     cut = int(WARM_UP * len(looks))
@@ -102,7 +107,8 @@ def main():
         }
         good &= last <= 1.05 * first
     kept = sum(checkpoints.KEEP.values())
-    good &= result["saved_steps"]["most"] <= kept + 2  # one of each being written
+    # One more checkpoint and one more snapshot may be in progress.
+    good &= result["saved_steps"]["most"] <= kept + 2
     result |= {
         "flat": bool(good),
         "meta_steps": json.loads(lines[-1])["step"],
@@ -112,7 +118,9 @@ def main():
     }
     print(json.dumps(result))
     if not good:
-        raise errors.FailedWork("something grew")
+        raise errors.FailedWork(
+            "memory, open files or disk usage grew; see the JSON line"
+        )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A data set of FIGR-8's true size, prepared and trained on: how fast, in what memory.
+"""Time and memory to prepare and train on a data set of FIGR-8's full size.
 
 python experiments/speed/data_scale.py --folder=FOLDER
 
 Writes a synthetic `Data.zip` in FIGR-8's layout to the folder (random shapes, a long
-tail of class sizes, some classes in two spellings, some damaged files), prepares it,
-trains a few meta-steps from it with the bank on the device and with the bank on the
-host, and prints one JSON line. With --classes=200 --images=20000 it takes two minutes.
+tail of class sizes, some classes in two spellings, some damaged files). Prepares it,
+trains a few meta-steps with the bank on the device and with the bank on the host, and
+prints one JSON line. With --classes=200 --images=20000 it takes two minutes.
 """
 
 import importlib.metadata
@@ -28,18 +28,20 @@ from figr_jax import command, reptile
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes, feed, parallel
 
-_FOLDER = flags.DEFINE_string("folder", None, "Where all is written.", required=True)
-_CLASSES = flags.DEFINE_integer("classes", 18_409, "Classes, of at least 8 images.")
-_IMAGES = flags.DEFINE_integer("images", 1_548_944, "Sound images.")
-_DAMAGED = flags.DEFINE_float("damaged", 1e-3, "Damaged files, as a share of images.")
+_FOLDER = flags.DEFINE_string("folder", None, "Folder for all files.", required=True)
+_CLASSES = flags.DEFINE_integer(
+    "classes", 18_409, "Number of classes, each of at least 8 images."
+)
+_IMAGES = flags.DEFINE_integer("images", 1_548_944, "Number of intact images.")
+_DAMAGED = flags.DEFINE_float("damaged", 1e-3, "Share of damaged files.")
 _META_STEPS = flags.DEFINE_integer("meta_steps", 40, "Meta-steps of each training run.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the archive and of the training runs.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the archive and the training runs.")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIDE = 200  # pixels of an image, as in FIGR-8
 LEAST, MOST = 8, 4_000  # images of a class
-SPELT_TWICE = 0.02  # share of classes that lie in two folders
-EPISODES = 2_000  # meta-steps whose episodes are drawn to time that
+SPELT_TWICE = 0.02  # share of classes in two folders
+EPISODES = 2_000  # meta-steps to time the sampling of episodes
 
 # A DCGAN of the quickstart's size, with the paper's 8 shots.
 TRAINING = (
@@ -51,7 +53,7 @@ TRAINING = (
 
 
 def draw_class_sizes(rng, classes, images):
-    """Sizes `[classes]` with a long tail, at least `LEAST`, whose sum is `images`."""
+    """Samples class sizes `[classes]`: long tail, at least `LEAST`, sum `images`."""
     tail = rng.lognormal(sigma=1.3, size=classes)
     sizes = LEAST + tail / tail.sum() * (images - LEAST * classes)
     sizes = np.minimum(sizes.astype(int), MOST)
@@ -62,7 +64,7 @@ def draw_class_sizes(rng, classes, images):
 
 
 def draw_png(rng):
-    """A few random black shapes on white, as a PNG file."""
+    """Renders a few random black shapes on white to the bytes of a PNG file."""
     image = Image.new("L", (SIDE, SIDE), 255)
     draw = ImageDraw.Draw(image)
     for kind in rng.integers(3, size=rng.integers(2, 6)):
@@ -80,14 +82,14 @@ def draw_png(rng):
 
 
 class DrawFiles:
-    """Draws the files of the archive."""
+    """Renderer of the files of the archive."""
 
     def __init__(self, seed, damaged):
-        """Takes a seed, and which files are damaged, `[files]`."""
+        """Stores the seed and the mask of damaged files, `[files]`."""
         self._seed, self._damaged = seed, damaged
 
     def __call__(self, rows):
-        """The contents of some files."""
+        """Returns the contents of some files."""
         rng = np.random.default_rng([self._seed, rows.start])
         contents = []
         for row in rows:
@@ -102,7 +104,7 @@ def write_archive(path):
     """Writes `Data.zip`; returns the names of its damaged files and its folders."""
     rng = np.random.default_rng(_SEED.value)
     sizes = draw_class_sizes(rng, _CLASSES.value, _IMAGES.value)
-    # Damaged files come on top of the sound ones: no class gets too small by them.
+    # Damaged files are extra, so that no class becomes too small.
     extra = rng.binomial(sizes, _DAMAGED.value)
     labels = np.repeat(np.arange(len(sizes)), sizes + extra)
     first = np.cumsum(sizes + extra) - sizes - extra
@@ -125,7 +127,7 @@ def write_archive(path):
 
 
 def resident_bytes(process):
-    """Resident memory of a process and all below it; shared pages count each time."""
+    """Returns the resident memory of a process tree; shared pages count repeatedly."""
     total, pids = 0, [process]
     while pids:
         folder = pathlib.Path(f"/proc/{pids.pop()}")
@@ -133,14 +135,14 @@ def resident_bytes(process):
             pages = int((folder / "statm").read_text().split()[1])
             for task in (folder / "task").iterdir():
                 pids += (task / "children").read_text().split()
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
         total += pages * os.sysconf("SC_PAGE_SIZE")
     return total
 
 
 def run_verb(name, *args):
-    """Runs `python -m figr_jax.<name>`: seconds, and peak resident memory in bytes."""
+    """Runs `python -m figr_jax.<name>`; returns seconds and peak resident bytes."""
     command = [sys.executable, "-m", f"figr_jax.{name}", *map(str, args)]
     begin, peak = time.perf_counter(), 0
     process = subprocess.Popen(command, cwd=ROOT, stdout=sys.stderr)
@@ -153,7 +155,7 @@ def run_verb(name, *args):
 
 
 def train(folder, place):
-    """Trains a few meta-steps: lines of metrics.jsonl, and peak memory in bytes."""
+    """Trains a few meta-steps; returns the lines of metrics.jsonl and peak bytes."""
     workdir = folder / f"run-{place}"
     _, peak = run_verb(
         "main",
@@ -170,7 +172,7 @@ def train(folder, place):
 
 
 def episodes_per_second(bank):
-    """Episodes of 8 shots drawn from all classes a second: on the host, the device."""
+    """Measures episodes of 8 shots per second, sampled on the host and the device."""
     classes = np.arange(len(bank.names))
     mesh = jax.make_mesh((1,), (reptile.AXIS,), devices=jax.devices()[:1])
     resident = feed.put(bank, classes, mesh)
@@ -195,7 +197,7 @@ def episodes_per_second(bank):
 
 
 def main():
-    """Writes, prepares, trains, prints."""
+    """Writes the archive, prepares it, trains, prints the result."""
     folder = pathlib.Path(_FOLDER.value)
     folder.mkdir(parents=True, exist_ok=True)
     damaged, folders = write_archive(folder / "Data.zip")

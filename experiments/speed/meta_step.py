@@ -1,11 +1,11 @@
-"""A meta-step, timed beside a PyTorch peer and beside a large matrix product.
+"""Timing of a meta-step, a PyTorch peer and a large matrix product.
 
 python experiments/speed/meta_step.py --network=resnet --width=16 --vs_torch
 
-Runs our meta-step, the peer's (eager, as many threads, the same networks, shots and
-inner steps) and a large matrix product in turn, several times, and prints one JSON
-line: medians in seconds, ratios pair by pair, the arithmetic of the step, and its rate
-as a share of that of the product. Only the ratios carry over to another machine.
+Runs our meta-step, the peer's (eager, with the same number of threads, networks, shots
+and inner steps) and a large matrix product in alternation. Prints one JSON line:
+medians in seconds, ratios of each pair, the arithmetic of the step, and its rate as a
+share of the rate of the product. Only the ratios carry over to another machine.
 """
 
 import copy
@@ -38,25 +38,28 @@ _NETWORK = flags.DEFINE_enum("network", "resnet", list(networks.FAMILIES), "Fami
 _WIDTH = flags.DEFINE_integer("width", 16, "Channels at full resolution.")
 _STAGES = flags.DEFINE_integer("stages", 4, "Up- and downsamplings by 2.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 32, "Height and width, pixels.")
-_SHOTS = flags.DEFINE_integer("shots", 4, "Support images of a task.")
-_TASKS = flags.DEFINE_integer("tasks", 1, "Tasks of a meta-step.")
-_GROUP = flags.DEFINE_integer("group", 1, "Of these, adapted to at once.")
+_SHOTS = flags.DEFINE_integer("shots", 4, "Support images per task.")
+_TASKS = flags.DEFINE_integer("tasks", 1, "Tasks per meta-step.")
+_GROUP = flags.DEFINE_integer("group", 1, "Tasks adapted to at once.")
 _INNER_STEPS = flags.DEFINE_integer("inner_steps", 10, "Inner steps.")
 _CONVOLUTION = flags.DEFINE_string("convolution", "auto", "Lowering of convolutions.")
 _DTYPE = flags.DEFINE_enum(
-    "dtype", "float32", networks.DTYPES, "Of our arithmetic; the peer's is float32."
+    "dtype",
+    "float32",
+    networks.DTYPES,
+    "Dtype of our arithmetic; the peer's is float32.",
 )
-_PAIRS = flags.DEFINE_integer("pairs", 5, "Times that each is run.")
-_VS_TORCH = flags.DEFINE_boolean("vs_torch", False, "Run the PyTorch peer too.")
+_PAIRS = flags.DEFINE_integer("pairs", 5, "Number of timed runs of each.")
+_VS_TORCH = flags.DEFINE_boolean("vs_torch", False, "Also run the PyTorch peer.")
 
-PEERS = "resnet", "dcgan"  # what the published code has
+PEERS = "resnet", "dcgan"  # families of the published code
 INNER_RATE, OUTER_RATE = 1e-4, 1e-5  # the paper's
 PRODUCT = 3072  # height and width of the matrices of the product
 
-# Passes over an image that an inner step makes for each shot; the derivative in the
-# input is another pass, that in the weights too. Critic step: the generator 1; the
-# critic 3 over real, 3 over fake, 6 for the penalty. Generator step: the critic 2,
-# since its weights stay, the generator 3.
+# Passes over an image per shot in an inner step. The derivative with respect to the
+# input is another pass, and so is that with respect to the weights. Critic step:
+# generator 1; critic 3 over real, 3 over fake, 6 for the penalty. Generator step:
+# critic 2, since its weights are fixed; generator 3.
 GENERATOR_PASSES, CRITIC_PASSES = 4, 14
 
 
@@ -70,7 +73,7 @@ class Sizes(NamedTuple):
 
 
 def build_networks():
-    """Our networks of the flags."""
+    """Builds our networks from the flags."""
     return networks.build(
         _NETWORK.value,
         image_size=_IMAGE_SIZE.value,
@@ -82,12 +85,12 @@ def build_networks():
 
 
 def read_sizes():
-    """The `Sizes` of the flags."""
+    """Reads the `Sizes` from the flags."""
     return Sizes(_SHOTS.value, _TASKS.value, _INNER_STEPS.value, _GROUP.value)
 
 
 def with_lowering(nets, lowering):
-    """The same networks with another lowering of the convolutions."""
+    """Returns the networks with another lowering of the convolutions."""
     return nets._replace(
         generator=nets.generator.copy(convolution=lowering),
         critic=nets.critic.copy(convolution=lowering),
@@ -95,13 +98,13 @@ def with_lowering(nets, lowering):
 
 
 def count_flop(nets, sizes):
-    """Floating-point operations of the convolutions and products of a meta-step."""
+    """Counts the floating-point operations of convolutions and products in a step."""
     slow = jax.eval_shape(nets.init, jax.random.key(0))
     size, shape = nets.image_size, jax.ShapeDtypeStruct
     plain = with_lowering(nets, "xla")
 
     def forward(function, *arguments):
-        # On the CPU: not every back end counts before it has compiled.
+        # On the CPU, because not every back end counts before compilation.
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
             return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
 
@@ -114,12 +117,12 @@ def count_flop(nets, sizes):
 
 
 def make_ours(nets, sizes, inner=None, others=0):
-    """A function that runs our meta-step once; what compiling it took and foretells.
+    """Compiles our meta-step; the default is the paper's: inner SGD, no others.
 
-    By default it is the paper's meta-step: inner SGD, no other images.
-
-    The latter is a dict: seconds, bytes of the parameters, and bytes of the program's
-    arguments (slow parameters, optimizer state, supports) and temporaries.
+    Returns:
+      A function that runs the meta-step once, and a dict: seconds of compilation, bytes
+      of the parameters, and bytes of the program's arguments (slow parameters,
+      optimizer state, supports) and temporaries.
     """
     inner = inner or adaptation.Inner(
         losses.wgan_gp(), optax.sgd(INNER_RATE), sizes.inner_steps
@@ -155,23 +158,23 @@ def make_ours(nets, sizes, inner=None, others=0):
 
 
 def read_memory(name):
-    """Bytes that this process has ("VmRSS") or had at most ("VmHWM")."""
+    """Reads the resident bytes of this process: now ("VmRSS") or peak ("VmHWM")."""
     with open("/proc/self/status") as file:
         (line,) = (line for line in file if line.startswith(name))
     return int(line.split()[1]) * 1024
 
 
 def measure_peak(run):
-    """Most bytes that our meta-step takes while it runs, above its arguments.
+    """Measures the peak bytes of our meta-step, beyond its arguments.
 
-    About: on the CPU of the whole process, so with what its threads take; elsewhere of
-    all that has run so far.
+    The result is approximate: on the CPU it includes the threads of the process, on
+    other devices everything that ran before.
     """
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         before = read_memory("VmRSS")
         with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # forget the peak of the compiler
+            file.write("5")  # resets the peak, which the compiler set
         run()
         return read_memory("VmHWM") - before
     before = device.memory_stats()["bytes_in_use"]
@@ -180,7 +183,7 @@ def measure_peak(run):
 
 
 def make_torch(family, nets, sizes, device):
-    """A function that runs the peer's meta-step once; the version of PyTorch."""
+    """Makes a function that runs the peer's meta-step; also returns the version."""
     import torch
     import torch_peer
 
@@ -216,30 +219,30 @@ def make_torch(family, nets, sizes, device):
 
 
 def make_product():
-    """A function that multiplies two large matrices once."""
+    """Makes a function that multiplies two large matrices once."""
     a = jnp.ones((PRODUCT, PRODUCT))
     product = jax.jit(lambda a: a @ a)
     return lambda: product(a).block_until_ready()
 
 
 def main():
-    """Times, prints."""
+    """Times all in alternation, prints the result."""
     if _VS_TORCH.value and not importlib.util.find_spec("torch"):
         raise errors.BadInput("--vs_torch: needs `pip install -e '.[torch]'`")
     if _VS_TORCH.value and _NETWORK.value not in PEERS:
         raise errors.BadInput(
-            f"--vs_torch: the peer has {' and '.join(PEERS)}, not {_NETWORK.value}"
+            f"--vs_torch: no peer of {_NETWORK.value}; give {' or '.join(PEERS)}"
         )
     nets, sizes = build_networks(), read_sizes()
     ours, compiled = make_ours(nets, sizes)
-    peak = measure_peak(ours)  # of the first run: later ones find its memory again
+    peak = measure_peak(ours)  # of the first run; later runs reuse its memory
     runs = {"ours": ours, "product": make_product()}
     versions = {n: importlib.metadata.version(n) for n in ("jax", "jaxlib", "numpy")}
     if _VS_TORCH.value:
         device = "cpu" if jax.default_backend() == "cpu" else "cuda"
         peer = make_torch(_NETWORK.value, nets, sizes, device)
         runs["torch"], versions["torch"] = peer
-    for run in runs.values():  # the first run of each warms up
+    for run in runs.values():  # warm up
         run()
     seconds = {name: [] for name in runs}
     for _ in range(_PAIRS.value):

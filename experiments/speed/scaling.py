@@ -1,12 +1,12 @@
-"""Predicts meta-steps per second on 1 to 1,024 devices, and draws the curves.
+"""Prediction of meta-steps per second on 1 to 1,024 devices.
 
 python experiments/speed/scaling.py --network=resnet --width=16
 
 The devices share the tasks of a meta-step, and one all-reduce of the parameters ends
-it. From the time of one task (measured here, or given with --task_seconds), the bytes
-of the all-reduce and the rates of the links (flags) follows the time of a meta-step.
-The compiled programs for 1, 2 and 4 virtual devices are held against it: number and
-size of their collectives. Writes experiments/results/scaling<suffix>.json and .png.
+it. The time of a meta-step follows from the time of one task (measured here, or given
+with --task_seconds), the bytes of the all-reduce and the bandwidth of the links
+(flags). The number and size of the collectives are checked in the compiled programs for
+1, 2 and 4 virtual devices. Writes experiments/results/scaling<suffix>.json and .png.
 """
 
 import io
@@ -31,27 +31,34 @@ from figr_jax import command, errors, files, provenance
 _TASK_SECONDS = flags.DEFINE_float(
     "task_seconds",
     None,
-    "Seconds of a meta-step of one task; by default measured here.",
+    "Seconds of a meta-step of one task; the default is to measure them here.",
 )
-_SOURCE = flags.DEFINE_string("source", "", "Where --task_seconds is from.")
+_SOURCE = flags.DEFINE_string("source", "", "Source of --task_seconds.")
 _FIXED_TASKS = flags.DEFINE_enum(
-    "fixed_tasks", "32", [str(2**i) for i in range(11)], "Tasks of the second curve."
+    "fixed_tasks",
+    "32",
+    [str(2**i) for i in range(11)],
+    "Tasks per meta-step of the second curve.",
 )
 _NODE = flags.DEFINE_enum(
-    "node", "8", [str(2**i) for i in range(11)], "Devices of a node."
+    "node", "8", [str(2**i) for i in range(11)], "Devices per node."
 )
-_LINK = flags.DEFINE_float("link", 450.0, "GB/s of a device to the others of its node.")
-_NETWORK_LINK = flags.DEFINE_float("network_link", 50.0, "GB/s a device between nodes.")
-_DELAY = flags.DEFINE_float("delay", 5.0, "Microseconds of a message inside a node.")
-_NETWORK_DELAY = flags.DEFINE_float("network_delay", 10.0, "The same between nodes.")
-_SUFFIX = flags.DEFINE_string("suffix", "", "Added to the names of the results.")
+_LINK = flags.DEFINE_float("link", 450.0, "GB/s of a device inside its node.")
+_NETWORK_LINK = flags.DEFINE_float(
+    "network_link", 50.0, "GB/s of a device between nodes."
+)
+_DELAY = flags.DEFINE_float("delay", 5.0, "Microseconds per message inside a node.")
+_NETWORK_DELAY = flags.DEFINE_float(
+    "network_delay", 10.0, "Microseconds per message between nodes."
+)
+_SUFFIX = flags.DEFINE_string("suffix", "", "Suffix of the names of the results.")
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 DEVICES = [2**i for i in range(11)]
-VIRTUAL = (1, 2, 4)  # devices that the CPU stands in for
-PAYS = 1.5  # what twice the devices must give to be worth it
+VIRTUAL = (1, 2, 4)  # numbers of virtual devices on the CPU
+PAYS = 1.5  # least speed-up that makes twice the devices worthwhile
 
-# Lists the collectives of a block of meta-steps on all devices, one task on each.
+# Prints the compiled block of meta-steps on all devices, with one task on each.
 PROGRAM = """
 import sys
 import jax, numpy as np, optax
@@ -70,7 +77,7 @@ outer = optax.adam(1e-5)
 state = jax.eval_shape(lambda key: reptile.init(nets, key, outer), jax.random.key(0))
 images = jax.ShapeDtypeStruct((1, tasks, 4, size, size, 1), np.uint8)
 made = block.make_block(nets, inner, outer, tasks, 4, block.make_mesh(tasks))
-low = {"xla_backend_optimization_level": 0}  # it is only read
+low = {"xla_backend_optimization_level": 0}  # only printed
 lowered = jax.jit(made).lower(state, 1, 0, feed.Streamed(images))
 print(lowered.compile(compiler_options=low).as_text())
 """
@@ -81,15 +88,15 @@ COLLECTIVE = re.compile(
 
 
 def count_bytes(nets):
-    """Bytes of the one all-reduce: every parameter, and three scalars of the record."""
+    """Counts the bytes of the all-reduce: all parameters and three logged scalars."""
     slow = jax.eval_shape(nets.init, jax.random.key(0))
     return 4 * (sum(leaf.size for leaf in jax.tree.leaves(slow)) + 3)
 
 
 def find_collectives(devices):
-    """Bytes of each collective in the program for some virtual devices, a list.
+    """Lists the bytes of each collective in the program for some virtual devices.
 
-    None for one that is no single vector of float32.
+    A collective that is not one float32 vector gives None.
     """
     flag = f"--xla_force_host_platform_device_count={devices}"
     text = subprocess.check_output(
@@ -102,7 +109,7 @@ def find_collectives(devices):
 
 
 def measure_task():
-    """Median seconds of a meta-step of one task, on one device here."""
+    """Measures the median seconds of a meta-step of one task on this device."""
     run, _ = meta_step.make_ours(meta_step.build_networks())
     run()
     seconds = []
@@ -114,15 +121,15 @@ def measure_task():
 
 
 def all_reduce_seconds(size, devices):
-    """A ring inside each node, then trees between nodes for each device's share.
+    """Predicts the seconds of an all-reduce.
+
+    It is a ring inside each node, then a tree between nodes for each device's share.
+    Each link carries the data twice, minus the part that stays. A ring waits for one
+    message per step, a tree for two per level.
 
     Args:
       size: bytes.
-      devices: how many take part, a power of two.
-
-    Returns:
-      Seconds: each link carries the data twice, less what stays; a ring waits for a
-      message a step, nodes for two up and down a tree.
+      devices: number of devices, a power of two.
     """
     node = min(devices, int(_NODE.value))
     nodes = devices // node
@@ -134,10 +141,15 @@ def all_reduce_seconds(size, devices):
 
 
 def predict(task_seconds, size, tasks):
-    """Meta-steps per second on each of `DEVICES`; `tasks` of a number of devices.
+    """Predicts the meta-steps per second on each of `DEVICES`.
 
-    The outer update, a hundredth of a task or less, is counted with each task. Devices
-    beyond the tasks stay idle, as in `block.make_mesh`.
+    The time of a task includes the outer update, at most a hundredth of it. Devices
+    beyond the number of tasks stay idle, as in `block.make_mesh`.
+
+    Args:
+      task_seconds: seconds of one task.
+      size: bytes of the all-reduce.
+      tasks: function of the number of devices that returns the tasks per meta-step.
     """
 
     def seconds(devices):
@@ -148,7 +160,7 @@ def predict(task_seconds, size, tasks):
 
 
 def last_that_pays(rates):
-    """Most devices that are at least `PAYS` times as fast as half of them."""
+    """Returns the most devices that are `PAYS` times as fast as half as many."""
     pays = [
         n
         for n, more, less in zip(DEVICES[1:], rates[1:], rates, strict=False)
@@ -158,13 +170,13 @@ def last_that_pays(rates):
 
 
 def draw(path, result):
-    """Draws tasks per second over devices, for both curves."""
+    """Plots tasks per second against devices, for both curves."""
     picture = figure.Figure(figsize=(6, 4), layout="constrained")
     axes = picture.subplots()
     one, fixed = result["task_a_device"], result["fixed_tasks"]
     ideal = np.array(DEVICES) / result["task_seconds"]
     axes.loglog(DEVICES, ideal, ":", color="grey", label="no communication")
-    axes.loglog(DEVICES, one["tasks_per_second"], "o-", label="a task a device")
+    axes.loglog(DEVICES, one["tasks_per_second"], "o-", label="one task per device")
     label = f"{fixed['tasks']} tasks in all"
     axes.loglog(DEVICES, fixed["tasks_per_second"], "s-", label=label)
     axes.set(xlabel="devices", ylabel="tasks adapted to per second (predicted)")
@@ -175,13 +187,13 @@ def draw(path, result):
 
 
 def main():
-    """Measures or takes the time of a task, predicts, checks, writes."""
+    """Predicts from the time of a task, checks the collectives, writes."""
     given = _TASK_SECONDS.value
     if flags.FLAGS.tasks != 1 or (given and not _SOURCE.value):
         raise errors.BadInput("--tasks must be 1, and --task_seconds needs --source")
     size = count_bytes(meta_step.build_networks())
-    found = {n: find_collectives(n) for n in VIRTUAL}
-    for n, sizes in found.items():
+    collectives = {n: find_collectives(n) for n in VIRTUAL}
+    for n, sizes in collectives.items():
         assert sizes == ([size] if n > 1 else []), (n, sizes, size)
     task_seconds = measure_task() if given is None else given
     fixed = int(_FIXED_TASKS.value)
@@ -192,7 +204,7 @@ def main():
         "task_seconds": task_seconds,
         "task_seconds_from": _SOURCE.value or jax.devices()[0].device_kind,
         "all_reduce_bytes": size,
-        "collectives_found": {str(n): sizes for n, sizes in found.items()},
+        "collectives_found": {str(n): sizes for n, sizes in collectives.items()},
         "devices": DEVICES,
         "all_reduce_seconds": [all_reduce_seconds(size, n) for n in DEVICES],
         "task_a_device": {

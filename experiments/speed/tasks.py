@@ -1,11 +1,11 @@
-"""Adapting to several tasks on one device: one after another, or all at once.
+"""Timing of several tasks on one device: sequential or all at once.
 
 python experiments/speed/tasks.py --network=dcgan --stages=3 --tasks=4
 
-Times both in turn, in each lowering of the convolutions, and prints one JSON line:
-seconds, and how many times faster all at once (under `jax.vmap`) is. Under vmap each
-task has its own kernels: XLA's convolution becomes one with a group a task, the patches
-a batched matrix product.
+Times both in alternation, for each lowering of the convolutions, and prints one JSON
+line: seconds, and the speed-up of all at once (under `jax.vmap`). Under vmap each task
+has its own kernels: XLA's convolution becomes a grouped one with a group per task, the
+patches become a batched matrix product.
 """
 
 import json
@@ -21,11 +21,11 @@ from jax import lax
 from figr_jax import adaptation, command, compilation, losses, provenance
 from figr_jax.networks import convolution
 
-FLAGS = flags.FLAGS  # those of meta_step
+FLAGS = flags.FLAGS  # the flags of meta_step
 
 
 def make(lowering, batched):
-    """A function that adapts to all tasks."""
+    """Compiles a function that adapts to all tasks."""
     nets = meta_step.with_lowering(meta_step.build_networks(), lowering)
     inner = adaptation.Inner(
         losses.wgan_gp(), optax.sgd(meta_step.INNER_RATE), FLAGS.inner_steps
@@ -43,10 +43,10 @@ def make(lowering, batched):
             return jax.tree.map(lambda slow, fast: slow - fast, slow, fast)
 
         if batched:
-            found = jax.vmap(one)(supports, keys)
+            changes = jax.vmap(one)(supports, keys)
         else:
-            found = lax.map(lambda task: one(*task), (supports, keys))
-        return jax.tree.map(lambda x: x.mean(0), found)
+            changes = lax.map(lambda task: one(*task), (supports, keys))
+        return jax.tree.map(lambda x: x.mean(0), changes)
 
     jitted = jax.jit(run, compiler_options=compilation.options())
     compiled = jitted.lower(slow, supports, keys).compile()
@@ -54,7 +54,7 @@ def make(lowering, batched):
 
 
 def main():
-    """Times, prints."""
+    """Times both ways in each lowering, prints the result."""
     given = "network", "width", "stages", "image_size", "shots", "tasks", "inner_steps"
     result = {name: FLAGS[name].value for name in given}
     result |= provenance.describe()
@@ -66,7 +66,7 @@ def main():
                 begin = time.perf_counter()
                 run()
                 pair[i] = time.perf_counter() - begin
-        seconds = seconds[1:]  # the first of each warms up
+        seconds = seconds[1:]  # the first run of each is a warm-up
         result[lowering] = {
             "one_after_another": float(np.median(seconds[:, 0])),
             "all_at_once": float(np.median(seconds[:, 1])),

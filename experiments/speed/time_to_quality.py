@@ -1,12 +1,12 @@
-"""Compares recipes by the quality of their images after equal core minutes.
+"""Comparison of configs by image quality after equal core minutes.
 
 python experiments/speed/time_to_quality.py --minutes=8
 
-Trains three recipes on Omniglot, split `weak`, 4 shots, by experiments/sweep.py: the
-paper's algorithm and ResNet at the best rates known, the subpixel networks, and fusion.
-Does not repeat trials that experiments/results/sweep.jsonl has. Draws recognizability
-and KID of 50 tuning classes against core minutes to time_to_quality.png in
-experiments/results, and writes what it drew to the .json next to it.
+Trains three configs on Omniglot, split `weak`, 4 shots, with experiments/sweep.py: the
+paper's algorithm and ResNet at the best known learning rates, the subpixel networks,
+and fusion. Skips trials that experiments/results/sweep.jsonl contains. Plots
+recognizability and KID of 50 tuning classes against core minutes to time_to_quality.png
+in experiments/results, and writes the data to the .json next to it.
 """
 
 import json
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from figr_jax import command, errors, files, provenance
 
 _MINUTES = flags.DEFINE_float(
-    "minutes", 8, "Of training, of one core, for each recipe.", lower_bound=0.1
+    "minutes", 8, "Core minutes of training per config.", lower_bound=0.1
 )
 
 EXPERIMENTS = pathlib.Path(__file__).parent.parent
@@ -59,7 +59,7 @@ RECIPES = (
 
 
 def read_trial(name, setting):
-    """The lines of a trial in the log, in the order of its core minutes."""
+    """Reads the lines of a trial from the log, sorted by core minutes."""
     lines = map(json.loads, (RESULTS / "sweep.jsonl").read_text().splitlines())
     lines = [x for x in lines if (x["trial"], x["setting"]) == (name, setting)]
     return sorted(lines, key=lambda line: line["core_minutes"])
@@ -69,7 +69,7 @@ def run(name, base, setting, overrides):
     """Runs a trial.
 
     Raises:
-      FailedWork: if it fails; it says why.
+      FailedWork: if the trial fails; it prints the reason.
     """
     trial = [sys.executable, str(EXPERIMENTS / "sweep.py"), f"--name={name}"]
     trial += [f"--base={base}", f"--minutes={_MINUTES.value}"]
@@ -79,7 +79,7 @@ def run(name, base, setting, overrides):
 
 
 def draw(trials):
-    """Draws the metrics of trials, `{label: lines}`, against core minutes."""
+    """Plots the metrics of trials, `{label: lines}`, against core minutes."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, (metric, label) in zip(
         figure.subplots(1, 2), METRICS.items(), strict=True
@@ -100,15 +100,15 @@ def draw(trials):
 
 
 def main():
-    """Runs what is missing, draws."""
+    """Runs the missing trials, plots all."""
     trials = {}
     for label, name, base, setting, overrides in RECIPES:
         if not read_trial(name, setting):
             run(name, base, setting, overrides)
         trials[label] = read_trial(name, setting)
     draw(trials)
-    made = {"minutes": _MINUTES.value, "trials": trials} | provenance.describe()
-    files.write_json(RESULTS / "time_to_quality.json", made)
+    record = {"minutes": _MINUTES.value, "trials": trials} | provenance.describe()
+    files.write_json(RESULTS / "time_to_quality.json", record)
     print(f"wrote {RESULTS / 'time_to_quality.png'} and .json")
 
 

@@ -1,7 +1,7 @@
-"""A PyTorch peer of figr_jax: the same networks, losses and inner loop, eager.
+"""PyTorch peer of figr_jax: the same networks, losses and inner loop, eager.
 
-For the parity test and the side-by-side benchmark. Module names give the state-dict
-keys of the code published with the paper; images are channels-first.
+Used by the parity test and the benchmark. The module names give the state-dict keys of
+the published code; images are channels-first.
 """
 
 import torch
@@ -14,7 +14,7 @@ def _norm(channels, size):
 
 
 class _ResidualStages(nn.Module):
-    """What the ResNet generator and critic share: `stages` of two blocks each."""
+    """Shared part of the ResNet generator and critic: stages of two blocks each."""
 
     def _add_stages(self, channels, sizes):
         """Adds modules for stages of `channels[i] -> channels[i + 1]` at `sizes[i]`."""
@@ -46,7 +46,7 @@ class _ResidualStages(nn.Module):
 
 
 class _Start(nn.Module):
-    """The generators' dense start."""
+    """Dense first layer of the generators."""
 
     def _add_start(self, latent, channels, size):
         self.shape = (channels, size, size)
@@ -73,7 +73,7 @@ class ResNetGenerator(_Start, _ResidualStages):
         self.final_conv = nn.Conv2d(width, image_channels, 5, padding=2)
 
     def forward(self, z):
-        """Draws the images."""
+        """Generates the images."""
         x = self._start(z)
         for i in range(len(self.convs1)):
             x = F.interpolate(self._stage(i, x), scale_factor=2)
@@ -94,7 +94,7 @@ class ResNetCritic(_ResidualStages):
         self.final_linear = nn.Linear(channels[-1], 1)
 
     def forward(self, x):
-        """Values the images."""
+        """Computes the critic values of the images."""
         x = self.initial_norm(self.initial_activ(self.initial_conv(x)))
         for i in range(len(self.convs1)):
             x = F.avg_pool2d(self._stage(i, x), 2)
@@ -118,7 +118,7 @@ class DCGANGenerator(_Start):
         self.final_conv = nn.Conv2d(width, image_channels, 5, padding=2)
 
     def forward(self, z):
-        """Draws the images."""
+        """Generates the images."""
         x = self._start(z)
         for conv, activ, norm in zip(self.convs, self.activ, self.norm, strict=True):
             x = F.interpolate(norm(activ(conv(x))), scale_factor=2)
@@ -144,7 +144,7 @@ class DCGANCritic(nn.Module):
         self.final_linear = nn.Linear(channels[-1] * sizes[-1] ** 2, 1)
 
     def forward(self, x):
-        """Values the images."""
+        """Computes the critic values of the images."""
         x = self.initial_activ(self.initial_norm(self.initial_conv(x)))
         for conv, norm, activ in zip(self.convs, self.norm, self.activ, strict=True):
             x = F.avg_pool2d(activ(norm(conv(x))), 2)
@@ -152,7 +152,7 @@ class DCGANCritic(nn.Module):
 
 
 def build(family, image_size, channels=1, width=64, stages=4, latent=100):
-    """Generator and critic of a family, "resnet" or "dcgan"."""
+    """Builds generator and critic of a family, "resnet" or "dcgan"."""
     generator, critic = {
         "resnet": (ResNetGenerator, ResNetCritic),
         "dcgan": (DCGANGenerator, DCGANCritic),
@@ -164,7 +164,7 @@ def build(family, image_size, channels=1, width=64, stages=4, latent=100):
 
 
 def gradient_penalty(critic, real, fake, mix, dims):
-    """`mean (norm of the input gradient - 1)^2`, the norm over the axes `dims`."""
+    """Computes `mean (norm of the input gradient - 1)^2`, the norm over `dims`."""
     mix = mix.view(-1, 1, 1, 1)
     inputs = (mix * real + (1 - mix) * fake).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(inputs).sum(), inputs, create_graph=True)
@@ -172,7 +172,7 @@ def gradient_penalty(critic, real, fake, mix, dims):
 
 
 def critic_loss(name, critic, real, fake, mix, weight=10.0):
-    """The critic's loss of that name and its penalty; see `figr_jax.losses`."""
+    """Computes the named critic loss and its penalty; see `figr_jax.losses`."""
     values = critic(torch.cat([real, fake]))
     real_values, fake_values = values.chunk(2)
     if name == "non_saturating":
@@ -187,7 +187,7 @@ def critic_loss(name, critic, real, fake, mix, weight=10.0):
 
 
 def generator_loss(name, critic, fake):
-    """The generator's loss of that name; see `figr_jax.losses`."""
+    """Computes the named generator loss; see `figr_jax.losses`."""
     values = critic(fake)
     if name == "non_saturating":
         return F.softplus(-values).mean()
@@ -195,17 +195,17 @@ def generator_loss(name, critic, fake):
 
 
 def adapt(generator, critic, support, noise, loss, learning_rate, weight=10.0):
-    """The inner loop, in place, with plain SGD.
+    """Runs the inner loop in place, with plain SGD.
 
     Args:
       generator: module.
       critic: module.
       support: `[shots, C, H, W]`.
-      noise: one `(critic_latents, mix, generator_latents)` an inner step, of shapes
+      noise: `(critic_latents, mix, generator_latents)` for each inner step, of shapes
         `[shots, latent]`, `[shots]`, `[shots, latent]`.
       loss: name of the loss.
-      learning_rate: of SGD.
-      weight: of the gradient penalty.
+      learning_rate: learning rate of SGD.
+      weight: weight of the gradient penalty.
 
     Returns:
       `(critic loss, generator loss, penalty)` of each inner step, floats.
