@@ -9,7 +9,7 @@ from figr_jax import config as schema
 
 
 def get_config():
-    """The defaults, with what differs."""
+    """Returns the defaults with the overrides of this file."""
     config = schema.default()
     config.dataset.name = "figr8"
     config.run.meta_steps = 100_000

@@ -12,7 +12,7 @@ from figr_jax import config as schema
 
 
 def get_config():
-    """The defaults, with what differs."""
+    """Returns the defaults with the overrides of this file."""
     config = schema.default()
     config.dataset.update(name="omniglot", heldout=20)
     config.inner.shots = 4

@@ -9,7 +9,7 @@ from figr_jax import config as schema
 
 
 def get_config():
-    """The defaults, with what differs."""
+    """Returns the defaults with the overrides of this file."""
     config = schema.default()
     config.dataset.update(name="omniglot", image_size=64, heldout=20)
     config.run.meta_steps = 150_000

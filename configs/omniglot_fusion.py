@@ -1,22 +1,22 @@
-"""Omniglot with the fusion networks: ours, and the best recipe so far.
+"""Omniglot with our fusion networks: the best config so far.
 
 python -m figr_jax.main --config=configs/omniglot_fusion.py
 
 Holds out the 150 characters of Boutin et al. (2022). The shipped model omniglot-32 was
 trained with 10 inner steps (--config.inner.steps=10): its 1,400 meta-steps of 16 tasks
 took 5.4 minutes on a shared H200 (docs/performance.md). Since then, trials of equal
-time gave better images with 5 (experiments/results/sweep.jsonl). A meta-step of 16
-tasks takes about 10 seconds on one CPU core; --config.outer.tasks=1
+time gave better images with 5 steps (experiments/results/sweep.jsonl). A meta-step of
+16 tasks takes about 10 seconds on one CPU core; --config.outer.tasks=1
 --config.outer.learning_rate=1e-3 takes smaller steps in the same time.
 
-Sampling was chosen on tuning classes, see experiments/results/quality.jsonl.
+The sampling settings were chosen on tuning classes (experiments/results/quality.jsonl).
 """
 
 from figr_jax import config as schema
 
 
 def get_config():
-    """The defaults, with what differs."""
+    """Returns the defaults with the overrides of this file."""
     config = schema.default()
     config.dataset.update(name="omniglot", split="weak")
     config.networks.update(family="fusion", width=16, stages=3)

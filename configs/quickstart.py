@@ -2,15 +2,16 @@
 
 python -m figr_jax.main --config=configs/quickstart.py
 
-No download. The recipe is that of configs/omniglot_fusion.py with 3 inner steps in
-meta-training, which reaches clean images soonest (experiments/results/sweep.jsonl).
+Needs no download. The settings are those of configs/omniglot_fusion.py, but with 3
+inner steps in meta-training, which give clean images soonest
+(experiments/results/sweep.jsonl).
 """
 
 from figr_jax import config as schema
 
 
 def get_config():
-    """The defaults, made small and fast."""
+    """Returns the defaults with small, fast networks."""
     config = schema.default()
     config.dataset.heldout = 100  # half of them for reports
     config.networks.update(family="fusion", width=16, stages=3)

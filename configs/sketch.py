@@ -2,20 +2,21 @@
 
 python -m figr_jax.main --config=configs/sketch.py
 
-Starts from the shipped weights omniglot-32, so its networks and inner loop are those of
+Starts from the shipped weights omniglot-32, so networks and inner loop are those of
 configs/omniglot_fusion.py. Prepare the data once:
 python -m figr_jax.prepare --dataset=mix:omniglot,glyphs,open_icons
 
 A meta-step takes about 0.4 seconds on two CPU cores. In equal time an outer rate of
 1e-3 gave better images than 5e-4; 2e-3 did not train (experiments/results/sweep.jsonl).
-Sampling was chosen on tuning classes of Omniglot (experiments/results/quality.jsonl).
+The sampling settings were chosen on tuning classes of Omniglot
+(experiments/results/quality.jsonl).
 """
 
 from figr_jax import config as schema
 
 
 def get_config():
-    """The defaults, with what differs."""
+    """Returns the defaults with the overrides of this file."""
     config = schema.default()
     config.dataset.update(
         name="mix:omniglot,glyphs,open_icons", split="weak", heldout=100

@@ -10,7 +10,7 @@ from figr_jax import config as schema
 
 
 def get_config():
-    """The defaults, made small and fast."""
+    """Returns the defaults with small, fast networks."""
     config = schema.default()
     config.networks.update(family="subpixel", width=16, stages=3, minibatch_std=True)
     config.inner.update(
