@@ -26,17 +26,17 @@ class GanParams(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """A generator, its critic and the size of what they take. Hashable.
+    """A generator, its critic and the sizes of their inputs. Hashable.
 
     Attributes:
-      generator: `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1];
-        where `sees_support`, of latents and a support `[shots, H, W, C]`.
+      generator: `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1]; if
+        `sees_support`, it also takes a support `[shots, H, W, C]`.
       critic: `[..., N, H, W, C]` to `[..., N]`.
       latent: size of a latent.
       image_size: height and width, pixels.
       channels: 1 or 3.
-      dtype: of the arithmetic within; parameters, inputs and outputs are float32.
-      sees_support: whether the generator sees the support. The paper's do not.
+      dtype: dtype of the arithmetic; parameters, inputs and outputs are float32.
+      sees_support: whether the generator sees the support; the paper's do not.
     """
 
     generator: nn.Module
@@ -64,7 +64,7 @@ class Networks(NamedTuple):
 
     @functools.partial(jax.jit, static_argnums=0)
     def criticize(self, params, images):
-        """Values of critic parameters: `[..., N, H, W, C]` to `[..., N]`."""
+        """Evaluates the critic: `[..., N, H, W, C]` to `[..., N]`."""
         return self._apply(self.critic, params, images)
 
     def _apply(self, module, params, *inputs):
@@ -73,7 +73,7 @@ class Networks(NamedTuple):
         return module.apply({"params": params}, *inputs).astype(given)
 
     def init(self, key):
-        """Initial parameters, by PyTorch's default (see `layers.uniform_fan_in`)."""
+        """Initialises parameters by PyTorch's default (see `layers.uniform_fan_in`)."""
         generator_key, critic_key = jax.random.split(key)
         latents = jnp.zeros((1, self.latent))
         images = jnp.zeros((1, self.image_size, self.image_size, self.channels))
@@ -98,21 +98,21 @@ def build(
     dtype="float32",
     sharpness=3.0,
 ):
-    """A generator and its critic, for any size.
+    """Builds a generator and its critic, for any size.
 
     Args:
       family: a key of `FAMILIES`.
       image_size: height and width, pixels; a multiple of `2**stages`.
-      channels: of the images, 1 or 3.
+      channels: channels of the images, 1 or 3.
       width: channels at full resolution (64 in the paper).
       stages: number of up- and downsamplings (4 in the paper).
       latent: size of a latent (100 in the paper).
       convolution: one of `convolution.LOWERINGS`.
       layer_norm: False leaves the layer norms of the paper out.
-      minibatch_std: True lets the critic see how different the images of a batch are.
-      dtype: of the arithmetic, one of `DTYPES`.
-      sharpness: of the mixing weights, see `fusion.Generator`; the other families
-        ignore it.
+      minibatch_std: True lets the critic see the standard deviation over a batch.
+      dtype: dtype of the arithmetic, one of `DTYPES`.
+      sharpness: sharpness of the mixing weights, see `fusion.Generator`; the other
+        families ignore it.
 
     Returns:
       `Networks`.

@@ -21,11 +21,11 @@ _SMALL_IMAGE = 4  # height, pixels
 def _use_patches(lowering, small=True):
     """Returns whether to use patches; `small` decides for "auto" on the CPU.
 
-    Measured. Two CPU cores (experiments/speed/NOTES.md): patches for `correlate` at
-    every height, for the other two up to `_SMALL_IMAGE`, where XLA's convolution has
-    too little work a row. One H200 without autotuning (docs/performance.md): patches
-    are 19 times as fast for one task of the paper's ResNet and 11 times for 16 tasks
-    at once, whose convolutions are grouped ones in XLA.
+    The choice was measured. On two CPU cores (experiments/speed/NOTES.md), patches win
+    for `correlate` at every height, and for the other two up to `_SMALL_IMAGE`, where
+    XLA's convolution has too little work per row. On one H200 without autotuning
+    (docs/performance.md), patches are 19 times as fast for one task of the paper's
+    ResNet, and 11 times for 16 parallel tasks, which are grouped convolutions in XLA.
     """
     if lowering == "auto":
         return small or jax.default_backend() != "cpu"
@@ -34,12 +34,12 @@ def _use_patches(lowering, small=True):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve(x, kernel, lowering):
-    """The convolution.
+    """Convolves images with a kernel.
 
     Args:
       x: `[N, H, W, I]` images.
       kernel: `[size, size, I, O]`, size odd.
-      lowering: one of `LOWERINGS`: the same value, another program.
+      lowering: one of `LOWERINGS`, programs for the same value.
 
     Returns:
       `[N, H, W, O]`.
@@ -165,17 +165,17 @@ def _shift(x, offset, axis):
     return lax.pad(x, jnp.zeros((), x.dtype), edges)
 
 
-# The barriers hold XLA from computing what is shifted once for each shift.
+# The barriers keep XLA from computing the array again for each shift.
 
 
 def _gather(x, offsets, axis):
-    """`[N, H, W, C]` to `[N, H, W, len(offsets) * C]`: patches, one part an offset."""
+    """Gathers patches: `[N, H, W, C]` to `[N, H, W, len(offsets) * C]`."""
     x = lax.optimization_barrier(x)
     return jnp.concatenate([_shift(x, offset, axis) for offset in offsets], axis=-1)
 
 
 def _scatter(patches, offsets, axis):
-    """`[N, H, W, len(offsets) * C]` to `[N, H, W, C]`: each part shifted, their sum."""
+    """Sums shifted parts: `[N, H, W, len(offsets) * C]` to `[N, H, W, C]`."""
     parts = jnp.split(patches, len(offsets), axis=-1)
     shifted = zip(parts, offsets, strict=True)
     return lax.optimization_barrier(
@@ -184,7 +184,7 @@ def _scatter(patches, offsets, axis):
 
 
 def _matrix(kernel):
-    """`[H, W, I, O]` to `[W * I, H * O]`: from patches of x to those of y."""
+    """Reshapes `[H, W, I, O]` to `[W * I, H * O]`: patches of x to patches of y."""
     size, _, features_in, features = kernel.shape
     return kernel.transpose(1, 2, 0, 3).reshape(size * features_in, size * features)
 

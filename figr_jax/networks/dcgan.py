@@ -41,14 +41,14 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """Images to one value each: 5x5 convolutions with pooling, flatten, dense.
 
-    Here the norm stands before the PReLU, unlike in the ResNet, as published.
+    The norm comes before the PReLU, as published; in the ResNet it comes after it.
 
     Attributes:
       width: channels after the first convolution; each stage doubles them.
       stages: number of 2x2 average poolings.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
       layer_norm: whether layers are normalised.
-      minibatch_std: whether a value depends on the others of its batch, see
+      minibatch_std: whether a value depends on the other images of its batch, see
         `layers.end`.
     """
 
@@ -60,7 +60,7 @@ class Critic(nn.Module):
 
     @nn.compact
     def __call__(self, images):
-        """Maps batches apart from each other: `[..., N, H, W, C]` to `[..., N]`."""
+        """Maps each batch separately: `[..., N, H, W, C]` to `[..., N]`."""
         x = layers.images_of(images)
         x = layers.Convolution(self.width, 5, self.convolution)(x)
         x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))

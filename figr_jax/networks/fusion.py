@@ -3,9 +3,9 @@
 In FIGR the support reaches the generator through the critic alone. Here an encoder maps
 each support image to feature maps. The generator displaces these maps smoothly, mixes
 them with random weights, and joins the mixture at each resolution. Mixing with random
-weights follows F2GAN (Hong et al. 2020); the displacement is ours: it aligns supports
-that are drawn in different places, and varies the layout. The critic is that of the
-family `subpixel`.
+weights follows F2GAN (Hong et al. 2020). The displacement is ours: it aligns support
+images that are drawn in different places, and varies the layout. The critic is that of
+the family `subpixel`.
 """
 
 import jax
@@ -17,9 +17,9 @@ from figr_jax.networks import layers, subpixel
 
 Critic = subpixel.Critic
 
-VECTOR = 64  # numbers that describe a support image
+VECTOR = 64  # size of the vector that describes a support image
 GRID = 4  # height and width of the grid of displacements
-_RANGE = 0.25  # of the image's side: the largest displacement
+_RANGE = 0.25  # largest displacement, as a share of the image's side
 
 
 class Encoder(nn.Module):
@@ -67,8 +67,8 @@ class Generator(nn.Module):
       stages: number of upsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
       layer_norm: whether layers are normalised.
-      sharpness: of the mixing weights. 0 mixes all support images alike, a large value
-        takes one of them.
+      sharpness: sharpness of the mixing weights. 0 mixes all support images equally; a
+        large value takes one of them.
     """
 
     image_size: int
@@ -109,7 +109,7 @@ def _normalize(vectors):
 
 
 def mixing_logits(latents, shots):
-    """Logits of the mixing weights: coordinates of the latents.
+    """Computes the logits of the mixing weights: coordinates of the latents.
 
     Each support image has a fixed random direction; its logit is the latent's
     coordinate along it. So a latent has the same size for any number of shots.
@@ -154,9 +154,9 @@ def mix(maps, weights, flow):
     """Mixes displaced feature maps of the support images.
 
     A map is read at displaced positions, linearly interpolated, in two passes (Catmull
-    and Smith 1980): along W, then along H. Each is a matrix product, which is faster
-    than gathering and has a deterministic derivative. The second also sums over the
-    support.
+    and Smith 1980): along W, then along H. Each pass is a matrix product, which is
+    faster than gathering and has a deterministic derivative. The second pass also sums
+    over the support.
 
     Args:
       maps: `[shots, H, W, F]`.
@@ -177,6 +177,6 @@ def mix(maps, weights, flow):
 
 
 def _interpolation(positions, size):
-    """Weights of the `size` grid points around each position: `[..., size]`."""
+    """Computes weights of the `size` grid points for positions: `[..., size]`."""
     positions = jnp.clip(positions, 0, size - 1)[..., None]
     return jnp.maximum(0, 1 - jnp.abs(positions - jnp.arange(size)))

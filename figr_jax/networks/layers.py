@@ -14,7 +14,7 @@ from figr_jax.networks import convolution
 
 
 def uniform_fan_in(fan_in):
-    """PyTorch's default initialisation: uniform in +-1/sqrt(fan_in).
+    """Builds PyTorch's default initialiser: uniform in +-1/sqrt(fan_in).
 
     Args:
       fan_in: number of inputs that one output value sees.
@@ -82,16 +82,16 @@ class PReLU(nn.Module):
 
 
 def _mean(x):
-    """Mean of each example, kept broadcastable."""
+    """Computes the mean of each example, broadcastable to it."""
     return x.mean(tuple(range(1, x.ndim)), keepdims=True)
 
 
-# Not nn.LayerNorm: with a closed derivative the second one takes fewer operations. The
-# variance is not E[x^2] - E[x]^2, which loses the digits that parity is held to; 1e-5
-# is PyTorch's.
+# Not nn.LayerNorm: with a closed-form first derivative, the second one takes fewer
+# operations. The variance is not computed as E[x^2] - E[x]^2, which loses digits that
+# the parity tests need; 1e-5 is PyTorch's value.
 @jax.custom_vjp
 def _standardize(x):
-    """(x - mean) / deviation of each example, and 1 / deviation, `[N, 1, ...]`."""
+    """Computes (x - mean) / deviation per example, and 1 / deviation, `[N, 1, ...]`."""
     x = x - _mean(x)
     rate = jax.lax.rsqrt(_mean(x * x) + 1e-5)
     return x * rate, rate
@@ -112,14 +112,14 @@ def _standardize_backward(residuals, gradients):
 _standardize.defvjp(_standardize_forward, _standardize_backward)
 
 
-# For examples of that many values XLA's sum over the batch, the derivative of
-# broadcasting, takes up to ten times as long on the CPU as additions of its halves.
+# Values of an example from which XLA's sum over the batch, the derivative of
+# broadcasting, takes up to ten times as long on the CPU as adding halves of the batch.
 _MANY = 2**14
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _repeat(x, count):
-    """A parameter `[...]` for each of `count` examples: `[count, ...]`."""
+    """Repeats a parameter `[...]` for `count` examples: `[count, ...]`."""
     return jnp.broadcast_to(x, (count, *x.shape))
 
 
@@ -156,7 +156,7 @@ _sum.defvjp(_sum_forward, _sum_backward)
 
 
 class LayerNorm(nn.Module):
-    """Normalisation over all values of one example, an affine pair for each value.
+    """Normalisation over all values of one example, with an affine pair for each value.
 
     Attributes:
       on: False leaves the values as they are.
@@ -179,34 +179,33 @@ class LayerNorm(nn.Module):
 
 
 def images_of(batches):
-    """All images of one or more batches: `[..., H, W, C]` to `[N, H, W, C]`."""
+    """Flattens one or more batches: `[..., H, W, C]` to `[N, H, W, C]`."""
     return batches.reshape(-1, *batches.shape[-3:])
 
 
 def end(features, batches, minibatch_std):
-    """A critic's end: one value an image.
+    """Ends a critic: maps features to one value per image.
 
     Args:
-      features: `[N, ...]`, of all images.
-      batches: `[..., H, W, C]`, where they come from.
+      features: `[N, ...]`, features of all images.
+      batches: `[..., H, W, C]`, the images.
       minibatch_std: whether the dense layer also sees the standard deviation of each
-        feature over the batch, by which it tells images that are all alike from
-        different ones (Karras et al. 2018, section 3, where one number is seen: the
-        mean over the features).
+        feature over the batch, which shows how diverse the images are. Karras et al.
+        2018, section 3, use one number, its mean over the features.
 
     Returns:
-      Values `[...]`, of the leading axes of `batches`.
+      Values `[...]`, with the leading axes of `batches`.
     """
     x = features.reshape(*batches.shape[:-3], -1)
     if minibatch_std:
-        # Where all are equal the root has no derivative.
+        # 1e-4, since the root has no derivative where all features are equal.
         std = jnp.sqrt(x.var(-2, keepdims=True) + 1e-4)
         x = jnp.concatenate([x, jnp.broadcast_to(std, x.shape)], -1)
     return Dense(1)(x)[..., 0]
 
 
 class ResidualBlock(nn.Module):
-    """Twice (3x3 convolution, PReLU, layer norm), plus the input.
+    """Two layers of 3x3 convolution, PReLU and layer norm, plus the input.
 
     Attributes:
       lowering: one of `convolution.LOWERINGS`.
@@ -227,18 +226,18 @@ class ResidualBlock(nn.Module):
 
 
 def upsample(x):
-    """Nearest-neighbour upsampling: `[N, H, W, C]` to `[N, 2H, 2W, C]`."""
+    """Upsamples by nearest neighbour: `[N, H, W, C]` to `[N, 2H, 2W, C]`."""
     return x.repeat(2, axis=1).repeat(2, axis=2)
 
 
 def downsample(x):
-    """2x2 average pooling: `[N, H, W, C]` to `[N, H/2, W/2, C]`."""
+    """Averages blocks of 2x2 pixels: `[N, H, W, C]` to `[N, H/2, W/2, C]`."""
     n, height, width, channels = x.shape
     return x.reshape(n, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
 def start(latents, image_size, width, stages, layer_norm):
-    """Starts a generator; to be called inside a linen `compact` method.
+    """Starts a generator; call it inside a linen `compact` method.
 
     Args:
       latents: `[N, latent]`.

@@ -64,7 +64,7 @@ def _channels_last(values, side):
 
 
 def _layer(state, names, convolution, index):
-    """A convolution with its norm and PReLU, as flax numbers them in a module."""
+    """Converts a convolution, its norm and PReLU, numbered as in a flax module."""
     conv, norm, activ = names
     return {
         f"Convolution_{convolution}": _convolution(state, conv),
@@ -74,7 +74,7 @@ def _layer(state, names, convolution, index):
 
 
 def _block(state, stage, first):
-    """A residual block: layers `first` and `first + 1` of a stage."""
+    """Converts a residual block: layers `first` and `first + 1` of a stage."""
     params = {}
     for k in range(2):
         kinds = ("convs", "norm", "activ")
@@ -84,7 +84,7 @@ def _block(state, stage, first):
 
 
 def _stages(state, architecture, first_convolution):
-    """Counts the stages of either network."""
+    """Converts the stages of either network."""
     params = {}
     for i in range(architecture.stages):
         if architecture.family == "resnet":
@@ -134,14 +134,14 @@ def to_params(generator, critic):
 
     Args:
       generator: dict of arrays, keys as in the published generators.
-      critic: the same of the published discriminators.
+      critic: dict of arrays, keys as in the published discriminators.
 
     Returns:
       `GanParams` of numpy arrays, and their `Architecture`.
 
     Raises:
       KeyError: if a parameter is missing.
-      ValueError: if there are others, or one has not the shape that it should have.
+      ValueError: if there are unknown parameters, or one has a wrong shape.
     """
     architecture = find_architecture(generator, critic)
     params = GanParams(

@@ -48,7 +48,7 @@ class Critic(nn.Module):
       stages: number of 2x2 average poolings.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
       layer_norm: whether layers are normalised.
-      minibatch_std: whether a value depends on the others of its batch, see
+      minibatch_std: whether a value depends on the other images of its batch, see
         `layers.end`.
     """
 
@@ -60,7 +60,7 @@ class Critic(nn.Module):
 
     @nn.compact
     def __call__(self, images):
-        """Maps batches apart from each other: `[..., N, H, W, C]` to `[..., N]`."""
+        """Maps each batch separately: `[..., N, H, W, C]` to `[..., N]`."""
         x = layers.images_of(images)
         x = layers.Convolution(self.width, 7, self.convolution)(x)
         x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))

@@ -1,10 +1,10 @@
-"""A generator and a critic for few operations: not the paper's, found for small models.
+"""A cheap generator and critic for small models, not from the paper.
 
 The DCGAN's critic widens its channels before it pools, which takes nearly all of the
-time of a meta-step; its generator draws its finest lines by one linear layer. Here both
-resize by pixel shuffling (Shi et al. 2016), which makes channels of a block of pixels
-and pixels of channels, so that all wide convolutions stand at a lower resolution; and
-both have one narrow layer at the full one.
+time of a meta-step. Its generator renders the finest lines by one linear layer. Here
+both resize by pixel shuffling (Shi et al. 2016), which turns blocks of pixels into
+channels and back, so that all wide convolutions run at a lower resolution. Both have
+one narrow layer at full resolution.
 """
 
 from flax import linen as nn
@@ -14,7 +14,7 @@ from figr_jax.networks import layers
 
 
 def shuffle(x):
-    """Channels to pixels: `[N, H, W, 4C]` to `[N, 2H, 2W, C]`."""
+    """Turns channels into pixels: `[N, H, W, 4C]` to `[N, 2H, 2W, C]`."""
     n, height, width, channels = x.shape
     x = x.reshape(n, height, width, 2, 2, channels // 4)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * height, 2 * width, -1)
@@ -63,14 +63,14 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """Images to one value each: unshuffles and 3x3 convolutions, flatten, dense.
 
-    The norm stands before the PReLU, as in the DCGAN's critic.
+    The norm comes before the PReLU, as in the DCGAN's critic.
 
     Attributes:
       width: channels after the first convolution; each stage doubles them.
       stages: number of downsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
       layer_norm: whether layers are normalised.
-      minibatch_std: whether a value depends on the others of its batch, see
+      minibatch_std: whether a value depends on the other images of its batch, see
         `layers.end`.
     """
 
@@ -82,7 +82,7 @@ class Critic(nn.Module):
 
     @nn.compact
     def __call__(self, images):
-        """Maps batches apart from each other: `[..., N, H, W, C]` to `[..., N]`."""
+        """Maps each batch separately: `[..., N, H, W, C]` to `[..., N]`."""
         x = layers.images_of(images)
         x = layers.Convolution(self.width, 5, self.convolution)(x)
         x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
