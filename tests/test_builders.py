@@ -122,9 +122,9 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
     "files, expected",
     [
         ({"Data/bird/1-200.png": POINTER}, "Data/bird/1-200.png: a Git LFS pointer"),
-        ({"../evil.png": png(0)}, "'../evil.png' would leave the folder"),
-        ({"/Data/a/1.png": png(0)}, "'/Data/a/1.png' would leave the folder"),
-        ({"Data\\..\\..\\a\\1.png": png(0)}, "would leave the folder"),
+        ({"../evil.png": png(0)}, "'../evil.png' would be outside of the folder"),
+        ({"/Data/a/1.png": png(0)}, "'/Data/a/1.png' would be outside of the folder"),
+        ({"Data\\..\\..\\a\\1.png": png(0)}, "would be outside of the folder"),
         (
             {f"Data/a/{i}.png": png(i) for i in range(9)},
             "classes with 8 or more images: 1;",
@@ -146,7 +146,7 @@ def test_an_archive_that_will_not_do(figr8, tmp_path, files, expected):
 def test_a_pointer_or_half_an_archive(figr8, tmp_path):
     whole = write_zip(tmp_path / "Data.zip", figr8_files()).read_bytes()
     for data, expected in [
-        (whole[: len(whole) // 2], "not a whole zip archive"),
+        (whole[: len(whole) // 2], "not a valid zip archive"),
         (POINTER, "Data.zip: a Git LFS pointer"),
     ]:
         (tmp_path / "Data.zip").write_bytes(data)
@@ -235,8 +235,8 @@ def test_mnist_is_read_as_it_is(tmp_path, monkeypatch):
     "data, expected",
     [
         (idx(np.zeros((9, 28, 28), np.uint8)), "not an IDX file of 10x28x28 bytes"),
-        (idx(np.zeros((10, 28, 28), np.uint8))[:-20], "not a whole gzip file"),
-        (b"no gzip", "not a whole gzip file"),
+        (idx(np.zeros((10, 28, 28), np.uint8))[:-20], "not a valid gzip file"),
+        (b"no gzip", "not a valid gzip file"),
     ],
 )
 def test_another_file_is_not_mnist(tmp_path, data, expected):

@@ -206,7 +206,7 @@ def test_a_run_says_why_there_is_no_sample_grid(tmp_path, capfd):
 def test_files_that_are_no_images_are_counted(tmp_path, capfd):
     path = own_folder(tmp_path / "own")
     banks.load(f"folder:{path}", 8, 1, tmp_path / "data")
-    assert "1 files are no images (cat/notes.txt)" in capfd.readouterr().err
+    assert "1 files are not images (cat/notes.txt)" in capfd.readouterr().err
 
 
 def test_drawings_are_prepared_as_those_given_to_sample(tmp_path):

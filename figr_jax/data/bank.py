@@ -17,11 +17,11 @@ class Bank(NamedTuple):
       images: `[images, H, W, C]` uint8, sorted by class; a memory map.
       class_start: `[classes + 1]` int64, where each class begins and the last one ends.
       names: names of the classes.
-      attributes: what else is known of the classes: name to one value a class; for
-        omniglot their `alphabet` and their `set`, for a mix their `dataset`.
+      attributes: attributes of the classes, as a dict of name to one value per class:
+        for omniglot `alphabet` and `set`, for a mix `dataset`.
       dataset: name of the data set.
       version: its version.
-      licence: of its images, in words; empty if it is not known.
+      licence: licence of its images, in words; empty if unknown.
     """
 
     images: np.ndarray
@@ -33,24 +33,24 @@ class Bank(NamedTuple):
     licence: str = ""
 
     def class_images(self, index):
-        """All images of a class: `[count, H, W, C]` uint8."""
+        """Returns all images of a class: `[count, H, W, C]` uint8."""
         return self.images[self.class_start[index] : self.class_start[index + 1]]
 
 
 def load(dataset, image_size, channels, data_dir=None, manual_dir=None):
-    """Loads a bank; builds it, and prepares the data set, where that was not yet done.
+    """Loads a bank; prepares the data set and builds the bank if needed.
 
-    A bank that is damaged, or that was built from other data, is built anew.
+    A bank that is damaged, or was built from other data, is rebuilt.
 
     Args:
       dataset: name of a data set, see `datasets.ALLOWED`.
       image_size: height and width, pixels.
       channels: 1 or 3.
       data_dir: where prepared data sets live; TFDS's own default if None.
-      manual_dir: where original files lie; None to download them.
+      manual_dir: folder of the original files; None to download them.
 
     Returns:
-      A `Bank`. That of a mix is in memory.
+      A `Bank`. The bank of a mix is in memory.
 
     Raises:
       BadInput: if there is no such data set, or its folder cannot be written.
@@ -90,7 +90,7 @@ def _join(dataset, banks):
 
 
 def _load(dataset, image_size, channels, data_dir, manual_dir):
-    """`load` for a single data set."""
+    """Loads the bank of a single data set, see `load`."""
     reserve = image_size**2 * channels
     try:
         builder = datasets.prepare(dataset, data_dir, manual_dir, reserve)
@@ -100,7 +100,7 @@ def _load(dataset, image_size, channels, data_dir, manual_dir):
         fault = bank_files.find_fault(folder, builder)
         if fault:
             with datasets.lock(builder):
-                # Unless another process mended it.
+                # Checked again: another process may have built it.
                 fault = bank_files.find_fault(folder, builder)
                 if fault:
                     bank_files.build(

@@ -17,13 +17,13 @@ from figr_jax import files
 from figr_jax.data import drawings, images, parallel, styles
 from figr_jax.errors import BadInput
 
-_FORMAT = 3  # of the files of a bank; one of another format is built again
-_CHUNK = 512  # images a process decodes at a time
+_FORMAT = 3  # format of a bank's files; a bank of another format is rebuilt
+_CHUNK = 512  # images that a process decodes at a time
 _BYTES = 2**24  # read at a time for a checksum
 
 
 def find_fault(folder, builder):
-    """Finds why a bank must be built; None if it is intact."""
+    """Returns why a bank must be built; None if it is intact."""
     if not folder.is_dir():
         return "there is none yet"
     try:
@@ -31,16 +31,16 @@ def find_fault(folder, builder):
         if classes["format"] != _FORMAT or classes["source"] != _digest(builder):
             return "it was built from other data"
         if classes.pop("own_checksum") != files.json_checksum(classes):
-            return "it is damaged: classes.json is not what was written"
+            return "it is damaged: the checksum of classes.json does not match"
         if classes["checksum"] != _checksum(folder / "images.npy"):
-            return "it is damaged: images.npy is not what was written"
+            return "it is damaged: the checksum of images.npy does not match"
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"it is damaged: {type(error).__name__} {error}"
     return None
 
 
 def _digest(builder):
-    """What identifies the records of a data set: its info and its class names."""
+    """Computes a digest that identifies a data set, from its info and class names."""
     digest = hashlib.sha256()
     for name in ("dataset_info.json", "metadata.json", "label.labels.txt"):
         file = pathlib.Path(builder.data_dir, name)
@@ -50,7 +50,7 @@ def _digest(builder):
 
 
 def _checksum(file):
-    """CRC-32 of a file of any size."""
+    """Computes the CRC-32 of a file of any size."""
     checksum = 0
     with open(file, "rb") as opened:
         while data := opened.read(_BYTES):
@@ -59,7 +59,7 @@ def _checksum(file):
 
 
 class _Decode:
-    """Decodes records to rows of a file; returns their labels."""
+    """A worker that decodes records to rows of a file and returns their labels."""
 
     def __init__(self, builder, image_size, channels, redraws):
         self._directory = str(builder.data_dir)
@@ -69,13 +69,13 @@ class _Decode:
         self._records = self._file = None
 
     def open(self, file):
-        """Sets the file; its rows begin after the header that numpy wrote."""
+        """Sets the file to write; its rows begin after numpy's header."""
         pixels = np.load(file, mmap_mode="r")
         self._path, self._offset = str(file), pixels.offset
         self._row_bytes = pixels[0].nbytes
 
     def read(self):
-        """Opens the records without decoding them: decoders of TFDS differ."""
+        """Opens the records undecoded: TFDS does not decode all files alike."""
         import tensorflow_datasets as tfds  # slow to import, and seldom needed
 
         decoders = {self._image: tfds.decode.SkipDecoding()}
@@ -87,17 +87,18 @@ class _Decode:
 
     @contextlib.contextmanager
     def _told(self):
-        """Makes one error of all that TFDS and array_record raise for bad files."""
+        """Turns all errors of TFDS and array_record for bad files into `BadInput`."""
         try:
             yield
         except Exception as error:
             raise BadInput(
                 f"{self._directory}: its records cannot be read "
-                f"({' '.join(str(error).split())}); remove the folder and prepare anew"
+                f"({' '.join(str(error).split())}); remove the folder and prepare the "
+                "data set again"
             ) from error
 
     def __call__(self, rows):
-        if self._records is None:  # once a process
+        if self._records is None:  # once per process
             self._records, self._file = self.read(), os.open(self._path, os.O_WRONLY)
         with self._told():
             records = self._records.__getitems__(list(rows))
@@ -118,7 +119,7 @@ class _Decode:
         except images.Unreadable as error:
             raise BadInput(
                 f"{self._directory}: the image of record {row} cannot be decoded "
-                f"({error}); prepare the data set anew"
+                f"({error}); prepare the data set again"
             ) from error
         if not self._redraws:
             return images.fit(image, self._size)
@@ -137,21 +138,21 @@ def _keys(builder):
         and isinstance(features.get(label), tfds.features.ClassLabel)
     ):
         raise BadInput(
-            f"{builder.name}: its records have {', '.join(features)}; wanted is an "
-            "image with a class label"
+            f"{builder.name}: its records have {', '.join(features)}; they must have "
+            "an image with a class label"
         )
     return image, label
 
 
 def build(builder, folder, fault, image_size, channels, redraws):
-    """Writes a bank beside its data set, to a temporary folder that is then renamed."""
+    """Writes a bank next to its data set, to a temporary folder that is renamed."""
     print(f"building the bank {folder.name} of {builder.name}: {fault}", flush=True)
-    for old in folder.parent.glob(".bank-*"):  # what a killed process left
+    for old in folder.parent.glob(".bank-*"):  # left by a killed process
         shutil.rmtree(old, ignore_errors=True)
     decode = _Decode(builder, image_size, channels, redraws)
     count = len(decode.read())
     shape = (count, image_size, image_size, channels)
-    copies = 1 if builder.info.disable_shuffling else 2  # one more, to sort them
+    copies = 1 if builder.info.disable_shuffling else 2  # a second copy, to sort them
     needed = copies * int(np.prod(shape))
     files.check_space(folder.parent, needed, f"a bank of {builder.name}")
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".bank-", dir=folder.parent))
@@ -171,7 +172,7 @@ def build(builder, folder, fault, image_size, channels, redraws):
         if labels.max() >= len(names):
             raise BadInput(
                 f"{builder.data_dir}: damaged: labels up to {labels.max()}, but "
-                f"{len(names)} class names; remove the folder and prepare anew"
+                f"{len(names)} class names; remove the folder and prepare it again"
             )
         starts = np.searchsorted(np.sort(labels), np.arange(len(names) + 1))
         classes = {

@@ -1,4 +1,4 @@
-"""The data sets by name, and how to prepare one."""
+"""The data sets by name, and their preparation."""
 
 import contextlib
 import importlib
@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from figr_jax import files
 from figr_jax.errors import BadInput, FailedWork
 
-# Licences that allow to pass single images on, as in a checkpoint.
+# Data sets whose licence permits redistribution of single images, as in a checkpoint.
 SHAREABLE = ("glyphs", "mnist", "omniglot", "open_icons")
 # Builders import tensorflow-datasets, which is slow: each is imported when needed.
 _BUILDERS = {
@@ -22,7 +22,7 @@ _BUILDERS = {
     "open_icons": "figr_jax.data.builders.open_icons.open_icons:OpenIcons",
 }
 ALLOWED = (
-    f"one of {', '.join(_BUILDERS)}, folder:PATH (one folder of images a class), "
+    f"one of {', '.join(_BUILDERS)}, folder:PATH (one folder of images per class), "
     "drawings:PATH (the same, the images prepared like those given to sample), "
     "tfds:NAME (a prepared set of tensorflow-datasets), or mix:NAME,NAME (several)"
 )
@@ -45,15 +45,15 @@ def parts(name):
 
 
 def is_own(name):
-    """Returns whether a data set is a folder of the user's, by its name."""
+    """Returns whether a data set's name is that of a user's folder."""
     return name.partition(":")[0] in ("folder", "drawings")
 
 
 def resolve(name):
-    """Makes the path of a folder's name absolute.
+    """Makes the path in the name of a user's folder absolute.
 
     Raises:
-      BadInput: if it is a folder's and no folder can have it.
+      BadInput: if no folder can have that path.
     """
     kind, _, rest = name.partition(":")
     if kind == "mix":
@@ -67,13 +67,13 @@ def resolve(name):
 
 
 def prepare(name, data_dir=None, manual_dir=None, reserve=0):
-    """Finds a prepared data set, or prepares it, which shows its progress.
+    """Opens a data set; prepares it if needed, and shows the progress.
 
     Args:
       name: see `ALLOWED`; `NAME/CONFIG` is one of several variants.
       data_dir: where prepared data sets live; TFDS's own default if None.
-      manual_dir: where original files lie; None to download them.
-      reserve: bytes an image that the caller will need on the same disk.
+      manual_dir: folder of the original files; None to download them.
+      reserve: bytes per image that the caller will need on the same disk.
 
     Returns:
       A `tfds.core.DatasetBuilder` that can be read.
@@ -89,18 +89,19 @@ def prepare(name, data_dir=None, manual_dir=None, reserve=0):
     except (TypeError, ValueError, json_format.ParseError) as error:
         raise BadInput(
             f"{name}: its prepared data is damaged ({' '.join(str(error).split())}); "
-            f"remove its folder in {data_dir or 'the folder of TFDS'} and prepare anew"
+            f"remove its folder in {data_dir or 'the folder of TFDS'} and prepare it "
+            "again"
         ) from error
     folder = builder.data_path
     with lock(builder):
         builder = _builder(name, data_dir)
         if _is_ready(builder):  # another process has just prepared it
             return builder
-        # What a killed process left; under the lock, none is being written.
+        # Left by a killed process: nobody else writes under the lock.
         for old in folder.parent.glob(f"incomplete.*_{folder.name}"):
             shutil.rmtree(old, ignore_errors=True)
         with _set_aside(folder):
-            builder = _builder(name, data_dir)  # which has nothing of the old one
+            builder = _builder(name, data_dir)  # without the state of the old one
             builder.manual_dir, builder.reserve = manual_dir, reserve
             print(f"preparing {builder.info.full_name}, once", flush=True)
             builder.download_and_prepare()
@@ -109,7 +110,7 @@ def prepare(name, data_dir=None, manual_dir=None, reserve=0):
 
 @contextlib.contextmanager
 def _set_aside(folder):
-    """Moves a folder whose original has changed away; back, if the new one fails."""
+    """Moves a stale folder away, and back if its replacement fails."""
     aside = folder.with_name(f"incomplete.before_{folder.name}")
     if folder.exists():
         folder.rename(aside)
@@ -129,15 +130,15 @@ def edition(builder):
 
 @contextlib.contextmanager
 def lock(builder):
-    """Holds a data set's folder against other processes; waits for them if need be.
+    """Locks a data set's folder against other processes; waits for them if needed.
 
     Raises:
-      FailedWork: in a script that a process started to help runs once more.
+      FailedWork: in a worker process that runs the user's script again.
     """
-    # As multiprocessing itself finds out; it would wait for its parent for ever.
+    # The same test as in multiprocessing. The worker would wait for its parent forever.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise FailedWork(
-            f"to prepare {builder.name} takes processes: the script that does lacks "
+            f"preparing {builder.name} starts processes: guard the script with "
             "`if __name__ == '__main__':`, or run python -m figr_jax.prepare before it"
         )
     folder = files.make_folder(builder.data_path.parent, "--data_dir")
@@ -160,9 +161,7 @@ def _builder(name, data_dir):
     make = getattr(importlib.import_module(module), attribute)
     if variant and variant not in make.builder_configs:
         variants = ", ".join(make.builder_configs) or "no variants"
-        raise BadInput(
-            f"{name}/{variant}: there is no such variant: {name} has {variants}"
-        )
+        raise BadInput(f"{name}/{variant}: no such variant; {name} has {variants}")
     return make(data_dir=data_dir, config=variant or None)
 
 
@@ -188,7 +187,7 @@ def _find_prepared(name, data_dir):
 
 def _hint(name):
     return (
-        "prepare it once, wherever TensorFlow is installed (`pip install tensorflow "
+        "prepare it once where TensorFlow is installed (`pip install tensorflow "
         f"tensorflow-datasets`), with `tfds build {name} --file_format=array_record "
         "--data_dir=DIR`, and give that --data_dir"
     )

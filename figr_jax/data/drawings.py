@@ -1,4 +1,4 @@
-"""Prepares drawings, as people hand them over, to look like a model's data.
+"""Preparation of users' drawings, so that they look like a model's data.
 
 A photo or a scan becomes ink on paper, is cropped to the ink, centred, and shrunk so
 that thin strokes stay dark. Images that already look like the model's data are only
@@ -15,12 +15,12 @@ from figr_jax.data import images, styles
 
 _MAX_SIDE = 2048  # pixels of the longer side; larger drawings are shrunk first
 _LIGHT_SIDE = 256  # pixels of the longer side on which uneven light is estimated
-_FINE = 8  # pixels, for each one of the result, on which strokes are thickened
+_FINE = 8  # pixels per pixel of the result, at which strokes are thickened
 _MIN_CONTRAST = 24  # grey levels; below it a drawing is blank
 _SPECK = 0.01  # of the largest connected component; smaller ones are dust
 _STROKE = 0.16  # of the side; where brightness varies, wider dark areas are shadow
-_EDGE = 0.03  # of the shorter side: a frame or the edge of a scan is within
-_THIN = 0.012  # of the shorter side: a frame of thinner lines is no drawing
+_EDGE = 0.03  # of the shorter side: margin with a frame or the edge of a scan
+_THIN = 0.012  # of the shorter side: a frame with thinner lines is always erased
 _SMALL = 0.6  # of the image; a larger drawing may include lines at the edge
 _UNEVEN = 10  # grey levels by which paper differs from its median in uneven light
 _MANY_GREYS = 1.5  # half-inked pixels for each fully inked one
@@ -28,15 +28,15 @@ _PHOTO_SIDE = 128  # pixels of the longer side; smaller images are grey from sca
 
 
 class Prepared(NamedTuple):
-    """Images as a model sees them, and what preparing them found.
+    """Images as a model sees them, and how each was prepared.
 
     Attributes:
       support: `[shots, H, W, C]` uint8.
       swapped: `[shots]` bool, whether dark and light were swapped.
       redrawn: `[shots]` bool, whether the ink was cropped, centred and cleaned.
       blank: `[shots]` bool, whether there is almost no ink.
-      photo: `[shots]` bool, whether it seems to be no drawing on plain paper: many
-        pixels are half inked, or the paper ends within the picture.
+      photo: `[shots]` bool, whether it does not seem to be a drawing on plain paper:
+        many pixels are half inked, or the paper ends within the picture.
     """
 
     support: np.ndarray
@@ -64,9 +64,9 @@ def prepare(drawings, size, style, invert=None, redraw=True):
       drawings: list of `[H, W, C]` uint8, of any sizes.
       size: height and width of the result, pixels.
       style: `styles.Style` of the model's data.
-      invert: whether to swap dark and light; None: those grey images whose background
-        is nearer to the opposite of the model's.
-      redraw: False: images are only resized, whatever they look like.
+      invert: whether to swap dark and light; None swaps each grey image whose
+        background is nearer to the inverse of the model's.
+      redraw: False only resizes images, whatever they look like.
 
     Returns:
       `Prepared`.
@@ -164,7 +164,7 @@ def _flatten(light):
 
 
 def _label(ink):
-    """Connected components of the ink: their numbers from 1 `[H, W]`, and how many."""
+    """Labels connected components of the ink from 1 `[H, W]`, and counts them."""
     return ndimage.label(ink > styles.INK, np.ones((3, 3)))
 
 
@@ -182,7 +182,7 @@ def _drop_edges(ink):
             along and wide <= near and tall > 0.3 * height
         )
         spans = tall > height - 2 * near and wide > width - 2 * near
-        if spans:  # few do; a noisy scan has thousands of components
+        if spans:  # rare, while a noisy scan has thousands of components
             mask = labels == number
             is_ring[number] = not mask[near:-near, near:-near].any()
             thickness = mask.sum() / (2 * (tall + wide))
@@ -195,7 +195,7 @@ def _drop_edges(ink):
 
 
 def _find_extent(ink):
-    """Returns the share of the image's sides that its ink spans, the larger one."""
+    """Returns the share of a side that the ink spans, the larger of both sides."""
     spans = [np.flatnonzero((ink > styles.INK).any(axis)) for axis in (1, 0)]
     pairs = zip(spans, ink.shape, strict=True)
     return max((np.ptp(span) + 1) / side if len(span) else 0 for span, side in pairs)
@@ -212,7 +212,7 @@ def _drop_specks(ink):
 
 
 def _draw(ink, size, style):
-    """Draws traced ink as the images of a style: centred, as large and as dark."""
+    """Renders traced ink in a style: centred, as large and as dark as its images."""
     drawn = np.zeros((size, size), np.float32)
     if ink is not None:
         square = _centre(ink, round(max(ink.shape) / style.middle.extent))

@@ -12,7 +12,7 @@ from jax import numpy as jnp
 def keys(seed, step):
     """Derives the keys of a meta-step: for its episodes, and for adaptation.
 
-    Resuming needs no state of a generator, and a run may be cut into any blocks.
+    So resuming needs no generator state, and a run may be cut into any blocks.
     """
     return jax.random.split(jax.random.fold_in(jax.random.key(seed), step))
 
@@ -30,7 +30,7 @@ def draw_support(key, count, shots):
     Args:
       key: PRNG key.
       count: scalar, at least `shots`.
-      shots: how many.
+      shots: how many numbers to draw.
 
     Returns:
       `[shots]` int32.
@@ -42,21 +42,21 @@ def draw_support(key, count, shots):
         taken = jnp.any(chosen == picks[i])
         return chosen.at[i].set(jnp.where(taken, last[i], picks[i]))
 
-    # Not jnp.full: inside a shard_map this must differ between devices as picks do.
+    # Not jnp.full: inside a shard_map this must vary between devices, like picks.
     return lax.fori_loop(0, shots, place, 0 * picks - 1)
 
 
 def draw_others(key, count, support, others):
     """Draws `others` numbers below `count` that are not in the support.
 
-    They differ from each other if there are that many; otherwise they are drawn with
-    replacement, and where the support is the whole class, from the support.
+    They are drawn without replacement if the class has enough images, otherwise with
+    replacement. If the support is the whole class, they are drawn from the support.
 
     Args:
       key: PRNG key.
       count: scalar, at least `len(support)`.
       support: `[shots]` int32, different numbers below `count`.
-      others: how many.
+      others: how many numbers to draw.
 
     Returns:
       `[others]` int32.
@@ -80,7 +80,7 @@ def first_classes(bank, classes):
       classes: `[allowed]` ascending class indices.
 
     Returns:
-      `[data sets]` int32, without data sets that have no class; `[0]` if there is one.
+      `[data sets]` int32, without those that have no class; `[0]` for a single one.
     """
     names = np.asarray(bank.attributes.get("dataset", [bank.dataset] * len(bank.names)))
     here = names[classes]
@@ -88,7 +88,7 @@ def first_classes(bank, classes):
 
 
 def draw(key, class_start, classes, first, tasks, shots, others=0):
-    """Draws the episodes of a meta-step: of a mix, as many from each data set.
+    """Draws the episodes of a meta-step; the data sets of a mix are equally likely.
 
     Args:
       key: PRNG key; each task folds in its number.
@@ -133,16 +133,16 @@ def support(bank, index, shots, seed):
       bank: `bank.Bank`.
       index: the class.
       shots: number of support images, at most as many as the class has.
-      seed: of the draw.
+      seed: seed of the draw.
 
     Returns:
       `[shots, H, W, C]` uint8.
     """
-    # Adaptation of the same seed has the key 0.
+    # 2, since adaptation with the same seed folds in 0.
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 2), index)
     class_images = bank.class_images(index)
     return class_images[np.asarray(_draw_support(key, len(class_images), shots))]
 
 
-# Else each call would compile its loop anew, and keep it.
+# Jitted once: otherwise each call would compile its loop again and cache it.
 _draw_support = jax.jit(draw_support, static_argnums=2)

@@ -1,8 +1,8 @@
 """Feeds the episodes of meta-steps to the device.
 
-A bank that fits is kept on the device, and episodes are drawn there; from one that does
-not, they are drawn and gathered on the host while the device works. Both give the same
-episodes.
+A bank that fits is kept in device memory, and episodes are drawn there. Episodes of a
+larger bank are drawn and gathered on the host while the device works. Both give the
+same episodes.
 """
 
 import collections
@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 from figr_jax import memory
 from figr_jax.data import episodes
 
-DEVICE_SHARE = 0.25  # of a device's memory: what a bank may take of it
+DEVICE_SHARE = 0.25  # largest share of a device's memory that a bank may take
 _AHEAD = 2  # blocks gathered ahead of the device
 
 
@@ -48,7 +48,7 @@ class Streamed(NamedTuple):
     images: jax.Array  # shape=(meta-steps, tasks, shots + others, H, W, C), uint8
 
     def draw(self, _key, i, _tasks, _shots, _others):
-        """Returns the episodes of the block's meta-step i, see `Bank`."""
+        """Returns the episodes of the block's meta-step i, see `Resident`."""
         return self.images[i]
 
     def spec(self, axis):
@@ -62,15 +62,15 @@ def fits(bank, device):
 
 
 def put_everywhere(tree, mesh):
-    """Puts a pytree, the same in every process, on each device of a mesh."""
+    """Copies a pytree, the same in every process, to each device of a mesh."""
     everywhere = NamedSharding(mesh, P())
-    # Not jax.device_put, which would compare what all processes have.
+    # Not jax.device_put, which would compare the values of all processes.
     place = functools.partial(jax.make_array_from_process_local_data, everywhere)
     return jax.tree.map(lambda x: place(np.asarray(x)), tree)
 
 
 def put(bank, classes, mesh):
-    """Puts a bank on each device of a mesh: a `Resident`.
+    """Copies a bank to each device of a mesh and returns a `Resident`.
 
     Args:
       bank: `bank.Bank`.
@@ -88,8 +88,8 @@ def gather(bank, classes, seed, steps, tasks, shots, others=0):
     Args:
       bank: `bank.Bank`.
       classes: `[allowed]` int32 indices of the classes to draw from.
-      seed: of the run.
-      steps: `[meta-steps]` their numbers.
+      seed: seed of the run.
+      steps: `[meta-steps]` numbers of the meta-steps.
       tasks: `[tasks]` numbers of the tasks.
       shots: number of support images in each.
       others: number of further images of the class in each.
@@ -105,10 +105,10 @@ def gather(bank, classes, seed, steps, tasks, shots, others=0):
 
 
 def _host():
-    """Returns the CPU as a device of jax; None, the default device, without one."""
+    """Returns jax's CPU device; None, the default device, if there is none."""
     try:
         return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS may leave it out
+    except RuntimeError:  # JAX_PLATFORMS may exclude it
         return None
 
 
@@ -129,7 +129,7 @@ def stream(bank, classes, mesh, seed, blocks, size, tasks, shots, others=0):
       bank: `bank.Bank`.
       classes: `[allowed]` indices of the classes to draw from.
       mesh: `jax.sharding.Mesh` of the devices that share the tasks.
-      seed: of the run.
+      seed: seed of the run.
       blocks: iterable of the first meta-step of each block.
       size: meta-steps per block; a shorter last block ignores the surplus.
       tasks: number of tasks in a meta-step.
@@ -137,7 +137,7 @@ def stream(bank, classes, mesh, seed, blocks, size, tasks, shots, others=0):
       others: number of further images of the class in each.
 
     Yields:
-      An iterator of `Streamed`, one a block.
+      An iterator of `Streamed`, one per block.
     """
     sharding = NamedSharding(mesh, P(None, *mesh.axis_names))
     here = [d.process_index == jax.process_index() for d in mesh.devices.flat]

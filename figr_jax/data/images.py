@@ -1,6 +1,6 @@
-"""Images: decoding, squaring, polarity, and the one way to floats and back.
+"""Images: decoding, squaring, polarity, and conversion to floats and back.
 
-Nothing of jax is imported: the processes that decode a data set start without it.
+This module does not import jax, so that processes that decode a data set start fast.
 """
 
 import numpy as np
@@ -22,46 +22,46 @@ if features.check("avif"):  # of Pillow 11.3 and later
 SUFFIXES = tuple(suffix for some in _FORMATS.values() for suffix in some)
 FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF"
 ALLOWED_SIZE = "a power of two from 8 to 1024"
-MAX_PIXELS = 2**26  # of an image; decoding takes up to some ten bytes for each
+MAX_PIXELS = 2**26  # of an image; decoding takes up to some ten bytes per pixel
 MAX_BYTES = 2**28  # of an image file
 MAX_DIMENSION = 2**16  # pixels; Pillow needs time quadratic in a row's length
 _MAX_SIDE = 2**12  # pixels of the longer side above which an image is shrunk at once
 _INK = 64  # grey levels that ink differs from the background
 _BORDER_INK = 0.05  # share of a border above which it is not of one colour
 
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, which first warns: ours is below it
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, which first warns; ours is lower
 PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # bytes; Pillow's 2**20 is below some profiles
 
 
 class Unreadable(ValueError):
-    """A file that is no image, or a damaged one, or too large a one."""
+    """A file that is not an image, or is damaged, or is too large."""
 
 
 def is_size(image_size):
-    """Returns whether networks can draw images of that height and width."""
+    """Returns whether networks can generate images of that height and width."""
     return 8 <= image_size <= 1024 and image_size & (image_size - 1) == 0
 
 
 def to_float(images):
-    """From uint8 in [0, 255] to float32 in [-1, 1], any shape: what networks see."""
+    """Converts uint8 in [0, 255] to float32 in [-1, 1], for networks; any shape."""
     return images.astype(np.float32) / 127.5 - 1
 
 
 def to_uint8(images):
-    """Floats in [-1, 1] to uint8 in [0, 255], any shape: what files hold."""
+    """Converts floats in [-1, 1] to uint8 in [0, 255], for files; any shape."""
     return ((images + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
 
 
 def decode(file, channels, max_pixels=MAX_PIXELS):
-    """Decodes an image file of any size and mode; of several frames the first.
+    """Decodes an image file of any size and mode; takes the first of several frames.
 
     Args:
       file: path or binary file object.
       channels: 1 for grey, 3 for colour.
-      max_pixels: that it may have.
+      max_pixels: maximum number of pixels.
 
     Returns:
-      `[H, W, channels]` uint8; transparency has become white, or black where white
+      `[H, W, channels]` uint8; transparent pixels become white, or black if white
       would hide the image.
 
     Raises:
@@ -83,13 +83,13 @@ def decode(file, channels, max_pixels=MAX_PIXELS):
         raise
     except UnidentifiedImageError as error:
         raise Unreadable("not an image") from error
-    except Exception as error:  # Pillow has no one class for damaged files
+    except Exception as error:  # Pillow has no common class for damaged files
         raise Unreadable(str(error) or type(error).__name__) from error
     return pixels
 
 
 def from_pil(image, channels):
-    """Converts an image of PIL, of any mode; arguments and result as of `decode`."""
+    """Converts an image of PIL, of any mode; arguments and result as in `decode`."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
         image = _to_8_bits(image)
@@ -102,8 +102,8 @@ def from_pil(image, channels):
 def _to_8_bits(image):
     """Scales grey of more than 8 bits, which Pillow would clip.
 
-    Cameras and scanners write 10, 12 or 14 bits into files of 16: the range is that of
-    the fewest bits that hold the brightest pixel. Floats may end at 1.
+    Cameras and scanners write 10, 12 or 14 bits into files of 16 bits, so the range is
+    that of the fewest bits that hold the brightest pixel. Floats may range to 1.
     """
     deep, clear = np.asarray(image), image.info.get("transparency")
     deep = np.nan_to_num(deep, posinf=0, neginf=0)
@@ -156,7 +156,7 @@ def fit(image, image_size):
     Returns:
       `[image_size, image_size, C]` uint8.
     """
-    image = shrink(image, _MAX_SIDE)  # padded, a long thin one would be huge
+    image = shrink(image, _MAX_SIDE)  # once padded, a long thin one would be huge
     height, width, channels = image.shape
     side = max(height, width)
     if height != width:
@@ -173,11 +173,11 @@ def fit(image, image_size):
 
 
 def shrink(image, most):
-    """Makes the longer side of an image `most` pixels, in proportion, if it has more.
+    """Shrinks an image in proportion until no side is longer than `most` pixels.
 
     Args:
       image: `[H, W, C]` uint8.
-      most: pixels.
+      most: maximum length of a side, pixels.
 
     Returns:
       `[h, w, C]` uint8.
@@ -199,8 +199,8 @@ def find_ink(image):
       image: `[H, W, C]` uint8.
 
     Returns:
-      Slices of rows and of columns; None if it does not, or not only inside: the border
-      must be of one colour.
+      Slices of rows and of columns; None if no part differs, or if the border is not of
+      one colour.
     """
     border = background(image)
     differs = np.abs(image - border).max(-1) > _INK
@@ -212,14 +212,15 @@ def find_ink(image):
 
 
 def centre(image, share):
-    """Moves a drawing to the middle of a square and makes it as large as others are.
+    """Centres a drawing in a square, of which it takes a given share.
 
     Args:
       image: `[H, W, C]` uint8.
-      share: of the square's side, that the longer side of the drawing takes.
+      share: longer side of the drawing, as a share of the square's side.
 
     Returns:
-      `[S, S, C]` uint8; the image itself if it is no drawing on a plain background.
+      `[S, S, C]` uint8; the image itself if it is not a drawing on a plain
+      background.
     """
     ink = find_ink(image)
     if ink is None:

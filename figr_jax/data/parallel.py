@@ -1,4 +1,4 @@
-"""Many images, several processes: work in order, with a progress bar."""
+"""Parallel work on many images, in order, with a progress bar."""
 
 import contextlib
 import multiprocessing
@@ -11,38 +11,38 @@ import tqdm
 from figr_jax.errors import FailedWork
 from figr_jax.signals import delayed_signals
 
-_FEW = 5_000  # images: below, starting processes takes longer than the work
+_FEW = 5_000  # images; for fewer, starting processes takes longer than the work
 _MOST = 16  # processes; each takes some 150 MB
-_AHEAD = 2  # chunks that a process has been given
+_AHEAD = 2  # chunks sent to a process in advance
 
 
-def run(work, chunks, what):
+def run(work, chunks, title):
     """Yields `work(rows)` for each chunk of rows, in order.
 
     Args:
       work: picklable function of a range; sent to each process once.
       chunks: list of ranges.
-      what: what is being done, for the progress bar.
+      title: name of the work, for the progress bar.
 
     Yields:
-      What `work` returns.
+      The results of `work`.
 
     Raises:
-      FailedWork: if a process was ended, by the system or because it cannot start.
-      Whatever `work` raises.
+      FailedWork: if the system killed a process, or one could not start.
+      Exception: any error of `work`.
     """
     total = sum(map(len, chunks))
     workers = 1 if total < _FEW else min(_count_cores(), len(chunks), _MOST)
     results = map(work, chunks) if workers == 1 else _share(work, chunks, workers)
-    with tqdm.tqdm(total=total, desc=what, unit=" images") as bar:
+    with tqdm.tqdm(total=total, desc=title, unit=" images") as bar:
         try:
             for rows, result in zip(chunks, results, strict=True):
                 bar.update(len(rows))
                 yield result
         except (EOFError, ConnectionError) as error:
             raise FailedWork(
-                f"{what}: a process ended; there may be too little memory, or, in a "
-                "script of one's own, no `if __name__ == '__main__':`"
+                f"{title}: a process died; memory may have run out, or the script may "
+                "lack `if __name__ == '__main__':`"
             ) from error
 
 
@@ -61,15 +61,15 @@ def _count_cores():
 def _share(work, chunks, workers):
     """Yields `work(rows)` for each chunk, dealt out to processes in turn.
 
-    Pipes and nothing else: a process whose other side is gone ends, or is missed, at
-    once, whoever was killed, and nothing has to be cleaned up after it.
+    Processes communicate by pipes alone. If either side is killed, the other notices at
+    once, and there is nothing to clean up.
     """
-    # Not by fork: this process may run threads of jax, and a fork of them hangs.
+    # Not fork: this process may run threads of jax, with which a fork hangs.
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     try:
-        # If this one ended in between, one that is started and not yet told what to run
-        # would end with a traceback of multiprocessing's.
+        # If this process ended here, a worker that has started but has no work yet
+        # would print a traceback of multiprocessing.
         with delayed_signals(), _deaf_children():
             for _ in range(workers):
                 ours, theirs = context.Pipe()
@@ -100,11 +100,11 @@ def _share(work, chunks, workers):
 
 @contextlib.contextmanager
 def _deaf_children():
-    """Starts processes that hear no Ctrl-C.
+    """Starts workers with SIGINT blocked.
 
-    In a terminal it goes to all processes: it is for this one to answer.
+    A terminal sends Ctrl-C to all processes; only the parent handles it.
     """
-    # The tracker that multiprocessing starts first of all would lift the mask.
+    # First: multiprocessing unblocks SIGINT when it starts its resource tracker.
     resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -114,10 +114,10 @@ def _deaf_children():
 
 
 def _receive(pipe):
-    """Receives from a pipe; EOFError also where the other side ended amid a message."""
+    """Receives a message; raises EOFError if the other side ended, even halfway."""
     try:
         return pipe.recv()
-    except OSError as error:  # not of the message: what was raised travels in it
+    except OSError as error:  # of the pipe; errors of the work are messages
         raise EOFError from error
 
 
@@ -129,7 +129,7 @@ def _serve(pipe):
             rows = _receive(pipe)
             try:
                 answer = None, work(rows)
-            except Exception as error:  # raised in the other process
+            except Exception as error:  # raised again in the parent
                 answer = error, None
             pipe.send(answer)
     except (EOFError, ConnectionError):

@@ -1,4 +1,4 @@
-"""What a data set looks like: the paper's figures 1 and 2, and its counts."""
+"""Report on a data set: the paper's figures 1 and 2, and counts."""
 
 import json
 
@@ -11,18 +11,18 @@ _CLASSES, _COLUMNS = 120, 12  # of figure 1, as in the paper
 
 
 def render(bank, metadata):
-    """Draws figures 1 and 2 of the paper for a data set, and counts its images.
+    """Renders figures 1 and 2 of the paper for a data set, and counts its images.
 
     Figure 1: the first image of each of 120 classes, evenly spaced among the sorted
-    names, and beside them as many images of the largest class. Figure 2: the relative
+    names, next to as many images of the largest class. Figure 2: the relative
     cumulative density of the number of images of a class.
 
     Args:
       bank: `bank.Bank`.
-      metadata: of its builder: what was `skipped` and `dropped` while preparing.
+      metadata: metadata of its builder, with `skipped` images and `dropped` classes.
 
     Returns:
-      A dict: each of `FILES` to bytes.
+      A dict of each of `FILES` to bytes.
     """
     counts = np.diff(bank.class_start)
     filled = np.flatnonzero(counts)

@@ -6,14 +6,14 @@ import numpy as np
 
 from figr_jax.data import images
 
-INK = 0.25  # of full ink, above which a pixel belongs to a drawing
+INK = 0.25  # share of full ink above which a pixel belongs to a drawing
 
 
 class Ink(NamedTuple):
     """Measures of the ink of an image; of several images, arrays `[n]`.
 
     Attributes:
-      darkness: of the strokes, in [0, 1]: the 0.9 quantile of all inked pixels.
+      darkness: darkness of the strokes, in [0, 1]: 0.9 quantile of all inked pixels.
       share: mean ink over all pixels, in [0, 1].
       extent: longer side of the drawing, as a share of the image's side.
       offset: distance from the drawing's centre to the image's, as a share of the side.
@@ -30,9 +30,9 @@ class Style(NamedTuple):
 
     Attributes:
       background: grey level in [0, 255].
-      low: `Ink` that 99 % of the images exceed; None if they are no drawings.
-      middle: `Ink`, medians; None if they are no drawings.
-      high: `Ink` that 1 % of the images exceed; None if they are no drawings.
+      low: `Ink` that 99 % of the images exceed; None if they are not drawings.
+      middle: `Ink`, medians; None if they are not drawings.
+      high: `Ink` that 1 % of the images exceed; None if they are not drawings.
     """
 
     background: float
@@ -42,7 +42,7 @@ class Style(NamedTuple):
 
     @classmethod
     def from_json(cls, style):
-        """Restores a `Style` that JSON has made a list of."""
+        """Restores a `Style` from its JSON list."""
         return cls(style[0], *(Ink(*ink) if ink else None for ink in style[1:]))
 
 
@@ -79,18 +79,18 @@ def find_ink(drawings, background):
 
 def measure_ink(support, background):
     """Measures images `[n, H, W, C]` uint8 on a background: an `Ink` of `[n]`."""
-    found = []
+    measures = []
     for one in find_ink(support, background):
         side = len(one)
         rows, columns = (np.flatnonzero((one > INK).any(axis)) for axis in (1, 0))
         if not len(rows):
-            found.append((0.0, one.mean(), 0.0, 0.0))
+            measures.append((0.0, one.mean(), 0.0, 0.0))
             continue
         first, last = np.array([rows[[0, -1]], columns[[0, -1]]]).T
         extent = (last - first + 1).max() / side
         offset = np.abs(first + last + 1 - side).max() / 2 / side
-        found.append((find_darkness(one), one.mean(), extent, offset))
-    return Ink(*np.array(found).T)
+        measures.append((find_darkness(one), one.mean(), extent, offset))
+    return Ink(*np.array(measures).T)
 
 
 def find_darkness(ink):

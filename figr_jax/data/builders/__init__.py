@@ -1,1 +1,1 @@
-"""Data sets that tensorflow-datasets builds without TensorFlow, a folder each."""
+"""Data sets that tensorflow-datasets builds without TensorFlow, one folder each."""

@@ -1,8 +1,8 @@
-"""What the builders of image archives share: check, drop, and write in parallel.
+"""The common part of the builders: check, drop, and write images in parallel.
 
-A builder says where the images of each class are (`_collect`). The rest is here: what
-cannot be decoded is left out and listed, small classes are dropped, and shards of
-array_record files are written by several processes, in the order of the classes.
+A builder says where the images of each class are (`_collect`). This module does the
+rest. It skips and lists images that cannot be decoded, drops small classes, and writes
+shards of array_record files by several processes, in the order of the classes.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ from figr_jax.errors import BadInput
 
 MAX_SKIPPED = 0.05  # share of unreadable images above which preparation fails
 
-_CHECK_CHUNK = 512  # images a process checks at a time
+_CHECK_CHUNK = 512  # images that a process checks at a time
 _SHARD = 8192  # images in a file
-_RECORD_BYTES = 200  # of a record, beside its image: at most about that
+_RECORD_BYTES = 200  # approximate maximum of a record without its image
 
 
 class Collection(NamedTuple):
@@ -36,11 +36,12 @@ class Collection(NamedTuple):
 
     Attributes:
       names: names of the classes.
-      labels: `[n]` int, the class of each image, never falling.
+      labels: `[n]` int, the class of each image, non-decreasing.
       items: `[n]` int, the number of each image in `source`.
-      source: picklable; `source.read(item)` gives an encoded image, `source.name(item)`
-        its path or the like, `source.sizes` about how many bytes each has.
-      attributes: what else is known of the classes: name to a value a class.
+      source: picklable; `source.read(item)` returns an encoded image,
+        `source.name(item)` its path or other name, `source.sizes` the approximate bytes
+        of each.
+      attributes: attributes of the classes, as a dict of name to one value per class.
     """
 
     names: list[str]
@@ -51,13 +52,13 @@ class Collection(NamedTuple):
 
 
 def group(classes, ids, source, shown=None):
-    """A `Collection` sorted by class, then by id.
+    """Builds a `Collection`, sorted by class, then by id.
 
     Args:
-      classes: the class of each item of `source`; None leaves it out.
-      ids: the id of each.
+      classes: the class of each item of `source`; items with None are left out.
+      ids: the id of each item.
       source: see `Collection`.
-      shown: the name to show for a class; the class itself if None.
+      shown: dict of the name to show for each class; None shows the class itself.
     """
     items = sorted(
         (i for i, name in enumerate(classes) if name is not None),
@@ -72,7 +73,7 @@ def group(classes, ids, source, shown=None):
 
 
 class _Check:
-    """Reads and decodes images: which are sound, and a checksum of their pixels."""
+    """A worker that decodes images: checksums of their pixels, and unreadable ones."""
 
     def __init__(self, collection, size):
         self._items, self._source, self._size = *collection[2:4], size
@@ -98,12 +99,12 @@ class _Check:
         height, width, _ = image.shape
         if self._size and (height, width) != self._size:
             wanted = "x".join(map(str, self._size[::-1]))
-            raise images.Unreadable(f"{width}x{height} pixels, wanted are {wanted}")
-        return image  # not the file: encoders differ in what they make of it
+            raise images.Unreadable(f"{width}x{height} pixels, must be {wanted}")
+        return image  # checked by its pixels, since encoders differ
 
 
 class _Write:
-    """Writes a shard of array_record files."""
+    """A worker that writes a shard of array_record files."""
 
     def __init__(self, features, collection, paths):
         self._paths, (_, self._labels, self._items, self._source, _) = paths, collection
@@ -116,7 +117,7 @@ class _Write:
     def __call__(self, rows):
         try:
             self._writer.write(self._examples(rows), self._paths[rows.start // _SHARD])
-        except RuntimeError as error:  # what array_record makes of a full disk
+        except RuntimeError as error:  # array_record's error for a full disk
             raise OSError(str(error)) from error
 
     def _examples(self, rows):
@@ -134,7 +135,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
       IMAGE_SIZE: height and width that all images must have, pixels; None for any.
       COLOUR: whether images may be in colour.
       manual_dir: where the user put the original files; None to download them.
-      reserve: bytes an image that the caller will need on the same disk.
+      reserve: bytes per image that the caller will need on the same disk.
     """
 
     MIN_IMAGES = 1
@@ -144,7 +145,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
     reserve = 0
 
     def __init__(self, *, file_format="array_record", **kwargs):
-        """Sets a file format that, unlike the usual one, needs no TensorFlow."""
+        """Sets a file format that, unlike the default, needs no TensorFlow."""
         super().__init__(file_format=file_format, **kwargs)
 
     @property
@@ -163,13 +164,13 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
         return f"{self.version}+{self.info.metadata['content'][:8]}"
 
     def _log_download_bytes(self):
-        """TFDS would say that all sizes are unknown."""
+        """Logs nothing: TFDS would report that all sizes are unknown."""
 
     def _collect(self, dl_manager) -> Collection:
         """Finds the images.
 
         Raises:
-          BadInput: if the archive is missing, or is not what it should be.
+          BadInput: if the archive is missing, or its content is not as expected.
         """
         raise NotImplementedError
 
@@ -219,22 +220,24 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
             files.write_bytes(self.data_path / "skipped.txt", lines.encode())
 
     def _check(self, collection):
-        """Checksums `[n]` of all images, and the unreadable ones: row and reason."""
+        """Returns checksums `[n]` of all images; row and reason of unreadable ones."""
         n = len(collection.items)
         work = _Check(collection, self.IMAGE_SIZE)
         chunks = parallel.cut(n, _CHECK_CHUNK)
         checksums, skipped = [np.zeros(0, np.uint32)], []
-        for found, bad in parallel.run(work, chunks, "Checking images"):
-            checksums.append(found)
+        for part, bad in parallel.run(work, chunks, "Checking images"):
+            checksums.append(part)
             skipped += bad
         if skipped:
-            said = f"{len(skipped):,} of {n:,} images unreadable, first {skipped[0][1]}"
+            summary = (
+                f"{len(skipped):,} of {n:,} images unreadable, first {skipped[0][1]}"
+            )
             if len(skipped) > MAX_SKIPPED * n:
                 raise BadInput(
-                    f"{self.title}: {said}; more than {MAX_SKIPPED:.0%} is too many: "
-                    "is the archive whole?"
+                    f"{self.title}: {summary}; more than {MAX_SKIPPED:.0%} is too "
+                    "many: check that the archive is complete"
                 )
-            print(f"skipped, and listed in skipped.txt: {said}", flush=True)
+            print(f"skipped, and listed in skipped.txt: {summary}", flush=True)
         return np.concatenate(checksums), skipped
 
     def _keep(self, collection, skipped):
@@ -286,7 +289,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
 
 
 def _check_names(names):
-    """TFDS writes names one a line, and reads them without outer blanks."""
+    """Rejects names that TFDS, which writes one per line, would not read back."""
     for name in names:
         if not name or name != name.strip() or len(name.splitlines()) > 1:
             raise BadInput(

@@ -9,10 +9,10 @@ def find(urls, manual_dir, dl_manager):
     """Finds or downloads the original files.
 
     The checksum of a downloaded file is verified. That of a file in the manual
-    directory is not, since archives are repacked: its reader checks what is in it.
+    directory is not, since archives are repacked; its reader checks the content.
 
     Args:
-      urls: file name to address.
+      urls: dict of file name to address.
       manual_dir: where the user put the files; None to download them.
       dl_manager: `tfds.download.DownloadManager`.
 
@@ -28,19 +28,19 @@ def find(urls, manual_dir, dl_manager):
             if not path.is_file():
                 raise BadInput(
                     f"{path}: no such file; --manual_dir is the folder that holds "
-                    f"{' and '.join(urls)}, packed as they come from {url}"
+                    f"{' and '.join(urls)}, packed as downloaded from {url}"
                 )
         return paths
     print(
-        f"downloading {', '.join(urls)} (offline: python -m figr_jax.prepare has "
-        "--manual_dir)",
+        f"downloading {', '.join(urls)} (offline: give --manual_dir to "
+        "python -m figr_jax.prepare)",
         flush=True,
     )
     try:
         return [pathlib.Path(dl_manager.download(url)) for url in urls.values()]
-    except Exception as error:  # whatever the network raised
+    except Exception as error:  # any error of the network
         raise BadInput(
             f"{' and '.join(urls)}: cannot be downloaded from "
             f"{' and '.join(urls.values())} ({' '.join(str(error).split())}); put the "
-            "original into a folder and name that with --manual_dir"
+            "original into a folder and give it as --manual_dir"
         ) from error

@@ -1,4 +1,4 @@
-"""Where encoded images lie: in zip archives, in a folder, in an array."""
+"""Sources of encoded images: zip archives, a folder, an array."""
 
 import functools
 import hashlib
@@ -15,11 +15,11 @@ from PIL import Image
 from figr_jax.data import images
 from figr_jax.errors import BadInput
 
-# What Git LFS leaves in the place of a file that it did not fetch begins like this.
+# The beginning of the pointer that replaces a file that Git LFS did not fetch.
 POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 _HEADER = struct.Struct("<4s5H3I2H")  # the local header of a zip member
-# Where a member lies, and what it is. There are millions, and each process has them.
+# Position and format of a member. Compact: each process holds millions of them.
 _ROW = np.dtype(
     [
         ("archive", np.uint16),
@@ -37,30 +37,31 @@ _UTF8 = 0x800  # flag of a member whose name is not in the old code page
 class Zips:
     """Image files in zip archives, read at random.
 
-    Python's `zipfile` lists them; it keeps half a kilobyte a member and reads the list
-    anew in each process, so only where each member lies is kept, and sent to processes.
+    Python's `zipfile` lists them. It keeps half a kilobyte per member and reads the
+    list again in each process, so only the position of each member is kept and sent to
+    processes.
     """
 
     def __init__(self, paths):
-        """Lists the images of the archives at `paths`; `names` are theirs.
+        """Lists the images of the archives at `paths`; `names` are their names.
 
         Raises:
-          BadInput: if one is no whole archive, has a member outside of itself, or is
-            encrypted or packed in a way that is not supported.
+          BadInput: if one is not a valid archive, has a member outside of itself, or is
+            encrypted or packed in an unsupported way.
         """
         self._paths = [str(path) for path in paths]
         self.names, rows = [], []
         for number, path in enumerate(self._paths):
             members, count = _list_members(path), 0
-            found = np.empty(len(members), _ROW)
+            table = np.empty(len(members), _ROW)
             for info in members:
                 name = _slashes(info.filename)
                 refuse_to_leave(path, name)
                 if is_image(name):
                     self.names.append(name)
-                    found[count] = _row(number, path, info)
+                    table[count] = _row(number, path, info)
                     count += 1
-            rows.append(found[:count])
+            rows.append(table[:count])
         self._rows = np.concatenate(rows)
 
     def __getstate__(self):
@@ -74,7 +75,7 @@ class Zips:
 
     @functools.cached_property
     def _files(self):
-        return [open(path, "rb") for path in self._paths]  # once a process
+        return [open(path, "rb") for path in self._paths]  # once per process
 
     def read(self, item):
         """Reads a member.
@@ -116,8 +117,8 @@ class Zips:
 def pointer_error(path):
     """Makes the error for a file at `path` that begins with `POINTER`."""
     return BadInput(
-        f"{path}: a Git LFS pointer, not the file itself; run `git lfs pull` in the "
-        "clone that it is from, or download the data from elsewhere"
+        f"{path}: a Git LFS pointer, not the file itself; run `git lfs pull` in "
+        "its clone, or download the data from elsewhere"
     )
 
 
@@ -130,12 +131,12 @@ def _list_members(path):
             return archive.infolist()
     except (zipfile.BadZipFile, EOFError, struct.error) as error:
         raise BadInput(
-            f"{path}: not a whole zip archive ({error}); download it again"
+            f"{path}: not a valid zip archive ({error}); download it again"
         ) from error
 
 
 def _slashes(name):
-    return name.replace("\\", "/")  # which some programs on Windows write
+    return name.replace("\\", "/")  # some programs on Windows write backslashes
 
 
 def _row(number, path, info):
@@ -147,7 +148,7 @@ def _row(number, path, info):
     ):
         raise BadInput(
             f"{path}: {info.filename!r} is encrypted, or packed in a way that is not "
-            "supported; pack it anew, as an ordinary zip archive"
+            "supported; repack it as an ordinary zip archive"
         )
     return (
         number,
@@ -160,19 +161,19 @@ def _row(number, path, info):
 
 
 def refuse_to_leave(path, name):
-    """Raises BadInput if member `name` of the archive at `path` lies outside of it."""
+    """Raises BadInput if member `name` of the archive at `path` is outside of it."""
     if name.startswith("/") or ".." in name.split("/"):
-        raise BadInput(f"{path}: its member {name!r} would leave the folder: refused")
+        raise BadInput(f"{path}: its member {name!r} would be outside of the folder")
 
 
 class Folder:
-    """Image files in the folders of a folder."""
+    """Image files in the subfolders of a folder."""
 
     def __init__(self, root):
         """Lists `root`/<class>/<image>; `names` are these paths without `root`.
 
-        `ignored` are those of files that are no images by their suffix.
-        `digest` is one of names, sizes and times of change, which takes no reading.
+        `ignored` are the paths of files whose suffix is not that of an image.
+        `digest` covers names, sizes and modification times, so no file is read.
 
         Raises:
           BadInput: if a name is not UTF-8.
@@ -214,7 +215,7 @@ def _encode(text):
 
 
 class Array:
-    """Grey images in memory, `[n, H, W]` uint8; PNG files when they are read."""
+    """Grey images in memory, `[n, H, W]` uint8; `read` returns PNG files."""
 
     def __init__(self, pixels):
         """Takes the images; they are named by their number."""
@@ -223,7 +224,7 @@ class Array:
         self.sizes = np.full(len(pixels), pixels[0].size)
 
     def read(self, item):
-        """An image as a PNG file."""
+        """Encodes an image as a PNG file."""
         file = io.BytesIO()
         Image.fromarray(self._pixels[item]).save(file, "PNG")
         return file.getvalue()
@@ -234,7 +235,7 @@ class Array:
 
 
 def is_image(path):
-    """Returns whether a path is that of an image, not of a file that a system left."""
+    """Returns whether a path is an image's, not that of a file of the system."""
     name = path.rsplit("/", 1)[-1].lower()
     return (
         name.endswith(images.SUFFIXES)

@@ -25,7 +25,7 @@ class Figr8(base.ImageClasses, skip_registration=True):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
-    MIN_IMAGES = 8  # what the published data set promises of each class
+    MIN_IMAGES = 8  # minimum of each class in the published data set
 
     def _info(self):
         return self._make_info(
@@ -42,12 +42,12 @@ class Figr8(base.ImageClasses, skip_registration=True):
         source = self._open(dl_manager)
         folders = [_class_folder(name) for name in source.names]
         images = collections.Counter(filter(None, folders))
-        shown = {}  # of the spellings of a class, the one with the most images
+        shown = {}  # for each class, its spelling with the most images
         for folder in sorted(images, key=lambda folder: (images[folder], folder)):
             shown[_fold(folder)] = folder.strip()
         classes = [folder and _fold(folder) for folder in folders]
         if len(images) > len(shown):
-            print(f"{len(images):,} folders are {len(shown):,} classes: case is folded")
+            print(f"{len(images):,} folders are {len(shown):,} classes: case ignored")
         return base.group(classes, source.names, source, shown)
 
     def _open(self, dl_manager):
@@ -68,7 +68,10 @@ class Figr8(base.ImageClasses, skip_registration=True):
 
 
 def _class_folder(name):
-    """`Data/bird/1-200.png`, also below other folders, is of `bird`; else None."""
+    """Returns the folder of a class, or None.
+
+    `Data/bird/1-200.png`, also below other folders, is of `bird`.
+    """
     folders = name.split("/")[:-1]
     if _FOLDER in folders:
         folders = folders[folders.index(_FOLDER) + 1 :]

@@ -1,1 +1,1 @@
-"""A folder of one's own."""
+"""A user's folder of images."""

@@ -1,4 +1,4 @@
-"""A folder of one's own, with one folder of images a class."""
+"""A user's folder, with one subfolder of images per class."""
 
 import hashlib
 import pathlib
@@ -19,7 +19,7 @@ class Folder(base.ImageClasses, skip_registration=True):
     COLOUR = True
 
     def __init__(self, *, path, **kwargs):
-        """Takes the folder; what is prepared from it lies in one named after it.
+        """Sets the folder; its prepared data is in a folder named after it.
 
         Raises:
           BadInput: if there is no such folder.
@@ -27,7 +27,7 @@ class Folder(base.ImageClasses, skip_registration=True):
         self._path = pathlib.Path(path).expanduser().resolve()
         if not path or not self._path.is_dir():
             raise BadInput(f"folder:{path}: no such folder")
-        # Of two folders, what is prepared must not be one.
+        # Two folders of the same name must not share their prepared data.
         digest = hashlib.sha256(str(self._path).encode()).hexdigest()[:8]
         name = f"{re.sub('[^A-Za-z0-9]+', '_', self._path.name)}_{digest}"
         config = tfds.core.BuilderConfig(name=name, description=str(self._path))
@@ -40,11 +40,11 @@ class Folder(base.ImageClasses, skip_registration=True):
         del dl_manager  # Nothing to download.
         source = sources.Folder(self._path)
         ignored = source.ignored
-        others = f"{len(ignored)} files are no images ({name_some(ignored)})"
+        others = f"{len(ignored)} files are not images ({name_some(ignored)})"
         if not source.names:
             raise BadInput(
                 f"{self.title}: no images in the folders of this folder"
-                f"{'; ' + others if ignored else ''}; wanted are PATH/<class>/<image> "
+                f"{'; ' + others if ignored else ''}; give PATH/<class>/<image> "
                 f"of {images.FORMATS}"
             )
         if ignored:

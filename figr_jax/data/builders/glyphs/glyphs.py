@@ -1,6 +1,6 @@
-"""A few-shot data set of characters: one class a character, one image a font face.
+"""A few-shot data set of characters: a class is a character, with an image per face.
 
-The fonts are those that come with matplotlib, so nothing is downloaded. Drawing all
+The fonts are those that come with matplotlib, so nothing is downloaded. Rendering all
 faces of all characters takes about half a minute.
 """
 
@@ -18,9 +18,9 @@ from matplotlib import ft2font
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-SIZE = 64  # pixels a side
+SIZE = 64  # height and width, pixels
 INK = 52  # pixels of the longer side of a character's ink box
-MIN_IMAGES = 8  # a class
+MIN_IMAGES = 8  # per class
 BLANK = np.full((SIZE, SIZE), 255, np.uint8)
 
 FACES = (
@@ -30,7 +30,7 @@ FACES = (
     *(f"STIXGeneral{style}" for style in ("", "Bol", "Italic", "BolIta")),
 )
 
-_FONT_PIXELS = 256  # an em; drawn large and shrunk, so that no hinting shows
+_FONT_PIXELS = 256  # per em; rendered large and shrunk, so that no hinting shows
 
 _DESCRIPTION = """\
 Characters of the Unicode standard in 16 font faces (DejaVu Sans, Sans Mono and Serif,
@@ -55,12 +55,12 @@ class Face(NamedTuple):
 
     name: str
     font: ImageFont.FreeTypeFont
-    characters: frozenset[str]  # that it claims to have
-    missing: np.ndarray | None  # shape=(SIZE, SIZE), what it shows for any other
+    characters: frozenset[str]  # that the font file claims to have
+    missing: np.ndarray | None  # shape=(SIZE, SIZE), shown for any other character
 
 
 def load_face(name: str) -> Face:
-    """Loads the face that matplotlib carries under `name`."""
+    """Loads the face that ships with matplotlib as `name`."""
     path = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")
     # Pillow's own layout: the other one, Raqm, is not in every build of Pillow.
     font = ImageFont.truetype(path, _FONT_PIXELS, layout_engine=ImageFont.Layout.BASIC)
@@ -80,14 +80,14 @@ def list_characters(faces: Sequence[Face]) -> list[str]:
 
 
 def render(character: str, face: Face) -> np.ndarray | None:
-    """Draws a character in the middle of a white square.
+    """Renders a character in the middle of a white square.
 
     Args:
       character: one character.
-      face: the face to draw it in.
+      face: the face to render it in.
 
     Returns:
-      The picture, `(SIZE, SIZE)` uint8, black on white, or None where the face lacks
+      The picture, `(SIZE, SIZE)` uint8, black on white, or None if the face lacks
       the character, or shows nothing or its missing-glyph box for it.
     """
     if character not in face.characters:
@@ -97,7 +97,7 @@ def render(character: str, face: Face) -> np.ndarray | None:
 
 
 def _draw(character: str, font: ImageFont.FreeTypeFont) -> np.ndarray | None:
-    """Draws what the font shows for a character; None where that has no ink."""
+    """Renders the font's glyph of a character; None if it has no ink."""
     left, top, right, bottom = font.getbbox(character)
     large = Image.new("L", (int(right - left), int(bottom - top)))
     ImageDraw.Draw(large).text((-left, -top), character, fill=255, font=font)
@@ -114,7 +114,7 @@ def _draw(character: str, font: ImageFont.FreeTypeFont) -> np.ndarray | None:
 
 
 def find_ink(pictures: np.ndarray) -> np.ndarray:
-    """Returns where pictures are black when shrunk to half their size.
+    """Shrinks pictures to half their size and returns which pixels are black.
 
     Args:
       pictures: `(..., SIZE, SIZE)` uint8.
@@ -128,9 +128,10 @@ def find_ink(pictures: np.ndarray) -> np.ndarray:
 
 
 def look_same(ink: np.ndarray) -> np.ndarray:
-    """Tells which shapes are the same up to a pixel, hence also to a bolder stroke.
+    """Returns which shapes are the same up to one pixel, or up to a bolder stroke.
 
-    Two are if no ink of either is more than a pixel away from ink of the other.
+    Two shapes are the same if no ink of either is more than a pixel away from ink of
+    the other.
 
     Args:
       ink: `(n, 32, 32)` bool.
@@ -145,14 +146,14 @@ def look_same(ink: np.ndarray) -> np.ndarray:
 
 
 def find_homoglyphs(ink: np.ndarray, has: np.ndarray) -> np.ndarray:
-    """Tells which characters look the same in more than half of the faces they share.
+    """Returns which characters look the same in over half of the faces they share.
 
-    All of the shared faces would be too much to ask: the Latin o and the Greek omicron
-    are one drawing in every DejaVu face, but not quite in STIX.
+    To require all shared faces would be too strict: the Latin o and the Greek omicron
+    are identical in every DejaVu face, but not quite in STIX.
 
     Args:
       ink: `(characters, faces, 32, 32)` bool.
-      has: `(characters, faces)` bool, which faces have a picture.
+      has: `(characters, faces)` bool, whether the face has a picture.
 
     Returns:
       `(characters, characters)` bool, symmetric.
@@ -179,11 +180,11 @@ def keep_first(same: np.ndarray) -> list[int]:
 
 
 def draw_classes() -> dict[str, dict[str, np.ndarray]]:
-    """Draws the whole data set.
+    """Renders the whole data set.
 
     Returns:
-      For each character that is a class, in the order of code points, its pictures,
-      `(SIZE, SIZE)` uint8, by the names of their faces.
+      A dict of each character that is a class, in the order of code points, to a dict
+      of the name of a face to its picture, `(SIZE, SIZE)` uint8.
     """
     faces = [load_face(name) for name in FACES]
     classes, inks, has = {}, [], []
@@ -214,15 +215,15 @@ def _encode_png(picture: np.ndarray) -> bytes:
 class Glyphs(tfds.core.GeneratorBasedBuilder):
     """Builder of the data set, sorted by class, in array_record files.
 
-    The names of the classes are known once the characters are drawn: they are set
-    while preparing, and read from the folder ever after.
+    The names of the classes are known only after rendering: they are set during
+    preparation, and later read from the folder.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
 
     def __init__(self, *, file_format: str = "array_record", **kwargs):
-        """Sets a file format that, unlike the usual one, needs no TensorFlow."""
+        """Sets a file format that, unlike the default, needs no TensorFlow."""
         super().__init__(file_format=file_format, **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -248,7 +249,7 @@ class Glyphs(tfds.core.GeneratorBasedBuilder):
         del dl_manager  # Nothing to download.
         classes = draw_classes()
         self.info.features["label"].names = [unicodedata.name(c) for c in classes]
-        # TFDS keeps the name "all" for itself: the union of a data set's splits.
+        # TFDS reserves the name "all" for the union of a data set's splits.
         return {"train": self._generate_examples(classes)}
 
     def _generate_examples(

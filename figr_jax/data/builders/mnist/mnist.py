@@ -1,4 +1,4 @@
-"""MNIST: the 60,000 training images, one class a digit (LeCun et al. 1998)."""
+"""MNIST: the 60,000 training images, one class per digit (LeCun et al. 1998)."""
 
 import gzip
 import zlib
@@ -18,24 +18,24 @@ def read_idx(path, shape):
     """Reads a gzipped IDX file of bytes.
 
     Args:
-      path: of the file.
-      shape: that it must have.
+      path: path of the file.
+      shape: required shape.
 
     Returns:
       The array, uint8.
 
     Raises:
-      BadInput: if it is cut off, or of another kind or shape.
+      BadInput: if it is truncated, or has another type or shape.
     """
     try:
         with gzip.open(path) as file:
             data = file.read()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise BadInput(f"{path}: not a whole gzip file ({error})") from error
+        raise BadInput(f"{path}: not a valid gzip file ({error})") from error
     header = b"\0\0\x08" + bytes([len(shape)]) + np.array(shape, ">u4").tobytes()
     if not data.startswith(header) or len(data) != len(header) + np.prod(shape):
         wanted = "x".join(map(str, shape))
-        raise BadInput(f"{path}: not an IDX file of {wanted} bytes, as MNIST's is")
+        raise BadInput(f"{path}: not an IDX file of {wanted} bytes, like MNIST's")
     return np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape)
 
 

@@ -53,7 +53,10 @@ class Omniglot(base.ImageClasses, skip_registration=True):
 
 
 def _character(name):
-    """`images_background/Greek/character01/0394_01.png` is of `Greek/character01`."""
+    """Returns the character of a path.
+
+    `images_background/Greek/character01/0394_01.png` is of `Greek/character01`.
+    """
     return "/".join(name.split("/")[1:3])
 
 
@@ -64,5 +67,5 @@ def _check_counts(path, folder, count, names):
     if len(drawings) != count or set(drawings.values()) != {_DRAWINGS}:
         raise BadInput(
             f"{path}: {drawings.total():,} drawings of {len(drawings):,} characters in "
-            f"{folder}/; wanted are {_DRAWINGS} of each of {count}"
+            f"{folder}/; must be {_DRAWINGS} of each of {count}"
         )

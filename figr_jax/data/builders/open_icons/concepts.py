@@ -1,9 +1,9 @@
-"""What icons show, by their names: `home-outline-24` is a home."""
+"""The concepts of icons, from their names: `home-outline-24` is a home."""
 
 import collections
 import re
 
-# Style words, wherever in a name.
+# Style words, anywhere in a name.
 _STYLES = frozenset(
     "outline outlined fill filled solid duotone twotone rounded".split()
 )
@@ -19,16 +19,16 @@ _SIZE = re.compile(r"(1[24568]|2[0248]|3[26]|4[08]|64|96)(px)?|0\d")
 
 
 def split(names, prefixes=(), suffixes=()):
-    """Splits the names of a set's icons into what they show and how.
+    """Splits the names of a set's icons into concept and style.
 
     Args:
-      names: of all icons of the set, like `home-outline-24`.
+      names: names of all icons of the set, like `home-outline-24`.
       prefixes: the set's own style words before names, like `baseline`.
       suffixes: the same after names, like `outline-bold`.
 
     Returns:
-      Dict of a name to two tuples of words: of the concept, in lower case, and of the
-      style, without sizes. Names that are all style are left out.
+      Dict of a name to two tuples of words: the concept, in lower case, and the style,
+      without sizes. Names that are all style are left out.
     """
     own = {word for suffix in suffixes for word in suffix.split("-")} - _DOUBTFUL
     long = {name: _strip(name, prefixes, own) for name in names}

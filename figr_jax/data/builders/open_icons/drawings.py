@@ -1,4 +1,4 @@
-"""Drawing icons: SVG to PNG files."""
+"""Rendering of icons: SVG to PNG files."""
 
 import io
 import zlib
@@ -6,29 +6,29 @@ import zlib
 import numpy as np
 from PIL import Image
 
-SIZE = 64  # pixels: the largest images of the paper; larger ones are enlarged from it
+SIZE = 64  # pixels: the largest size of the paper; larger images are upscaled from it
 
-_PNG_BYTES = 550  # of an image: about that
+_PNG_BYTES = 550  # approximate size of an image
 
 
 class Drawings:
-    """Icons as PNG files, drawn when they are read.
+    """Icons as PNG files, rendered when they are read.
 
-    They are drawn twice, to be checked and to be written: each takes a millisecond of
-    one of many processes, and no drawings have to be kept or sent between them.
+    They are rendered twice, for the check and for the write. A rendering takes one
+    process a millisecond, and none has to be kept or sent between processes.
     """
 
     def __init__(self, icons):
-        """Takes `icons.Icon`s; `names` are their ids."""
+        """Stores `icons.Icon`s; `names` are their ids."""
         self.names = [icon.id for icon in icons]
         self.sizes = np.full(len(icons), _PNG_BYTES)
         self._packed = [icon.packed for icon in icons]
 
     def read(self, item):
-        """An icon, `SIZE` pixels square, grey, black on white.
+        """Renders an icon, `SIZE` pixels square, grey, black on white.
 
         Raises:
-          ValueError: if it cannot be drawn, or nothing is to be seen.
+          ValueError: if it cannot be rendered, or is blank.
         """
         return draw(zlib.decompress(self._packed[item]).decode())
 
@@ -50,20 +50,20 @@ def wrap(body, left, top, width, height):
 
 
 def draw(svg):
-    """Draws an SVG on white.
+    """Renders an SVG on white.
 
     Args:
-      svg: its text, which says its size.
+      svg: text of the SVG, which states its size.
 
     Returns:
       Bytes of a grey PNG file.
 
     Raises:
-      ValueError: if it cannot be drawn, or nothing is to be seen.
+      ValueError: if it cannot be rendered, or is blank.
     """
-    import resvg_py  # from an extra
+    import resvg_py  # of the extra [icons]
 
-    # No system fonts: they differ, and no monochrome icon seen has text.
+    # No system fonts: they differ, and no monochrome icon that we saw has text.
     png = resvg_py.svg_to_bytes(
         svg_string=svg, background="#ffffff", skip_system_fonts=True
     )

@@ -1,4 +1,4 @@
-"""Which icons of the icon sets are taken, and into which classes."""
+"""The choice of icons from the icon sets, and their classes."""
 
 import collections
 import zlib
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from figr_jax.data.builders.open_icons import concepts, drawings
 
-MAX_PER_AUTHOR = 4  # images of a class: half of those that the smallest class has
+MAX_PER_AUTHOR = 4  # images of a class; half of the smallest class
 
-# Iconify's `ic` is Google's Material icons, and names those who packed them.
+# Iconify's `ic` has Google's Material icons, but names their packagers as authors.
 _DRAWN_BY = {"Material Design Authors": "Google"}
 
 
@@ -17,8 +17,8 @@ class Icon(NamedTuple):
 
     Attributes:
       id: `<set>/<name>`.
-      author: of the set.
-      concept: words of what it shows.
+      author: author of the set.
+      concept: words for what it shows.
       style: the set and the style words: icons of one style differ in size at most.
       packed: its square SVG, zlib-compressed.
     """
@@ -31,7 +31,7 @@ class Icon(NamedTuple):
 
 
 def list_icons(content):
-    """Lists the icons of a set without hidden and animated ones, which begin blank.
+    """Lists the icons of a set, except hidden and animated ones, which begin blank.
 
     Args:
       content: the set's JSON.
@@ -40,7 +40,7 @@ def list_icons(content):
       List of `Icon`.
 
     Raises:
-      AttributeError, KeyError, TypeError, ValueError: if it is not as it should be.
+      AttributeError, KeyError, TypeError, ValueError: if the JSON is malformed.
     """
     prefix, author = content["prefix"], content["info"]["author"]["name"]
     shown = {
@@ -71,7 +71,7 @@ def _pack(icon, default):
 
 
 def group(icons):
-    """Groups icons by concept; each drawing stays once, in the class with most icons.
+    """Groups icons by concept; keeps each drawing once, in the class with most icons.
 
     Returns:
       Dict of the name of a class to its list of `Icon`.
@@ -94,12 +94,17 @@ def group(icons):
 
 
 def choose(icons):
-    """At most `MAX_PER_AUTHOR` icons of each author, in as many styles as there are."""
+    """Chooses at most `MAX_PER_AUTHOR` icons of each author.
+
+    They are in as many styles as possible.
+    """
     turns, drawn = collections.Counter(), collections.defaultdict(list)
-    # Not by name: every class would then show the same few styles of an author.
+    # Sorted by hash: by name, every class would show the same few styles of an author.
     for icon in sorted(icons, key=lambda icon: (zlib.crc32(icon.id.encode()), icon.id)):
         drawn[icon.author].append((turns[icon.style], len(drawn[icon.author]), icon))
         turns[icon.style] += 1
     return [
-        icon for found in drawn.values() for *_, icon in sorted(found)[:MAX_PER_AUTHOR]
+        icon
+        for theirs in drawn.values()
+        for *_, icon in sorted(theirs)[:MAX_PER_AUTHOR]
     ]

@@ -19,7 +19,7 @@ class Config(tfds.core.BuilderConfig):
     """Choice of icon sets.
 
     Attributes:
-      licences: those under a licence with one of these SPDX identifiers; None for all.
+      licences: SPDX identifiers of the licences to take; None for all.
     """
 
     licences: tuple[str, ...] | None = None
@@ -30,16 +30,16 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
 
     `open_icons/permissive`, the default, has the sets under the MIT, Apache-2.0, ISC
     and CC0 licences, `open_icons/all` those under any. Colour sets, hidden sets, and
-    hidden or moving icons are left out. Whose the icons are is in `attribution.tsv`
-    beside the data.
+    hidden or animated icons are left out. `attribution.tsv`, next to the data, lists
+    the authors.
 
-    A class is a concept: the words of an icon's name, in any order, less those of style
-    and size. What is drawn the same stays once, in the class with the most icons.
+    A class is a concept: the words of an icon's name, in any order, without those of
+    style and size. Identical drawings are kept once, in the class with the most icons.
 
-    An author gives a class at most 4 images, in as many styles as there are: so the 8
-    that a class must have are never one drawing in 8 styles. Of 2.2.535, `permissive`
-    has 3,177 classes and 62,088 images; without that limit it would be 6,754 classes
-    and 118,489 images, 2,400 of the classes by a single author.
+    A class has at most 4 images of an author, in as many styles as possible, so that
+    its 8 or more images are never one drawing in 8 styles. From version 2.2.535,
+    `permissive` has 3,177 classes and 62,088 images. Without that limit it would have
+    6,754 classes and 118,489 images, and 2,400 of the classes by a single author.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -69,9 +69,9 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
         except ImportError as error:
             raise BadInput("open_icons needs `pip install -e '.[icons]'`") from error
         path = packages.find(self.manual_dir, dl_manager)
-        found, self._credits = self._read(path)
-        groups = icons.group(found)
-        same = len(found) - sum(map(len, groups.values()))
+        listed, self._credits = self._read(path)
+        groups = icons.group(listed)
+        same = len(listed) - sum(map(len, groups.values()))
         classes = {name: icons.choose(group) for name, group in groups.items()}
         rows = [
             (name, icon)
@@ -80,29 +80,29 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
             for icon in chosen
         ]
         print(
-            f"{len(found):,} icons of {len(self._credits):,} sets, {same:,} of them "
-            f"the same as another, show {len(groups):,} things; of those "
+            f"{len(listed):,} icons of {len(self._credits):,} sets, {same:,} of them "
+            f"duplicates, show {len(groups):,} concepts; "
             f"{len({name for name, _ in rows}):,} have {self.MIN_IMAGES} or more, with "
-            f"at most {icons.MAX_PER_AUTHOR} by an author",
+            f"at most {icons.MAX_PER_AUTHOR} per author",
             flush=True,
         )
         source = drawings.Drawings([icon for _, icon in rows])
         return base.group([name for name, _ in rows], source.names, source)
 
     def _read(self, path):
-        """Lists the icons of the chosen sets, and the authors of each set."""
-        found, credits = [], {}
+        """Lists the icons of the chosen sets, and the credits of each set."""
+        listed, credits = [], {}
         for content in packages.read_sets(path):
             try:
                 if self._takes(content["info"]):
-                    found += icons.list_icons(content)
+                    listed += icons.list_icons(content)
                     credits[content["prefix"]] = _credit(content["info"])
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise BadInput(
-                    f"{path}: set {content['prefix']!r} is not as Iconify's are "
+                    f"{path}: set {content['prefix']!r} is not in Iconify's format "
                     f"({type(error).__name__}: {error})"
                 ) from error
-        return found, credits
+        return listed, credits
 
     def _takes(self, info):
         licences = self.builder_config.licences
@@ -113,7 +113,7 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
         )
 
     def _check(self, collection):
-        """Adds to the unreadable images those that, once drawn, are like another."""
+        """Adds duplicates, compared after rendering, to the unreadable images."""
         checksums, skipped = super()._check(collection)
         labels, items, source = collection[1:4]
         bad = {row for row, _ in skipped}
@@ -126,7 +126,7 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
                 name = source.name(items[row])
                 same.append((row, f"{name}: looks like {source.name(items[other])}"))
         if same:
-            print(f"{len(same):,} more look the same as another, see skipped.txt")
+            print(f"{len(same):,} more are duplicates, see skipped.txt")
         return checksums, sorted(skipped + same)
 
     def _write(self, collection):

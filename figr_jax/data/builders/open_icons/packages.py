@@ -1,4 +1,4 @@
-"""The package of all Iconify icon sets: finding it, and reading the sets in it."""
+"""The package of all Iconify icon sets: its download and its reader."""
 
 import gzip
 import json
@@ -24,11 +24,11 @@ _MEMBER = re.compile(r"[^/]+/json/[^/]+\.json")
 
 
 def find(manual_dir, dl_manager):
-    """Finds the package, or downloads it: by npm if that is there, else from GitHub.
+    """Finds or downloads the package, by npm if it is installed, or from GitHub.
 
     Args:
-      manual_dir: folder with what `npm pack @iconify/json` wrote, or with an archive of
-        github.com/iconify/icon-sets, of which the newest is taken; None to download.
+      manual_dir: folder with a file of `npm pack @iconify/json`, or with an archive of
+        github.com/iconify/icon-sets; the newest is taken. None to download.
       dl_manager: `tfds.download.DownloadManager`.
 
     Returns:
@@ -51,14 +51,14 @@ def find(manual_dir, dl_manager):
 
 
 def _find_newest(folder):
-    found = folder.iterdir() if folder.is_dir() else ()
-    found = [path for path in found if _FILE.fullmatch(path.name)]
-    if not found:
+    paths = folder.iterdir() if folder.is_dir() else ()
+    paths = [path for path in paths if _FILE.fullmatch(path.name)]
+    if not paths:
         raise BadInput(
             f"{folder}: no iconify-json-*.tgz in it: run `npm pack {_NPM}` there, or "
             f"put {_ARCHIVE} there, from {_URL}"
         )
-    return max(found, key=lambda path: (_version(path.name), path.name))
+    return max(paths, key=lambda path: (_version(path.name), path.name))
 
 
 def _version(name):
@@ -72,7 +72,7 @@ def _pack(folder):
         return path
     print(f"downloading {_NPM}@{VERSION} by npm", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    # A folder of its own, so that half a file is never found by its name.
+    # A temporary folder, so that no incomplete file has the final name.
     with tempfile.TemporaryDirectory(dir=folder) as inside:
         npm = subprocess.run(
             ["npm", "pack", f"{_NPM}@{VERSION}"],
@@ -83,18 +83,18 @@ def _pack(folder):
         packed = list(pathlib.Path(inside).glob("*.tgz"))
         if npm.returncode or not packed:
             reason = " ".join(npm.stderr.split())[:200]
-            print(f"npm cannot ({reason}): trying GitHub", flush=True)
+            print(f"npm failed ({reason}); trying GitHub", flush=True)
             return None
         return packed[0].replace(path)
 
 
 def read_sets(path):
-    """Yields the icon sets of a package, each the content of its JSON file.
+    """Yields the icon sets of a package, each as the content of its JSON file.
 
-    Nothing is unpacked to the disk, and one set is in memory at a time.
+    It unpacks nothing to disk, and holds one set in memory at a time.
 
     Raises:
-      BadInput: if it is cut off, has a member outside of itself, or has no icon sets.
+      BadInput: if it is truncated, has a member outside of itself, or no icon sets.
     """
     count = 0
     try:
@@ -109,12 +109,10 @@ def read_sets(path):
         zipfile.BadZipFile,
     ) as error:
         raise BadInput(
-            f"{path}: not a whole .tgz or zip archive ({error}); download it again"
+            f"{path}: not a valid .tgz or zip archive ({error}); download it again"
         ) from error
     if not count:
-        raise BadInput(
-            f"{path}: no icon sets (json/<set>.json) in it; wanted is {_NPM}"
-        )
+        raise BadInput(f"{path}: no icon sets (json/<set>.json) in it; give {_NPM}")
 
 
 def _parse(path, name, data):
@@ -123,7 +121,7 @@ def _parse(path, name, data):
     except ValueError as error:
         raise BadInput(f"{path}: {name} is not JSON ({error})") from error
     if not isinstance(content, dict) or not {"prefix", "info", "icons"} <= set(content):
-        raise BadInput(f"{path}: {name} is no icon set with a prefix, info and icons")
+        raise BadInput(f"{path}: {name} is not an icon set with prefix, info and icons")
     return content
 
 
@@ -142,7 +140,7 @@ def _read_zip(path):
 
 
 def _read_tar(path):
-    # Unzipped by gzip, since tarfile takes some archives that are cut off for whole.
+    # Decompressed by gzip, since tarfile accepts some truncated archives.
     with gzip.open(path) as file, tarfile.open(fileobj=file, mode="r|") as archive:
         for member in archive:
             sources.refuse_to_leave(path, member.name)
