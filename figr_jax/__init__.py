@@ -13,10 +13,10 @@ def load(path):
     """Loads a meta-trained model, a `generation.FewShotGenerator`.
 
     Args:
-      path: the name of shipped weights, or a run's folder (its newest snapshot is
-        taken), or one snapshot.
+      path: the name of shipped weights, a run's folder (for its newest snapshot), or
+        one snapshot.
     """
-    # Here, and not above: whoever only draws data need not wait for jax and orbax.
+    # A local import: processes that only prepare data need not wait for jax and orbax.
     from figr_jax import generation
 
     return generation.load(path)

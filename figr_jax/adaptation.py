@@ -17,14 +17,14 @@ class Inner(NamedTuple):
     """Options of adaptation and sampling. Hashable: a static argument of `jax.jit`.
 
     Attributes:
-      loss: what critic and generator minimise.
+      loss: losses of the critic and the generator.
       optimizer: any optax transform; each network has its own state, fresh at each
         adaptation.
       steps: inner steps K.
       critic_steps: critic updates in an inner step.
-      latent_scale: of the latents that are drawn from once adapted, their standard
-        deviation; inner steps take standard normal ones.
-      best_of: candidates for each image, of which the adapted critic chooses one.
+      latent_scale: standard deviation of the latents when sampling; inner steps take
+        standard normal ones.
+      best_of: candidates for each image; the adapted critic chooses one of them.
     """
 
     loss: losses.Loss
@@ -40,8 +40,8 @@ class Episode(NamedTuple):
 
     Attributes:
       support: `[shots, H, W, C]` float32 in [-1, 1]; the generator may see it.
-      others: `[others, H, W, C]`, further images of the class, which the critic takes
-        for its real images; None: it takes the support, as in the paper.
+      others: `[others, H, W, C]`, further images of the class that the critic sees as
+        real; None: it sees the support, as in the paper.
     """
 
     support: jax.Array
@@ -49,13 +49,13 @@ class Episode(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """Random numbers of one inner step; of all steps, with a leading axis [steps]."""
+    """Random numbers of one inner step, or of all steps with a leading axis [steps]."""
 
     critic_latents: jax.Array  # [critic_steps, shots, latent], standard normal
     penalty_mix: jax.Array  # [critic_steps, shots], uniform in [0, 1)
     generator_latents: jax.Array  # [shots, latent], standard normal
-    # [critic_steps, shots], int32: which of the others are the critic's real images;
-    # None: the support is.
+    # [critic_steps, shots], int32: indices into the others, the critic's real images;
+    # None: the support is real.
     reals: jax.Array | None = None
 
 
@@ -63,8 +63,8 @@ class Trace(NamedTuple):
     """Losses of one inner step; `adapt` stacks them to [steps].
 
     Attributes:
-      critic_loss: scalar, of the last critic update, before it.
-      generator_loss: scalar, after the critic updates, before the generator's.
+      critic_loss: scalar, before the last critic update.
+      generator_loss: scalar, after the critic updates and before the generator's.
       gradient_penalty: scalar, unweighted, of the last critic update.
     """
 
@@ -77,7 +77,7 @@ class InnerState(NamedTuple):
     """State between inner steps: fast parameters and their optimizer states."""
 
     fast: GanParams
-    optimizer: GanParams  # of optax states, one a network
+    optimizer: GanParams  # optax states, one per network
 
 
 def draw_noise(key, networks, shots, inner, others=0):
@@ -88,8 +88,8 @@ def draw_noise(key, networks, shots, inner, others=0):
       networks: `Networks`.
       shots: number of support images.
       inner: `Inner`.
-      others: number of further images that the critic's real ones are drawn from,
-        without replacement if there are enough; 0: the support is real.
+      others: number of further images to draw the critic's real images from, without
+        replacement if there are enough; 0: the support is real.
 
     Returns:
       `Noise` with leading axis [inner.steps].
@@ -114,12 +114,12 @@ def init_state(slow, inner):
     """Makes the `InnerState` before the first inner step.
 
     Args:
-      slow: `GanParams`; the fast parameters begin as these.
-      inner: `Inner`; its optimizer's states begin fresh.
+      slow: `GanParams`, the initial fast parameters.
+      inner: `Inner`, whose optimizer gets a fresh state for each network.
     """
-    # Inside a shard_map a fresh state is the same on every device and inner steps make
-    # it differ, but a scan wants the type of what it carries to stay: a zero of a
-    # parameter, which may differ already, carries that over.
+    # Inside a shard_map a fresh optimizer state has the type of a replicated array, but
+    # inner steps make it vary over devices, and the carry of a scan must keep its type.
+    # Adding a zero taken from a parameter, which may vary already, sets the right type.
     zero = jax.tree.leaves(slow)[0].ravel()[0] * 0
     optimizer = GanParams(*(inner.optimizer.init(p) for p in slow))
     return InnerState(slow, jax.tree.map(lambda x: x + zero.astype(x.dtype), optimizer))
@@ -132,7 +132,7 @@ def _update(inner, gradient, optimizer_state, params):
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def inner_step(networks, state, episode, noise, inner):
-    """Critic steps, then a generator step against the updated critic (algorithm 1).
+    """Updates the critic, then the generator against the new critic (algorithm 1).
 
     Args:
       networks: `Networks`.
@@ -181,7 +181,7 @@ def inner_step(networks, state, episode, noise, inner):
 
 
 def adapt_with_noise(networks, slow, episode, noise, inner):
-    """`adapt` with its noise given, so that a trajectory can be replayed elsewhere.
+    """Runs `adapt` on given noise, so that a trajectory can be replayed elsewhere.
 
     Args:
       networks: `Networks`.
@@ -220,7 +220,7 @@ def adapt(networks, slow, episode, key, inner):
 
 
 def choose_candidates(networks, fast, support, candidates, loss):
-    """Finds, for each image, the candidate that the adapted critic values most.
+    """Finds, for each image, the candidate that the adapted critic prefers.
 
     Args:
       networks: `Networks`.
@@ -230,7 +230,7 @@ def choose_candidates(networks, fast, support, candidates, loss):
       loss: `losses.Loss`.
 
     Returns:
-      `[N]` int32, their numbers.
+      `[N]` int32, indices of the candidates.
     """
     n, best_of, latent = candidates.shape
     if best_of == 1:
@@ -239,6 +239,6 @@ def choose_candidates(networks, fast, support, candidates, loss):
         fast.generator, candidates.reshape(n * best_of, latent), support
     )
     values = networks.criticize(fast.critic, fake).reshape(n, best_of)
-    # The generator's loss says in which direction a critic values images.
+    # The generator's loss defines whether a high or a low critic value is better.
     one = jax.vmap(lambda value: loss.generator(lambda _: value, None))
     return one(values.ravel()).reshape(n, best_of).argmin(1)

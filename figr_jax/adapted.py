@@ -10,12 +10,12 @@ from figr_jax import adaptation, compilation
 from figr_jax.data import images
 from figr_jax.networks import GanParams, Networks
 
-# Images made in one call: the last batch is padded, so any count compiles once.
+# Images per call. The last batch is padded, so one program serves any count.
 _BATCH = 32
 
 
 class Adapted(NamedTuple):
-    """A model adapted to one support: what new images are generated from.
+    """A model adapted to one support; it generates new images of the class.
 
     Attributes:
       networks: `networks.Networks`.
@@ -38,28 +38,28 @@ class Adapted(NamedTuple):
 
         Args:
           count: number of images.
-          seed: of the latents.
+          seed: seed of the latents.
 
         Returns:
           `[count, H, W, C]` uint8.
 
         Raises:
-          ValueError: if a number is not whole or below 0.
+          ValueError: if a number is negative or not an integer.
         """
         return self.draw(self.best_latents(count, seed))
 
     def draw(self, latents):
-        """Generates the images of given latents.
+        """Generates images from given latents.
 
         Args:
-          latents: `[count, latent]` float32, standard normal; `inner.latent_scale`
-            stretches them.
+          latents: `[count, latent]` float32, standard normal; they are multiplied by
+            `inner.latent_scale`.
 
         Returns:
           `[count, H, W, C]` uint8.
 
         Raises:
-          ValueError: if the latents are of another size.
+          ValueError: if the latents have another shape.
         """
         if latents.shape[1:] != (self.networks.latent,):
             raise ValueError(
@@ -70,14 +70,14 @@ class Adapted(NamedTuple):
         return _in_batches(program, (self.fast.generator, self.support), latents)
 
     def best_latents(self, count, seed=0):
-        """Latents of good images of the class.
+        """Draws latents of good images of the class.
 
         For each image the adapted critic chooses one of `inner.best_of` candidates.
         Row i depends on the support, the seeds and i alone.
 
         Args:
           count: number of latents.
-          seed: of the candidates.
+          seed: seed of the candidates.
 
         Returns:
           `[count, latent]` float32.
@@ -92,7 +92,7 @@ class Adapted(NamedTuple):
         return candidates[np.arange(count), chosen]
 
     def _key(self):
-        """The part of `inner` that generating depends on, the same for any K."""
+        """Returns the part of `inner` that generation depends on, which excludes K."""
         return self.inner._replace(steps=0)
 
 
@@ -101,9 +101,9 @@ def draw_candidates(count, best_of, latent, seed):
 
     Args:
       count: number of images.
-      best_of: candidates for each.
+      best_of: candidates for each image.
       latent: size of a latent.
-      seed: of the draw.
+      seed: seed of the draw.
 
     Returns:
       `[count, best_of, latent]` float32, standard normal.
@@ -117,7 +117,7 @@ def draw_candidates(count, best_of, latent, seed):
 
 
 def check_whole(name, value):
-    """Returns a number; raises `ValueError` unless it is whole and fits 32 bits."""
+    """Returns an int; raises `ValueError` if it is not an unsigned 32-bit integer."""
     if not isinstance(value, int | np.integer) or not 0 <= value < 2**32:
         raise ValueError(
             f"{name}={value!r}: must be a whole number from 0 to 2**32 - 1"
@@ -127,7 +127,7 @@ def check_whole(name, value):
 
 @functools.cache
 def compile_for(function, networks, inner, *static):
-    """Jits `function(networks, inner, *static, ...)`, of which the rest are arrays.
+    """Jits `function(networks, inner, *static, ...)`; further arguments are arrays.
 
     Cached: models with the same networks share their programs.
     """
@@ -156,7 +156,7 @@ def _in_batches(program, adapted, rows):
     """Calls `program(*adapted, rows)` with `_BATCH` rows at a time.
 
     Returns:
-      What it returns for all rows, concatenated.
+      The results for all rows, concatenated.
     """
     parts = []
     for first in range(0, max(1, len(rows)), _BATCH):

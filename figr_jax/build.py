@@ -35,7 +35,7 @@ def inner(config):
 
 
 def sampling(config):
-    """Builds the `adaptation.Inner` by which a trained model adapts."""
+    """Builds the `adaptation.Inner` with which a trained model adapts."""
     base, fields = inner(config), config.sampling
     return base._replace(
         optimizer=_scaled(base.optimizer, fields.rate, fields.decay_rate),
@@ -49,7 +49,7 @@ def sampling(config):
 def outer(config):
     """Builds the optax transform on the pseudo-gradient."""
     last = config.run.meta_steps
-    first = int(last * (1 - config.outer.decay))  # before it decays
+    first = int(last * (1 - config.outer.decay))  # meta-steps before the decay
     schedule = optax.constant_schedule(1.0)
     if first < last:
         schedule = optax.linear_schedule(1.0, 0.0, last - first, first)
@@ -73,7 +73,7 @@ def _scaled(optimizer, rate, decay_rate):
 @functools.cache
 def _optimizer(name, learning_rate, args):
     optimizer = getattr(optax, name)(learning_rate, **dict(args))
-    # Some want more than a gradient (a value, a line search): found here, not in a run.
+    # Some need more than a gradient (a value, a line search): fail here, not in a run.
     params = jax.ShapeDtypeStruct((1,), "float32")
     jax.eval_shape(lambda x: optimizer.update(x, optimizer.init(x), x), params)
     return optimizer
@@ -83,7 +83,7 @@ def optimizer(config, section):
     """Builds the optax optimizer of a section, `inner` or `outer`.
 
     Raises:
-      BadInput: if optax does not take its arguments.
+      BadInput: if optax rejects its arguments.
     """
     values = config[section]
     args = parse_args(values.optimizer_args)
@@ -106,7 +106,7 @@ def is_optimizer(name):
 
 
 def parse_args(text):
-    """Parses `"b1=0.0,b2=0.9"` to `(("b1", 0.0), ("b2", 0.9))`; None if it cannot."""
+    """Parses `"b1=0.0,b2=0.9"` to `(("b1", 0.0), ("b2", 0.9))`; None if malformed."""
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     try:
         args = tuple((k.strip(), ast.literal_eval(v.strip())) for k, _, v in pairs)

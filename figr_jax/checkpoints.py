@@ -1,10 +1,10 @@
 """The format of checkpoints and snapshots on disk: the only importer of orbax.
 
-A run's folder has `checkpoints/<step>` (`state`, all that training resumes from) and
-`snapshots/<step>` (`slow`, the slow parameters, for sampling). With each travels an
-info record: config, split, background, the format and the version that wrote it, a
-checksum of every leaf, and one of the record itself; also the licence of the images and
-some of held-out classes, so that a snapshot can be tried without its data set, and the
+A run's folder holds `checkpoints/<step>` (`state`, all that training resumes from) and
+`snapshots/<step>` (`slow`, the slow parameters, for sampling). Each has an info record:
+config, split, background, the format and version of its writer, a checksum of every
+leaf and one of the record itself. To try a snapshot without its data set, the record
+has the licence of the images and some images of held-out classes. It also lists the
 sessions of its run: command, commit and device of each.
 """
 
@@ -22,14 +22,14 @@ import figr_jax
 from figr_jax import files
 from figr_jax.errors import BadInput, FailedWork, is_out_of_memory, warn
 
-KEEP = {"checkpoints": 2, "snapshots": 5}  # steps of each folder, the newest
+KEEP = {"checkpoints": 2, "snapshots": 5}  # newest steps kept in each folder
 # 2: the info record has a checksum of its own and the number of rewinds.
-# 3: the state of the outer optimizer includes that of the decay of its rate.
+# 3: the state of the outer optimizer includes the state of its learning-rate decay.
 _FORMAT = 3
 
 
 def checksums(tree):
-    """CRC-32 of every leaf's bytes, by its path in the tree."""
+    """Computes the CRC-32 of every leaf's bytes, by its path in the tree."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
         jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes())
@@ -38,11 +38,11 @@ def checksums(tree):
 
 
 def make_manager(folder):
-    """Builds the orbax manager of `checkpoints` or `snapshots`, which keeps some."""
+    """Builds the orbax manager of `checkpoints` or `snapshots`; it keeps the newest."""
     folder = pathlib.Path(folder).absolute()
     options = ocp.CheckpointManagerOptions(
         preservation_policy=ocp.checkpoint_managers.LatestN(KEEP[folder.name]),
-        # Else processes that wait for each other in one would meet in the other.
+        # Keeps the barriers of the two managers apart.
         multiprocessing_options=ocp.options.MultiprocessingOptions(
             barrier_sync_key_prefix=folder.name
         ),
@@ -51,7 +51,7 @@ def make_manager(folder):
 
 
 def arguments(item, tree, info, step):
-    """Builds what orbax saves of a step: arrays as `item`, and the info record."""
+    """Builds orbax's arguments for a step: arrays as `item`, and the info record."""
     info = dict(info, checksums=checksums(tree), step=step, format=_FORMAT)
     info["version"] = figr_jax.__version__
     info["own_checksum"] = files.json_checksum(info)
@@ -97,22 +97,22 @@ def read_info(path):
     except Exception as error:  # orbax raises bare ones too
         _raise_passing(error)
         raise FailedWork(f"{path}: damaged, its info cannot be read") from error
-    # Checked first, so it must mean the same in every format; the first had none.
+    # Checked before the format is known, so all formats share it; format 1 has none.
     own = info.pop("own_checksum", None)
     is_first = "format" not in info and "rewinds" not in info
     if own != files.json_checksum(info) and not (own is None and is_first):
-        raise FailedWork(f"{path}: damaged, its info is not what was written")
+        raise FailedWork(f"{path}: damaged, its info does not match its checksum")
     if info.setdefault("format", 1) not in range(1, _FORMAT + 1):
         raise BadInput(
-            f"{path}: figr_jax {info['version']} wrote it, in format {info['format']}; "
-            f"this is {figr_jax.__version__}, which reads up to format {_FORMAT}: "
-            "install that version"
+            f"{path}: written by figr_jax {info['version']} in format "
+            f"{info['format']}; this is {figr_jax.__version__}, which reads formats up "
+            f"to {_FORMAT}. Install that version"
         )
     return info
 
 
 def load(path, item, template, info):
-    """Restores the arrays of one checkpoint or snapshot, and verifies them.
+    """Restores and verifies the arrays of one checkpoint or snapshot.
 
     Args:
       path: its folder.
@@ -126,7 +126,7 @@ def load(path, item, template, info):
     Raises:
       FailedWork: if it is damaged.
     """
-    # Where the arrays were when they were saved does not matter.
+    # Ignores the devices that the arrays were saved from.
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     template = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), template
@@ -136,8 +136,8 @@ def load(path, item, template, info):
     except Exception as error:  # orbax raises bare ones too
         _raise_passing(error)
         raise FailedWork(
-            f"{path}: its arrays cannot be read: damaged, or of another version "
-            f"(figr_jax {info['version']} wrote it)"
+            f"{path}: its arrays cannot be read: damaged, or written by another "
+            f"version (figr_jax {info['version']})"
         ) from error
     if checksums(tree) != info["checksums"]:
         raise FailedWork(f"{path}: damaged, a checksum does not match")
@@ -151,16 +151,16 @@ def list_steps(folder):
 
 
 def newest_good(folder, load):
-    """Loads the newest step that is not damaged, and warns of those that are.
+    """Loads the newest intact step, and warns of newer, damaged ones.
 
-    A run may go on writing meanwhile.
+    The run may continue to save meanwhile.
 
     Args:
       folder: `pathlib.Path`, `checkpoints` or `snapshots` of a run.
       load: function of a step's folder; raises `FailedWork` if it is damaged.
 
     Returns:
-      The step's folder and what `load` returned; None if there is no step.
+      The step's folder and the result of `load`; None if there is no step.
 
     Raises:
       FailedWork: if all of them are damaged.
@@ -172,10 +172,10 @@ def newest_good(folder, load):
             return path, load(path)
         except FailedWork as error:
             damaged[steps[-1]] = error
-            if path.exists():  # else the run has just replaced it by a newer one
-                warn(f"{error}; going back to the one before")
+            if path.exists():  # otherwise the run has just deleted it for a newer one
+                warn(f"{error}; trying the one before")
     if damaged:
-        raise FailedWork(f"{folder}: none of what was saved there can be read")
+        raise FailedWork(f"{folder}: all that was saved there is damaged")
     return None
 
 
@@ -192,34 +192,34 @@ def load_checkpoint(workdir, load):
       load: function of a checkpoint's folder; raises `FailedWork` if it is damaged.
 
     Returns:
-      What `load` returned; None if the run has saved nothing.
+      The result of `load`; None if the run has saved nothing.
 
     Raises:
-      BadInput: if there are snapshots but no checkpoint to go on from.
+      BadInput: if there are snapshots but no checkpoint to resume from.
       FailedWork: if all are damaged.
     """
-    found = newest_good(workdir / "checkpoints", load)
-    if not found and list_steps(workdir / "snapshots"):
+    newest = newest_good(workdir / "checkpoints", load)
+    if not newest and list_steps(workdir / "snapshots"):
         raise BadInput(
             f"--workdir={workdir}: holds snapshots but no checkpoint to resume "
             "from; give another folder"
         )
-    return found and found[1]
+    return newest and newest[1]
 
 
 def check_path(path, flag):
-    """Refuses a folder that orbax would save to and then not find again.
+    """Rejects a folder that orbax could save to but not read from.
 
     Raises:
-      BadInput: names what its path must not have.
+      BadInput: names the characters that its path must not have.
     """
     odd = set(str(pathlib.Path(path).absolute())) & set("[]?")
     if os.sep != "\\":
         odd |= set(str(path)) & {"\\"}
     if odd:
         raise BadInput(
-            f"{flag}={path}: {' '.join(sorted(odd))} in a path keeps orbax from "
-            "reading what it saves there; give another folder"
+            f"{flag}={path}: orbax cannot read from a path with "
+            f"{' '.join(sorted(odd))}; give another folder"
         )
 
 
@@ -227,7 +227,7 @@ def save_snapshot(workdir, step, slow, info):
     """Writes one snapshot into a new run's folder: `workdir/snapshots/<step>`.
 
     Raises:
-      BadInput: if there are snapshots already.
+      BadInput: if the folder holds snapshots already.
     """
     folder = pathlib.Path(workdir) / "snapshots"
     if list_steps(folder):

@@ -1,4 +1,4 @@
-"""The command line: flags, and one line on stderr for whatever a user got wrong."""
+"""The command line: flags, and errors as one line on stderr."""
 
 import contextlib
 import logging as standard_logging
@@ -12,11 +12,11 @@ from absl import app, flags, logging
 from figr_jax import config_files, signals
 from figr_jax.errors import BadInput, FailedWork, is_out_of_memory
 
-flags.disclaim_key_flags()  # flags belong to the command that defines them through here
+flags.disclaim_key_flags()  # flags belong to the command that calls `define_*`
 
 
 class _Path(flags.ArgumentParser):
-    """Parses a path, of which `~` is the user's home."""
+    """Parser of a path, in which `~` is the user's home."""
 
     def parse(self, argument):
         return os.path.expanduser(argument)
@@ -36,8 +36,8 @@ def refuse(names, reason):
     """Rejects flags that would have no effect.
 
     Args:
-      names: of the flags.
-      reason: why, and what would be right.
+      names: names of the flags.
+      reason: why they are wrong, and what to do.
 
     Raises:
       BadInput: if one of them was given.
@@ -50,19 +50,19 @@ def refuse(names, reason):
 def _stop(message, exit_code):
     line = f"error: {' '.join(str(message).split())}\n"
     if os.isatty(2):
-        line = f"\r\x1b[K{line}"  # in place of a progress bar, if there is one
+        line = f"\r\x1b[K{line}"  # overwrites a progress bar, if there is one
     with contextlib.suppress(RuntimeError, ValueError, OSError):
-        sys.stdout.flush()  # not while a signal interrupts a print
+        sys.stdout.flush()  # fails if a signal interrupted a print
         os.write(2, line.encode(errors="backslashreplace"))
-    # Not sys.exit: libraries with threads of their own would add tracebacks of theirs
-    # while they are torn down. Files are renamed into place, so none is half-written.
+    # Not sys.exit: threads of libraries would print tracebacks during shutdown. Files
+    # are renamed into place, so none is half-written.
     os._exit(exit_code)
 
 
 def _find_config(argv):
-    """Replaces the config in arguments by one that ships, if it is none's path here.
+    """Replaces a shipped config's name by its path, unless a file has that name.
 
-    So `--config=quickstart` and `--config=configs/quickstart.py` work anywhere.
+    So `--config=quickstart` and `--config=configs/quickstart.py` work in any folder.
     """
     argv = list(argv)
     for i, argument in enumerate(argv):
@@ -79,13 +79,13 @@ def _find_config(argv):
 
 
 def _parse(argv):
-    """Parses the flags; what ml_collections raises for --config becomes one line."""
+    """Parses the flags; prints errors of ml_collections for --config as one line."""
     try:
         rest = flags.FLAGS(_find_config(argv))
         if "config" in flags.FLAGS and flags.FLAGS.config is not None:
-            flags.FLAGS.config.to_dict()  # a missing file is told only on first use
+            flags.FLAGS.config.to_dict()  # a missing file is reported only on first use
         return rest
-    except SystemExit:  # absl's 1, after the help that was asked for
+    except SystemExit:  # absl exits with 1 after --help
         sys.exit(0)
     except flags.Error as error:
         message = error
@@ -93,23 +93,25 @@ def _parse(argv):
         while error.args and isinstance(error.args[0], Exception):
             error = error.args[0]  # a KeyError inside an AttributeError
         message = f"--config has no field {error.args[0] if error.args else ''}"
-    except OSError as error:  # a list of attempts: the last line tells the reason
+    except OSError as error:  # a list of attempts; the last line has the reason
         names = ", ".join(sorted(config_files.find()))
-        message = f"--config: {str(error).splitlines()[-1]}; there are {names}"
+        message = (
+            f"--config: {str(error).splitlines()[-1]}; shipped configs are {names}"
+        )
     except (ImportError, NameError, SyntaxError, TypeError, ValueError) as error:
         message = f"--config: {type(error).__name__}: {error}"
     _stop(message, BadInput.exit_code)
 
 
 def _find_backend_fault():
-    """Finds why JAX cannot compute as the environment asks; None if it can."""
+    """Returns why JAX cannot use the requested platform; None if it can."""
     if "jax" not in sys.modules:
         return None
     try:
         sys.modules["jax"].devices()
-    except (AssertionError, RuntimeError) as error:  # JAX asserts it where it is cuda
+    except (AssertionError, RuntimeError) as error:  # AssertionError for cuda
         asked = os.environ.get("JAX_PLATFORMS", "")
-        why = str(error).splitlines()[0] if str(error) else "no such device is found"
+        why = str(error).splitlines()[0] if str(error) else "no such device"
         return (
             f"JAX_PLATFORMS={asked}: JAX cannot use it ({why}); unset it, or install "
             "figr_jax[cuda13] on a machine with an NVIDIA GPU"
@@ -118,7 +120,7 @@ def _find_backend_fault():
 
 
 def _tell_unraisable(unraisable):
-    # After a failed read, orbax's other reads report to an event loop that is closed.
+    # After a failed read, orbax's other reads report to a closed event loop.
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
@@ -127,14 +129,14 @@ def run(verb, takes_arguments=False):
     """Runs a verb of the command line.
 
     Args:
-      verb: function of nothing. `BadInput` and `FailedWork` that it raises end the
-        process with one line and their exit code.
-      takes_arguments: whether it is one of the positional arguments, a list of
-        strings; else there must be none.
+      verb: function. If it raises `BadInput` or `FailedWork`, the process prints one
+        line and exits with that error's code.
+      takes_arguments: whether `verb` takes the positional arguments, a list of strings.
+        If not, positional arguments are an error.
     """
 
     def main(argv):
-        # TFDS and orbax tell every step, and add tracebacks to what they raise.
+        # TFDS and orbax log every step, and tracebacks of the errors that they raise.
         logging.set_verbosity(logging.FATAL)
         standard_logging.getLogger("asyncio").setLevel(standard_logging.CRITICAL)
         try:
@@ -156,7 +158,7 @@ def run(verb, takes_arguments=False):
             raise
 
     sys.unraisablehook = _tell_unraisable
-    # Not KeyboardInterrupt: raised inside a callback of jax it would be swallowed.
+    # Not KeyboardInterrupt: a callback of jax would swallow it.
     for number in signals.ENDING:
         signal.signal(number, lambda number, _: _stop("stopped", 128 + number))
     app.run(main, flags_parser=_parse)

@@ -1,4 +1,4 @@
-"""How programs are compiled, and where they are kept."""
+"""Compiler options and the compilation cache."""
 
 import contextlib
 import functools
@@ -12,7 +12,7 @@ from jax import lax
 
 
 def in_float32(function):
-    """Decorates a function that computes in float32, whatever `jax_enable_x64` says."""
+    """Decorates a function to compute in float32, whatever `jax_enable_x64` is."""
 
     @functools.wraps(function)
     def call(*args, **kwargs):
@@ -23,15 +23,15 @@ def in_float32(function):
 
 
 def keep_programs():
-    """Keeps programs in the user's cache folder, for the next start of a command.
+    """Caches compiled programs in the user's cache folder, for later commands.
 
-    To be called before anything is compiled. JAX's own settings, as the environment
-    variable `JAX_COMPILATION_CACHE_DIR` (empty: keep nothing), come first. Without a
-    folder to write to, nothing is kept. Commands compute in float32.
+    Call it before anything is compiled. JAX's own settings take precedence, such as the
+    environment variable `JAX_COMPILATION_CACHE_DIR` (empty: no cache). Without a
+    writable folder there is no cache. Also disables 64-bit types.
     """
     jax.config.update("jax_enable_x64", False)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        # Many of our programs are small, and each adds to the wait.
+        # Many of our programs are small, but their compile times add up.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
@@ -43,10 +43,10 @@ def keep_programs():
         jax.config.update("jax_compilation_cache_dir", folder)
 
 
-# Measured on two CPU cores (experiments/speed/NOTES.md): YNNPACK's convolutions run on
-# one core, XLA's own on all; more optimisation of what LLVM compiles takes longer and
-# gives slower programs; and XLA drops the barriers of `networks.convolution` before it
-# fuses, by a pass of this name.
+# Measured on two CPU cores (experiments/speed/NOTES.md). YNNPACK's convolutions run on
+# one core, XLA's own on all. A higher optimisation level of LLVM compiles longer and
+# gives slower programs. The disabled pass would drop the barriers of
+# `networks.convolution` before XLA fuses.
 _ON_CPU = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT,"
     "LIBRARY_FUSION_TYPE_REDUCE",
@@ -57,23 +57,23 @@ _ON_CPU = {
 
 @functools.cache
 def options():
-    """Options for `jax.jit`'s `compiler_options`, those that this XLA knows."""
+    """Returns the `compiler_options` for `jax.jit` that this XLA supports."""
     if jax.default_backend() != "cpu":
         return {}
     return {name: value for name, value in _ON_CPU.items() if _is_known(name, value)}
 
 
 def _is_known(name, value):
-    # An XLA that must drop barriers fails here too.
+    # Also fails on an XLA that has to drop barriers.
     nothing = jax.jit(lax.optimization_barrier, compiler_options={name: value})
     try:
         nothing.lower(0).compile()
-    except jax.errors.JaxRuntimeError:  # of another version
+    except jax.errors.JaxRuntimeError:  # another version of XLA
         return False
     return True
 
 
-# Read now, not later, when it may differ from what was imported.
+# Read at import: later, the files may differ from the imported code.
 _SOURCES = sorted(pathlib.Path(__file__).parent.rglob("*.py"))
 _CODE = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
 _LIBRARIES = [

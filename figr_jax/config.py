@@ -24,8 +24,8 @@ def _optimizer_fields(default, learning_rate):
         "learning_rate": fields.positive(learning_rate, "its learning rate"),
         "optimizer_args": fields.Field(
             "",
-            "its other arguments, as b1=0.0,b2=0.9",
-            "name=number pairs with commas between, as b1=0.0,b2=0.9",
+            "its other arguments, such as b1=0.0,b2=0.9",
+            "comma-separated name=number pairs, such as b1=0.0,b2=0.9",
             lambda x: build.parse_args(x) is not None,
         ),
     }
@@ -45,11 +45,11 @@ SCHEMA = {
         "channels": fields.one_of((1, 3), 1, "grey or colour"),
         "split": fields.Field(
             "random",
-            "how the classes are chosen that meta-training never sees",
+            "rule that chooses the held-out classes",
             splits.ALLOWED,
             splits.is_rule,
         ),
-        "heldout": fields.count(0, 50, "how many of them there are if split=random"),
+        "heldout": fields.count(0, 50, "number of held-out classes if split=random"),
         "split_seed": fields.count(0, 0, "seed of the choice of held-out classes"),
     },
     "networks": {
@@ -64,7 +64,7 @@ SCHEMA = {
             (True, False), True, "whether layers are normalised"
         ),
         "minibatch_std": fields.one_of(
-            (False, True), False, "whether the critic sees how different images are"
+            (False, True), False, "whether the critic sees the deviation over its batch"
         ),
         "dtype": fields.one_of(
             networks.DTYPES, "float32", "of the arithmetic; parameters stay float32"
@@ -79,8 +79,8 @@ SCHEMA = {
             0,
             4096,
             0,
-            "further images of the class that the critic takes for real in "
-            "meta-training; 0: the support is real, as in the paper",
+            "further images of the class that the critic sees as real in "
+            "meta-training; 0: it sees the support, as in the paper",
         ),
         "steps": fields.between(1, 1_000_000, 10, "inner steps K"),
         "loss": fields.one_of(tuple(losses.LOSSES), "wgan_gp", "loss of a task"),
@@ -93,7 +93,7 @@ SCHEMA = {
         "critic_steps": fields.between(1, 1000, 1, "critic updates in an inner step"),
         **_optimizer_fields("sgd", 1e-4),
     },
-    # How a trained model adapts, where that is not as in meta-training.
+    # Adaptation of a trained model, where it differs from meta-training.
     "sampling": {
         "steps": fields.between(
             -1, 1_000_000, -1, "inner steps K; -1: as in meta-training"
@@ -109,19 +109,19 @@ SCHEMA = {
             lambda x: 0 < x <= 1,
         ),
         "best_of": fields.between(
-            1, 1000, 1, "candidates for each image, of which the critic chooses one"
+            1, 1000, 1, "candidates for each image; the critic chooses one of them"
         ),
         "latent_scale": fields.Field(
             1.0,
-            "standard deviation of the latents to draw from",
+            "standard deviation of the latents when sampling",
             "a finite number above 0",
             lambda x: 0 < x < math.inf,
         ),
         "chosen_on": fields.one_of(
             ("nothing", "tuning", "report"),
             "nothing",
-            "held-out classes that these settings were chosen by; a report refuses "
-            "those of report classes",
+            "held-out classes that these settings were chosen on; a report rejects "
+            "settings chosen on report classes",
         ),
     },
     "outer": {
@@ -130,29 +130,29 @@ SCHEMA = {
             0,
             65_536,
             0,
-            "tasks that a device adapts to at once, at most; 0: one on the CPU, as "
-            "many as fit in memory elsewhere",
+            "maximum tasks that a device adapts to in parallel; 0: one on the CPU, as "
+            "many as fit in memory on other devices",
         ),
         **_optimizer_fields("adam", 1e-5),
         "decay": fields.between(
             0.0,
             1.0,
             0.0,
-            "share of the meta-steps, the last ones, in which its learning rate falls "
-            "to 0 on a line",
+            "last fraction of the meta-steps, over which the learning rate decays "
+            "linearly to zero",
         ),
     },
     "run": {
         "seed": fields.count(0, 0, "seed of every random draw"),
         "init_from": fields.Field(
             "",
-            "shipped weights or a run whose slow parameters training begins with",
+            "shipped weights or a run to take the initial slow parameters from",
             "the name of shipped weights or a run's folder",
             lambda x: True,
         ),
         "meta_steps": fields.count(1, 100_000, "meta-steps of the whole run"),
         "log_every": fields.count(
-            1, 50, "meta-steps in a dispatch and in a logged block"
+            1, 50, "meta-steps per dispatch and per logged block"
         ),
         "sample_every": fields.count(
             0, 10_000, "meta-steps between sample grids; 0: none"
@@ -167,11 +167,11 @@ SCHEMA = {
             "what to do when losses or parameters are no longer finite; rewind: go "
             "back to the last checkpoint and draw other episodes",
         ),
-        "rewinds": fields.count(1, 3, "how often a run goes back before it stops"),
+        "rewinds": fields.count(1, 3, "number of rewinds before a run stops"),
         "bank": fields.one_of(
             ("auto", "device", "host"),
             "auto",
-            "where the bank lies; auto: on the device if that is roomy",
+            "where the bank is kept; auto: on the device if it fits",
         ),
         "tensorboard": fields.one_of(
             (False, True), False, "also write TensorBoard events"
@@ -179,7 +179,7 @@ SCHEMA = {
     },
 }
 
-# What a resumed run may not change: the meaning of its weights and of its episodes.
+# Fields that a resumed run must keep: its weights and episodes depend on them.
 FIXED = (
     *(f"dataset.{name}" for name in SCHEMA["dataset"]),
     *(
@@ -195,7 +195,7 @@ FIXED = (
 
 
 def default():
-    """A config with every default, locked: only fields of the schema can be set."""
+    """Returns a config with all defaults, locked: only schema fields can be set."""
     sections = {
         section: {name: field.default for name, field in of_section.items()}
         for section, of_section in SCHEMA.items()
@@ -204,7 +204,7 @@ def default():
 
 
 def from_dict(values):
-    """Builds a validated config of plain dictionaries; missing fields get defaults.
+    """Builds a validated config from dictionaries; missing fields get defaults.
 
     Raises:
       BadInput: if a field is unknown, of a wrong type or out of range.
@@ -276,7 +276,7 @@ def check_resume(config, stored):
             if new != old and path in FIXED and not moved:
                 raise BadInput(
                     f"--config.{path}={new!r}: the run being resumed has {old!r}; "
-                    "keep it, or start anew with another --workdir"
+                    "keep it, or start a new run with another --workdir"
                 )
             if new != old:
                 changes.append(f"{path} from {old!r} to {new!r}")

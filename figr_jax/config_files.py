@@ -9,7 +9,7 @@ _PACKAGE = pathlib.Path(__file__).parent
 
 
 def find():
-    """Finds the configs: a dict, name to path."""
+    """Finds the configs; returns a dict of name to path."""
     is_checkout = (_PACKAGE.parent / "pyproject.toml").exists()
     folder = (_PACKAGE.parent if is_checkout else _PACKAGE) / "configs"
     return {path.stem: str(path) for path in folder.glob("*.py")}

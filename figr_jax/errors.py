@@ -1,4 +1,4 @@
-"""Errors that a user can cause, and lines that tell of progress and of trouble."""
+"""Errors that a user can cause, progress lines and warnings."""
 
 import contextlib
 import os
@@ -6,36 +6,36 @@ import sys
 
 
 class BadInput(Exception):
-    """Something the user gave is wrong; the message says what would be right."""
+    """Wrong input from the user; the message says what would be right."""
 
     exit_code = 2
 
 
 class FailedWork(Exception):
-    """Good input, but the work could not be done."""
+    """A failure despite good input."""
 
     exit_code = 1
 
 
 def say(text):
-    """Prints a progress line at once; a broken pipe or a full disk is ignored."""
+    """Prints and flushes a progress line; ignores a broken pipe or a full disk."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # as when Ctrl-C also ends what the output is piped to
+    except BrokenPipeError:  # Ctrl-C may also have ended the reader of the pipe
         sys.stdout = open(os.devnull, "w")
     except OSError:  # a full disk
         pass
 
 
 def warn(message):
-    """Prints one line on stderr about what went wrong and does not stop the work."""
-    with contextlib.suppress(OSError):  # nor does a full disk or a closed pipe
+    """Prints a warning as one line on stderr."""
+    with contextlib.suppress(OSError):  # a full disk or a closed pipe
         print(f"warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
 def is_out_of_memory(error):
     """Returns whether an exception means that memory ran out."""
-    # What jax raises is a RuntimeError with this in its text.
+    # jax raises a RuntimeError with this text.
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 

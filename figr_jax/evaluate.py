@@ -30,26 +30,26 @@ def define_flags():
     command.define_path(
         "out",
         None,
-        "Folder for the report or the curves; by default `report` in the run's.",
+        "Folder for the report or the curves; by default `report` in the run's folder.",
     )
     command.define_path(
-        "data_dir", None, "Where prepared data sets live; by default that of TFDS."
+        "data_dir", None, "Folder of prepared data sets; by default that of TFDS."
     )
     flags.DEFINE_string(
         "dataset",
         None,
-        "Of a mix that the model was trained on: the data set to measure.",
+        "Data set to measure, one of the mix that the model was trained on.",
     )
     flags.DEFINE_integer("draws", 3, "Supports for each class.", lower_bound=1)
     flags.DEFINE_integer("count", 64, "Images of each class.", lower_bound=16)
     flags.DEFINE_integer(
         "classes",
         0,
-        "That many report classes, chosen by seed; 0: all.",
+        "Number of report classes, chosen by seed; 0: all.",
         lower_bound=0,
     )
     flags.DEFINE_integer(
-        "curve_classes", 20, "Classes of the curves; 0: no curves.", lower_bound=0
+        "curve_classes", 20, "Classes in the curves; 0: no curves.", lower_bound=0
     )
     flags.DEFINE_integer(
         "scratch", 2, "Classes for which a GAN is trained from scratch.", lower_bound=0
@@ -59,7 +59,7 @@ def define_flags():
         "joint", None, "Another checkpoint, trained with --config.inner.steps=1."
     )
     flags.DEFINE_integer(
-        "seed", 0, "Of every random draw.", lower_bound=0, upper_bound=2**31 - 1
+        "seed", 0, "Seed of every random draw.", lower_bound=0, upper_bound=2**31 - 1
     )
     command.define_path(
         "plane",
@@ -70,19 +70,21 @@ def define_flags():
     command.define_path(
         "judge_sheet",
         None,
-        "Instead of a report: folder for real and generated images.",
+        "Instead of a report: write real and generated images to this folder.",
     )
     command.define_path(
         "judge_answers",
         None,
-        "Instead: answers.csv of a judge sheet, filled in, to score.",
+        "Instead of a report: score this filled-in answers.csv of a judge sheet.",
     )
     flags.DEFINE_list(
-        "curves", None, "Instead: draw the losses and metrics of these runs' folders."
+        "curves",
+        None,
+        "Instead of a report: plot the losses and metrics of these run folders.",
     )
 
 
-# What stands in the place of a report, and the other flags that it takes.
+# Flags that replace a report, and the other flags that each accepts.
 _INSTEAD = {
     "plane": ("checkpoint", "data_dir", "dataset", "classes", "seed"),
     "judge_sheet": ("checkpoint", "data_dir", "dataset", "classes", "seed"),
@@ -140,14 +142,14 @@ def _compare(models, bank):
 
 
 def _folder(path):
-    """Returns the folder to write to: in the run's, where the studio finds it."""
+    """Returns the output folder: in the run's folder, where the studio finds it."""
     is_run = pathlib.Path(path, "snapshots").is_dir() or FLAGS.curves
     name = f"report_{FLAGS.dataset}" if FLAGS.dataset else "report"
     return FLAGS.out or (f"{path}/{name}" if is_run else name)
 
 
 def main():
-    """Does what the flags ask for."""
+    """Runs the measurement that the flags ask for."""
     mine = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
     for other, used in _INSTEAD.items():
         if flags.FLAGS[other].present:
@@ -181,8 +183,8 @@ def main():
         known = other.config.dataset.name
         if known == "none":
             raise errors.BadInput(
-                f"--checkpoint={path}: imported weights have no data set to be "
-                "measured on"
+                f"--checkpoint={path}: imported weights have no data set to measure "
+                "them on"
             )
         if name not in (known, *datasets.parts(known)):
             raise errors.BadInput(

@@ -1,4 +1,4 @@
-"""The kinds of fields that the config schema is made of."""
+"""Field types of the config schema."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""File helpers: atomic writes, folders, locks and checksums."""
 
 import contextlib
 import fcntl
@@ -15,13 +15,13 @@ from figr_jax.errors import BadInput
 
 
 def make_folder(path, flag):
-    """Makes a folder that a flag names, with its parents.
+    """Creates a folder that a flag names, with its parents.
 
     Returns:
       `pathlib.Path` of the folder.
 
     Raises:
-      BadInput: if it cannot be made or written to.
+      BadInput: if it cannot be created or written to.
     """
     if not str(path):
         raise BadInput(f"{flag} is empty: give a folder")
@@ -29,19 +29,21 @@ def make_folder(path, flag):
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{flag}={path}: cannot be made ({error.strerror})") from error
+        raise BadInput(
+            f"{flag}={path}: cannot be created ({error.strerror})"
+        ) from error
     if not os.access(path, os.W_OK):
         raise BadInput(f"{flag}={path}: cannot be written to")
     return path
 
 
 def check_space(folder, needed, purpose):
-    """Checks that a disk has room, before hours of work find that it has not.
+    """Checks that a disk has room, before hours of work fail for lack of it.
 
     Args:
-      folder: that will be written to; it need not exist yet.
+      folder: folder to write to; it need not exist yet.
       needed: bytes.
-      purpose: what for, to begin the message with.
+      purpose: use of the space; begins the error message.
 
     Raises:
       BadInput: if less is free.
@@ -53,17 +55,17 @@ def check_space(folder, needed, purpose):
     if free < needed:
         raise BadInput(
             f"{purpose} needs {needed / 1e6:,.0f} MB of disk, and {folder} has "
-            f"{free / 1e6:,.0f} MB; another folder can be given with --data_dir"
+            f"{free / 1e6:,.0f} MB; give another folder with --data_dir"
         )
 
 
 @contextlib.contextmanager
 def lock(path, waiting):
-    """Holds a lock that ends with this process, however it ends.
+    """Holds a lock, which is released even if this process is killed.
 
     Args:
-      path: a file, made if need be, and left there.
-      waiting: what to say if another process holds it.
+      path: lock file, created if needed and never deleted.
+      waiting: message to print if another process holds the lock.
     """
     with open(path, "w") as file:
         try:
@@ -75,14 +77,14 @@ def lock(path, waiting):
 
 
 def json_checksum(value):
-    """CRC-32 of a JSON-able value."""
+    """Computes the CRC-32 of a JSON-able value."""
     return zlib.crc32(json.dumps(value, sort_keys=True).encode())
 
 
 def sync(path):
     """Waits until a file, or all files in a folder, are on disk.
 
-    Without it, a file that was renamed may be empty after a power loss.
+    Without it, a renamed file may be empty after a power loss.
     """
     path = pathlib.Path(path)
     for file in filter(pathlib.Path.is_file, [path, *path.rglob("*")]):

@@ -17,7 +17,7 @@ class FewShotGenerator:
 
     Attributes:
       networks: `networks.Networks`.
-      slow: slow parameters, `networks.GanParams`; adaptation leaves them as they are.
+      slow: slow parameters, `networks.GanParams`; adaptation does not change them.
       config: the config that the model was trained with.
       info: the snapshot's record: `config`, `split`, `style` and more.
     """
@@ -36,15 +36,15 @@ class FewShotGenerator:
           support: `[shots, H, W, C]` uint8 in [0, 255], of the model's size; grey
             images may lack the last axis. `read` makes them from files. Any number of
             shots.
-          seed: of the latents and mixes of the inner steps.
-          inner_steps: K; by default as the model's config says.
+          seed: seed of the latents and mixes of the inner steps.
+          inner_steps: K; by default that of the model's config.
 
         Returns:
           An `Adapted`.
 
         Raises:
-          ValueError: if the images are of another kind or size, or a number is not
-            whole or below 0.
+          ValueError: if the images have another type or size, or a number is negative
+            or not an integer.
         """
         *_, adapted = self.adapt_by_step(support, seed, inner_steps)
         return adapted
@@ -61,7 +61,7 @@ class FewShotGenerator:
         networks, seed = self.networks, np.uint32(check_whole("seed", seed))
         noise = compile_for(_draw_noise, networks, inner, len(support))(seed)
         noise = jax.tree.map(np.asarray, noise)
-        # Not all steps in one program: it serves any number of them, and each is seen.
+        # One program per step, not for all: it serves any K and yields every step.
         step = compile_for(_inner_step, networks, inner._replace(steps=0))
         state = compile_for(_init_state, networks, inner._replace(steps=0))(self.slow)
         traces = []
@@ -91,14 +91,14 @@ class FewShotGenerator:
 
         Drawings are cropped to the ink, centred and cleaned, unless they look like the
         model's data already; see `drawings.prepare`. Warns of images that are almost
-        blank, all the same, or of different things.
+        blank, are all the same, or show different things.
 
         Args:
-          given: one or several image files, folders that stand for the images in them,
-            images of PIL, or arrays `[H, W]` or `[H, W, C]` of uint8 in [0, 255].
-          invert: whether to swap dark and light; if None, swaps each grey image whose
-            background is nearer to the opposite of what the model was trained on.
-          redraw: False: the images are only resized.
+          given: one or more image files, folders of images, PIL images, or arrays
+            `[H, W]` or `[H, W, C]` of uint8 in [0, 255].
+          invert: whether to swap dark and light; None swaps each grey image whose
+            background is nearer to the inverse of the training images' background.
+          redraw: False only resizes the images.
 
         Returns:
           The support, `[shots, H, W, C]` uint8.
@@ -114,7 +114,7 @@ class FewShotGenerator:
         """Returns the split that the model was trained with.
 
         Args:
-          bank: `bank.Bank` of its data set, or of one of its mix.
+          bank: `bank.Bank` of its data set, or of one data set of its mix.
 
         Raises:
           BadInput: if the bank is of another data set or version.
@@ -122,11 +122,11 @@ class FewShotGenerator:
         return splits.Split(**self.info["split"]).of_bank(bank)
 
     def draw_heldout(self, name, seed=0, data_dir=None):
-        """Draws a support of a held-out class, as many images as in training.
+        """Draws a support of a held-out class, with as many shots as in training.
 
         Args:
-          name: of the class; case does not count.
-          seed: of the draw.
+          name: name of the class; case does not matter.
+          seed: seed of the draw.
           data_dir: where prepared data sets live; TFDS's own default if None.
 
         Returns:
@@ -146,9 +146,9 @@ class FewShotGenerator:
             near = difflib.get_close_matches(name.casefold(), heldout, 1)
             hint = f" (did you mean {heldout[near[0]]!r}?)" if near else ""
             raise BadInput(
-                f"{name!r} is no held-out class of this checkpoint{hint}; "
-                f"{len(heldout)} are, such as {next(iter(heldout.values()))!r} (the "
-                "run's split.json has all)"
+                f"{name!r} is not a held-out class of this checkpoint{hint}; it has "
+                f"{len(heldout)}, such as {next(iter(heldout.values()))!r} (the run's "
+                "split.json lists all)"
             )
         dataset, shots = self.config.dataset, self.config.inner.shots
         bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
@@ -190,9 +190,9 @@ def load(path, flag="--checkpoint"):
     """Loads a meta-trained model.
 
     Args:
-      path: the name of shipped weights, or a run's folder (its newest good snapshot is
-        taken), or one snapshot.
-      flag: that gave the path, for messages.
+      path: the name of shipped weights, a run's folder (for its newest good snapshot),
+        or one snapshot.
+      flag: flag that gave the path, for messages.
 
     Returns:
       A `FewShotGenerator`.
@@ -208,8 +208,8 @@ def load(path, flag="--checkpoint"):
             return FewShotGenerator(*snapshots.read(left[0]))
         except FailedWork as error:
             damaged[left[0]] = error
-            if len(left) > 1 and left[0].exists():  # else a newer one replaced it
-                warn(f"{error}; going back to the one before")
+            if len(left) > 1 and left[0].exists():  # otherwise a newer one replaced it
+                warn(f"{error}; trying the one before")
     if len(damaged) == 1:
         raise next(iter(damaged.values()))
-    raise FailedWork(f"{path}/snapshots: none of what was saved there can be read")
+    raise FailedWork(f"{path}/snapshots: all that was saved there is damaged")

@@ -1,4 +1,4 @@
-"""Brings weights of the code published with the paper into a snapshot.
+"""Converts weights of the code published with the paper to a snapshot.
 
 python -m figr_jax.import_torch --checkpoint=FILE --out=DIR
 """
@@ -14,25 +14,27 @@ FLAGS = flags.FLAGS
 
 def define_flags():
     """Defines the flags of this command; importing it defines none."""
-    command.define_path("checkpoint", None, "File of the published code.")
-    command.define_path("out", None, "Folder for the snapshot, as a run's folder.")
+    command.define_path("checkpoint", None, "Checkpoint file of the published code.")
+    command.define_path(
+        "out", None, "Folder to write the snapshot to, like a run's folder."
+    )
     flags.DEFINE_float(
         "learning_rate",
         1e-3,
-        "Inner learning rate it was trained with, which the file does not tell.",
+        "Inner learning rate of its training, which the file does not store.",
         lower_bound=1e-9,
     )
     flags.DEFINE_integer(
         "background",
         255,
-        "Grey of the background it was trained on: 0 for MNIST.",
+        "Grey level of the background of its training images: 0 for MNIST.",
         lower_bound=0,
         upper_bound=255,
     )
 
 
 def _read(path):
-    """Generator and critic as dicts of arrays, and the meta-steps done."""
+    """Reads generator and critic as dicts of arrays, and the meta-steps done."""
     try:
         import torch
     except ImportError as error:
@@ -54,13 +56,13 @@ def _read(path):
         *(KeyError, TypeError, AttributeError, ValueError, IndexError),
     ) as error:
         raise errors.BadInput(
-            f"--checkpoint={path}: cannot be read; wanted is a PyTorch file of a dict "
-            "of tensors and numbers alone, with generator, discriminator and episode"
+            f"--checkpoint={path}: cannot be read; give a PyTorch file of a dict of "
+            "tensors and numbers only, with generator, discriminator and episode"
         ) from error
 
 
 def main():
-    """Reads the file, writes the snapshot."""
+    """Reads the file and writes the snapshot."""
     if FLAGS.checkpoint is None or FLAGS.out is None:
         raise errors.BadInput("give --checkpoint=FILE and --out=DIR")
     from figr_jax import checkpoints, config, files  # slow to import: after the flags
@@ -69,7 +71,7 @@ def main():
 
     generator, critic, step = _read(FLAGS.checkpoint)
     try:
-        slow, found = published.to_params(generator, critic)
+        slow, nets = published.to_params(generator, critic)
     except (KeyError, ValueError, IndexError) as error:
         raise errors.BadInput(
             f"--checkpoint={FLAGS.checkpoint}: not a generator and critic of the "
@@ -77,12 +79,12 @@ def main():
         ) from error
     cfg = config.default()
     cfg.dataset.update(
-        name="none", image_size=found.image_size, channels=found.channels, heldout=0
+        name="none", image_size=nets.image_size, channels=nets.channels, heldout=0
     )
     cfg.networks.update(
-        family=found.family, width=found.width, stages=found.stages, latent=found.latent
+        family=nets.family, width=nets.width, stages=nets.stages, latent=nets.latent
     )
-    # What the published code does unless told otherwise; the file does not say.
+    # Defaults of the published code; the file does not store these values.
     cfg.inner.update(
         shots=4, loss="wgan_gp_published", learning_rate=FLAGS.learning_rate
     )
@@ -96,8 +98,8 @@ def main():
     out = files.make_folder(FLAGS.out, "--out")
     checkpoints.save_snapshot(out, step, slow, info)
     print(
-        f"found {found.family} of width {found.width}, {found.stages} stages, "
-        f"{found.image_size} pixels, {found.channels} channels"
+        f"found {nets.family} of width {nets.width}, {nets.stages} stages, "
+        f"{nets.image_size} pixels, {nets.channels} channels"
     )
     print(f"wrote {out / 'snapshots' / str(step)}")
 

@@ -25,29 +25,32 @@ class Loss(NamedTuple):
 
 
 def input_gradient(critic, images):
-    """Gradient of the sum of all values by each image: `[N, H, W, C]`.
+    """Computes the gradient of the sum of all values by each image: `[N, H, W, C]`.
 
-    It is that of the image's own value, unless the critic compares the images of a
-    batch (`minibatch_std`).
+    This is the gradient of the image's own value, unless the critic compares the images
+    of a batch (`minibatch_std`).
     """
     return jax.grad(lambda x: critic(x).sum())(images)
 
 
 def interpolate(real, fake, mix):
-    """x_hat = mix * real + (1 - mix) * fake, one `mix` an image (Gulrajani, alg. 1)."""
+    """Mixes real and fake images, with one `mix` for each image.
+
+    x_hat = mix * real + (1 - mix) * fake (Gulrajani et al. 2017, algorithm 1).
+    """
     mix = mix[:, None, None, None]
     return mix * real + (1 - mix) * fake
 
 
 def gradient_penalty(critic, real, fake, mix, axes=(1, 2, 3)):
-    """E (||grad D(x_hat)|| - 1)^2 (Gulrajani et al. 2017, equation 3).
+    """Computes E (||grad D(x_hat)|| - 1)^2 (Gulrajani et al. 2017, equation 3).
 
     Args:
       critic: `[..., N, H, W, C] -> [..., N]`.
       real: `[N, H, W, C]`.
       fake: `[N, H, W, C]`.
       mix: `[N]` in [0, 1].
-      axes: axes of the norm; the whole image unless told.
+      axes: axes of the norm; by default the whole image.
 
     Returns:
       A scalar.
@@ -60,13 +63,13 @@ def gradient_penalty(critic, real, fake, mix, axes=(1, 2, 3)):
 
 
 def _real_and_fake(critic, real, fake):
-    """Values of both in one pass of the critic: two arrays `[N]`."""
+    """Returns the values of both, from one pass of the critic: two arrays `[N]`."""
     real_values, fake_values = critic(jnp.stack([real, fake]))
     return real_values, fake_values
 
 
 def wgan_gp(penalty_weight=10.0):
-    """Wasserstein loss with gradient penalty, as the paper defines it.
+    """Builds the Wasserstein loss with gradient penalty, as the paper defines it.
 
     L_D = E D(fake) - E D(real) + weight * penalty,  L_G = -E D(fake)
     (Gulrajani et al. 2017, equation 3; FIGR, algorithm 1).
@@ -91,11 +94,11 @@ def wgan_gp(penalty_weight=10.0):
 
 
 def wgan_gp_published(penalty_weight=10.0):
-    """The loss that the code published with the paper computes.
+    """Builds the loss that the code published with the paper computes.
 
-    Three differences to `wgan_gp`: real images are pushed to low values, the mean runs
-    over the joined batch of 2N (so the penalty weighs twice), and the penalty's norm
-    runs over the channel axis alone, so that each pixel's slope is pulled to 1.
+    It differs from `wgan_gp` in three ways. Real images are pushed to low values. The
+    mean runs over the joined batch of 2N, so the penalty weighs twice. The penalty's
+    norm runs over the channel axis alone, so each pixel's slope is pulled to 1.
 
     Args:
       penalty_weight: weight of the penalty, 10 in the published code.
@@ -117,7 +120,7 @@ def wgan_gp_published(penalty_weight=10.0):
 
 
 def non_saturating():
-    """Binary cross-entropy, the paper's first MNIST experiment.
+    """Builds the binary cross-entropy loss of the paper's first MNIST experiment.
 
     L_D = E softplus(-D(real)) + E softplus(D(fake)),  L_G = E softplus(-D(fake))
     (Goodfellow et al. 2014, section 3, with D the logit). There is no penalty.

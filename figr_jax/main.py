@@ -1,4 +1,4 @@
-"""Meta-trains a model, or goes on with a run: the same command again.
+"""Meta-trains a model. Rerun the command to resume.
 
 python -m figr_jax.main --config=configs/quickstart.py --workdir=runs/quickstart
 """
@@ -27,7 +27,7 @@ def define_flags():
         "workdir", None, "Folder of the run; by default runs/<config name>."
     )
     command.define_path(
-        "data_dir", None, "Where prepared data sets live; by default that of TFDS."
+        "data_dir", None, "Folder of prepared data sets; by default that of TFDS."
     )
     flags.DEFINE_boolean(
         "distributed",
@@ -44,7 +44,7 @@ def _join():
             "--distributed: no distributed job found, or some processes did not join "
             f"({error}); start them with Slurm, Open MPI, Kubernetes or on a TPU pod"
         ) from error
-    if jax.process_index():  # the first one tells
+    if jax.process_index():  # only the first one prints
         sys.stdout = open(os.devnull, "w")
 
 

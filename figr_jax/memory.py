@@ -1,11 +1,11 @@
-"""The memory of devices, and what a container or a batch job may use of the host's."""
+"""Memory of devices, and memory limits of containers and batch jobs."""
 
 import os
 import pathlib
 
 
 def of_device(device):
-    """Returns the bytes of a device's memory; of the CPU, what this process may use."""
+    """Returns the bytes of a device's memory; for the CPU, this process's limit."""
     limit = (device.memory_stats() or {}).get("bytes_limit")
     if limit is not None:
         return limit
@@ -23,7 +23,7 @@ def cgroup_limits(process="/proc/self/cgroup", root="/sys/fs/cgroup"):
       root: folder that the groups are mounted in.
 
     Returns:
-      A list of bytes, empty without a limit.
+      A list of limits in bytes, empty if there is none.
     """
     limits = []
     for line in _read(process).splitlines():
@@ -33,7 +33,7 @@ def cgroup_limits(process="/proc/self/cgroup", root="/sys/fs/cgroup"):
         name = "memory.limit_in_bytes" if controllers else "memory.max"
         top = pathlib.Path(root, controllers)
         group = top / path.strip("/")
-        # A container may see its group as the root; a job's limit may be a parent's.
+        # A container may see its group as the root; a parent may set a job's limit.
         for folder in [top, *(x for x in (group, *group.parents) if top in x.parents)]:
             text = _read(folder / name).strip()
             if text.isdigit():

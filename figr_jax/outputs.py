@@ -1,4 +1,4 @@
-"""The files that a command leaves in a folder of the user's.
+"""The files that a command writes to a folder of the user.
 
 The folder holds a list of the files that earlier calls of the command wrote, with their
 checksums. The next call replaces or deletes these files, and no others.
@@ -15,10 +15,10 @@ LIST = "written.json"
 
 
 def find_ours(folder, command=None):
-    """Finds the files that earlier calls wrote into a folder and nobody has changed.
+    """Finds the files in a folder that earlier calls wrote and nobody has changed.
 
     Args:
-      folder: where to look.
+      folder: folder to search.
       command: name of the command; None for any.
 
     Returns:
@@ -35,7 +35,7 @@ def find_ours(folder, command=None):
 
 
 def _read(folder):
-    """The list of a folder: command to name to checksums; None if it is not ours."""
+    """Reads a folder's list: command to name to checksums; None if it is not ours."""
     try:
         listed = json.loads(pathlib.Path(folder, LIST).read_text())["figr_jax"]
         return {writer: dict(names) for writer, names in listed.items()}
@@ -44,7 +44,7 @@ def _read(folder):
 
 
 def _is_ours(folder, name, checksums):
-    if pathlib.Path(name).name != name:  # it would lead out of the folder
+    if pathlib.Path(name).name != name:  # outside of the folder
         return False
     try:
         return zlib.crc32((folder / name).read_bytes()) in checksums
@@ -53,16 +53,16 @@ def _is_ours(folder, name, checksums):
 
 
 def check(folder, names, command, flag):
-    """Checks that writing files would overwrite nothing of the user's.
+    """Checks that writing files would overwrite no file of the user.
 
     Args:
-      folder: where to write.
-      names: of the files.
+      folder: folder to write to.
+      names: names of the files.
       command: name of the command that writes.
-      flag: that gave the folder, for messages.
+      flag: flag that gave the folder, for messages.
 
     Raises:
-      BadInput: if a file of one of the names is not of an earlier call.
+      BadInput: if one of the files exists and no earlier call wrote it.
     """
     ours = find_ours(folder, command)
     if _read(folder) is not None:
@@ -70,17 +70,17 @@ def check(folder, names, command, flag):
     for name in (*names, LIST):
         if pathlib.Path(folder, name).exists() and name not in ours:
             raise BadInput(
-                f"{flag}={folder}: {name} is there already and was not written by this "
-                "command; give another folder"
+                f"{flag}={folder}: {name} exists and was not written by this command; "
+                "give another folder"
             )
 
 
 def write(folder, contents, command):
-    """Writes files in place of those that an earlier call of the command wrote.
+    """Writes files, in place of those from an earlier call of the command.
 
     Args:
-      folder: exists.
-      contents: dict: name to bytes. Check the names before.
+      folder: existing folder.
+      contents: dict of name to bytes; `check` the names first.
       command: name of the command that writes.
     """
     folder, listed = pathlib.Path(folder), _read(folder) or {}

@@ -1,4 +1,4 @@
-"""Grids in the layout of the paper's figures: arrays in, one PNG out."""
+"""Image grids in the layout of the paper's figures, plots, and PNG files."""
 
 import io
 
@@ -16,8 +16,8 @@ _RED = (220, 30, 30)
 _BLUE = (40, 90, 220)
 _GREY = (190, 190, 190)
 _PAPER = (255, 255, 255)
-_SMALLEST = 64  # pixels: what an image is enlarged to in a grid, to be seen
-_LARGE = 128  # pixels of an image as it was given
+_SMALLEST = 64  # pixels; smaller images are enlarged in a grid
+_LARGE = 128  # pixels of an image before preparation
 
 
 def _to_colour(pixels):
@@ -25,7 +25,7 @@ def _to_colour(pixels):
 
 
 def _tile(pixels, columns, frame):
-    """Images `[N, H, W, 3]` in rows of `columns`, each with a frame of that colour."""
+    """Arranges images `[N, H, W, 3]` in rows of `columns`, each with a frame."""
     n, height, width, _ = pixels.shape
     rows = -(-n // columns)
     cell_height, cell_width = height + 2 * _GAP, width + 2 * _GAP
@@ -39,7 +39,7 @@ def _tile(pixels, columns, frame):
 
 
 def panel(support, generated, columns):
-    """One class as in the paper's figures: support framed in red, generated below.
+    """Renders one class as in the paper: support framed in red, generated below.
 
     Args:
       support: `[shots, H, W, C]` uint8.
@@ -60,7 +60,7 @@ def panel(support, generated, columns):
 
 
 def before_and_after(originals, support, columns):
-    """Images as they were given (grey frames), and as the model sees them (red).
+    """Renders images before preparation (grey frames) and as the model sees them (red).
 
     Args:
       originals: list of `[H, W, C]` uint8, of any sizes.
@@ -79,7 +79,7 @@ def before_and_after(originals, support, columns):
 
 
 def compare(support, generated, nearest):
-    """One class: its support (red), generated images (grey), what each is near (blue).
+    """Renders one class: support (red), generated images (grey), nearest images (blue).
 
     Args:
       support: `[shots, H, W, C]` uint8.
@@ -97,13 +97,13 @@ def compare(support, generated, nearest):
 
 
 def stack(rows):
-    """Pictures below each other, white between them: `[height, width, 3]` uint8."""
+    """Stacks pictures, with white between them: `[height, width, 3]` uint8."""
     turned = [row.transpose(1, 0, 2) for row in rows]
     return side_by_side(turned).transpose(1, 0, 2)
 
 
 def side_by_side(panels):
-    """Panels in a row, white between and below them: `[height, width, 3]` uint8."""
+    """Joins panels in a row on white: `[height, width, 3]` uint8."""
     height = max(panel.shape[0] for panel in panels)
     width = sum(panel.shape[1] + _BETWEEN for panel in panels) - _BETWEEN
     row, left = np.full((height, width, 3), _PAPER, np.uint8), 0
@@ -114,24 +114,24 @@ def side_by_side(panels):
 
 
 def sheet(pixels, columns):
-    """Images in rows: `[N, H, W, C]` uint8 to `[height, width, 3]` uint8."""
+    """Arranges images in rows: `[N, H, W, C]` uint8 to `[height, width, 3]` uint8."""
     return _tile(_to_colour(pixels), min(columns, len(pixels)), _GREY)
 
 
 def _draw(figure):
-    """A matplotlib figure as `[height, width, 3]` uint8."""
+    """Renders a matplotlib figure as `[height, width, 3]` uint8."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def cumulative_density(values, quantity, title):
-    """A plot of the share of values that are at most x, over x.
+    """Plots the share of values that are at most x, over x.
 
     Args:
       values: `[n]` positive numbers.
-      quantity: what they are, for the axis.
-      title: of the plot.
+      quantity: name of the values, for the x axis.
+      title: title of the plot.
 
     Returns:
       `[height, width, 3]` uint8.
@@ -149,20 +149,20 @@ def cumulative_density(values, quantity, title):
 
 
 def plane(points, anchors, x, y):
-    """A scatter plot of named points.
+    """Plots named points in a plane.
 
     Args:
-      points: dict: name to (x, y), measured here.
-      anchors: dict: name to (x, y), of others.
-      x: title of the axis.
-      y: title of the axis.
+      points: dict of name to (x, y), the measured points.
+      anchors: dict of name to (x, y), points to compare with.
+      x: title of the x axis.
+      y: title of the y axis.
 
     Returns:
       `[height, width, 3]` uint8.
     """
     figure = Figure(figsize=(9, 5), dpi=100, layout="constrained")
     axes = figure.subplots()
-    # Points may lie on each other, so they are named in a legend.
+    # Points may overlap, so a legend names them.
     for i, (name, where) in enumerate(points.items()):
         axes.plot(*where, "osD^vPX*"[i % 8], color=f"C{i}", label=name, alpha=0.8)
     for i, (name, where) in enumerate(anchors.items()):
@@ -175,12 +175,12 @@ def plane(points, anchors, x, y):
 
 
 def curves(lines, x):
-    """Plots below each other, one a quantity, each with an interval where there is one.
+    """Plots several quantities over x, one plot each, with intervals.
 
     Args:
-      lines: dict: title of a quantity to a dict: name of a line to its points, a list
-        of (x, mean, low, high).
-      x: title of the axis that they share.
+      lines: dict of the title of a quantity to a dict of the name of a line to its
+        points, a list of (x, mean, low, high).
+      x: title of the shared x axis.
 
     Returns:
       `[height, width, 3]` uint8.
@@ -205,12 +205,12 @@ def curves(lines, x):
 
 
 def encode(image):
-    """PNG bytes of `[H, W, C]` uint8, C = 1 or 3; they depend on the pixels alone."""
+    """Encodes `[H, W, C]` uint8, C = 1 or 3, as a PNG that depends on pixels alone."""
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
     return file.getvalue()
 
 
 def save(path, image):
-    """Writes `[H, W, C]` uint8, C = 1 or 3, as a PNG, all or nothing."""
+    """Writes `[H, W, C]` uint8, C = 1 or 3, as a PNG, atomically."""
     files.write_bytes(path, encode(image))

@@ -15,12 +15,12 @@ def define_flags():
     """Defines the flags of this command; importing it defines none."""
     flags.DEFINE_string("dataset", None, "Name of the data set.")
     command.define_path(
-        "data_dir", None, "Where prepared data sets live; by default that of TFDS."
+        "data_dir", None, "Folder of prepared data sets; by default that of TFDS."
     )
     command.define_path(
         "manual_dir",
         None,
-        "Where the original files lie; by default they are downloaded.",
+        "Folder of the original files; by default they are downloaded.",
     )
     flags.DEFINE_integer("image_size", 32, "Height and width, pixels.")
     flags.DEFINE_integer("channels", 1, "1 for grey, 3 for colour.")
@@ -45,7 +45,9 @@ def main():
     if channels not in (1, 3):
         raise errors.BadInput(f"--channels={channels}: must be 1 or 3")
     if FLAGS.report and FLAGS.dataset.startswith("mix:"):
-        raise errors.BadInput("--report is for one data set; give each of the mix")
+        raise errors.BadInput(
+            "--report is for one data set; run it for each of the mix"
+        )
     report_dir = FLAGS.report and files.make_folder(FLAGS.report, "--report")
     if report_dir:
         outputs.check(report_dir, report.FILES, "prepare", "--report")

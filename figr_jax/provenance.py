@@ -1,4 +1,4 @@
-"""Where a result is from: what every figure that is written down carries."""
+"""Provenance of results: command, date, commit, device and versions."""
 
 import datetime
 import pathlib
@@ -15,11 +15,11 @@ import figr_jax
 def read_commit():
     """Returns the commit of this code, `-dirty` if changed; None without a checkout.
 
-    Results that lie beside the code do not count: several made in turn are of one
-    commit.
+    Changes in experiments/results do not count, so that several results in a row have
+    the same commit.
     """
     root = pathlib.Path(__file__).parent.parent
-    if not (root / ".git").exists():  # installed, perhaps inside another's checkout
+    if not (root / ".git").exists():  # installed, perhaps in another checkout
         return None
     try:
         commit = _git(root, "describe", "--always", "--exclude=*")
@@ -31,12 +31,12 @@ def read_commit():
 
 
 def _git(root, *command):
-    found = subprocess.run(["git", *command], capture_output=True, text=True, cwd=root)
-    return found.stdout.strip()
+    git = subprocess.run(["git", *command], capture_output=True, text=True, cwd=root)
+    return git.stdout.strip()
 
 
 def describe():
-    """Command, date, commit, kind of device and versions, a JSON-able dict."""
+    """Returns command, date, commit, device kind and versions, a JSON-able dict."""
     return {
         "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "date": datetime.date.today().isoformat(),

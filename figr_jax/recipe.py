@@ -1,6 +1,6 @@
-"""What reproduces images: support, seed, inner steps and latents, a JSON-able dict.
+"""Recipes that reproduce images: support, seed, inner steps and latents, as JSON.
 
-The studio writes one into what it hands out, and `sample --recipe` reads it.
+The studio writes a recipe into each zip that it exports; `sample --recipe` reads it.
 """
 
 import base64
@@ -23,9 +23,9 @@ class Recipe(NamedTuple):
 
     Attributes:
       support: `[shots, H, W, C]` uint8, as the networks see it.
-      seed: of the adaptation.
+      seed: seed of the adaptation.
       inner_steps: K.
-      latents: `[count, latent]` float32; None: those of the seed.
+      latents: `[count, latent]` float32; None: latents drawn with the seed.
     """
 
     support: np.ndarray
@@ -35,7 +35,7 @@ class Recipe(NamedTuple):
 
 
 def encode(image):
-    """An image as a PNG file in base64, a string."""
+    """Encodes an image as a PNG file in base64, a string."""
     return base64.b64encode(pictures.encode(image)).decode()
 
 
@@ -57,7 +57,7 @@ def decode(text, channels, max_pixels=images.MAX_PIXELS):
 
 
 def identify(model):
-    """A number that tells the weights of a `generation.FewShotGenerator`."""
+    """Returns a checksum of the weights of a `generation.FewShotGenerator`."""
     return files.json_checksum(model.info["checksums"])
 
 
@@ -66,7 +66,7 @@ def write(recipe, snapshot, dataset):
 
     Args:
       recipe: `Recipe`.
-      snapshot: of the model, see `identify`.
+      snapshot: checksum of the model's weights, see `identify`.
       dataset: name of the data set that the model was trained on.
     """
     return {
@@ -76,7 +76,7 @@ def write(recipe, snapshot, dataset):
         "support": [encode(image) for image in recipe.support],
         "seed": recipe.seed,
         "inner_steps": recipe.inner_steps,
-        "latents": recipe.latents.tolist(),  # exact: a float32 survives a double
+        "latents": recipe.latents.tolist(),  # exact: a double holds any float32
     }
 
 
@@ -84,25 +84,25 @@ def read(path, model):
     """Reads a recipe.
 
     Args:
-      path: of a JSON file.
+      path: path of a JSON file.
       model: `generation.FewShotGenerator`.
 
     Returns:
       A `Recipe`.
 
     Raises:
-      BadInput: if it cannot be read, or is of another snapshot.
+      BadInput: if it cannot be read, or belongs to another snapshot.
     """
     networks = model.networks
     try:
-        found = json.loads(pathlib.Path(path).read_text())
-        support = np.stack([decode(x, networks.channels) for x in found["support"]])
-        latents = np.array(found["latents"], np.float32)
-        seed, steps = int(found["seed"]), int(found["inner_steps"])
-        if found["snapshot"] != identify(model):
+        fields = json.loads(pathlib.Path(path).read_text())
+        support = np.stack([decode(x, networks.channels) for x in fields["support"]])
+        latents = np.array(fields["latents"], np.float32)
+        seed, steps = int(fields["seed"]), int(fields["inner_steps"])
+        if fields["snapshot"] != identify(model):
             raise BadInput(
-                f"--recipe={path}: is of another snapshot, of {found['dataset']}; give "
-                "that one as --checkpoint"
+                f"--recipe={path}: belongs to another snapshot, trained on "
+                f"{fields['dataset']}; give that one as --checkpoint"
             )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or f"{type(error).__name__} {error}"
@@ -111,5 +111,5 @@ def read(path, model):
     is_whole = 0 <= seed < 2**32 and 0 <= steps < 2**32
     fits = support.shape[1:] == size and latents.shape[1:] == (networks.latent,)
     if not (is_whole and fits and np.isfinite(latents).all()):
-        raise BadInput(f"--recipe={path}: its numbers do not fit its snapshot")
+        raise BadInput(f"--recipe={path}: its values do not fit the snapshot")
     return Recipe(support, seed, steps, latents)

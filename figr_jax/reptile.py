@@ -18,7 +18,7 @@ AXIS = "task"  # of the mesh of devices that share the tasks of a meta-step
 
 
 class ReptileState(NamedTuple):
-    """All that meta-training carries from one meta-step to the next."""
+    """The state that meta-training carries from one meta-step to the next."""
 
     step: jax.Array  # shape=(), int32: meta-steps done
     slow: GanParams
@@ -49,7 +49,7 @@ def init(networks, key, optimizer):
 
 
 def task_numbers(tasks, axis=None):
-    """Numbers of this device's `tasks` tasks among those of a meta-step."""
+    """Returns the numbers of this device's `tasks` tasks in a meta-step."""
     first = lax.axis_index(axis) * tasks if axis else 0
     return first + jnp.arange(tasks)
 
@@ -59,7 +59,7 @@ def _mean(tree):
 
 
 def _split_groups(tree, group):
-    """`[tasks, ...]` to `[tasks / group, group, ...]`, of each leaf."""
+    """Reshapes each leaf from `[tasks, ...]` to `[tasks / group, group, ...]`."""
     return jax.tree.map(lambda x: x.reshape(-1, group, *x.shape[1:]), tree)
 
 
@@ -67,7 +67,7 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
     """Adapts to each task, then moves the slow parameters (algorithm 2).
 
     Inside a `jax.shard_map` over `AXIS` each device adapts to its own tasks, and one
-    all-reduce averages what they found; nothing else crosses devices.
+    all-reduce averages the results; there is no other communication.
 
     Args:
       networks: `Networks`.
@@ -76,8 +76,8 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
       key: PRNG key of this meta-step; each task folds in its number.
       inner: `adaptation.Inner`.
       optimizer: optax transform on the pseudo-gradient, both networks in one pytree.
-      group: tasks that are adapted to at once, under `jax.vmap`; a divisor of their
-        number. The groups follow one another, so memory is that of one.
+      group: tasks to adapt to in parallel, by `jax.vmap`; a divisor of their number.
+        Groups run one after another, so memory is that of one group.
       axis: `AXIS` inside a `jax.shard_map`, else None.
 
     Returns:
@@ -87,7 +87,7 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
     keys = jax.vmap(lambda task: jax.random.fold_in(key, task))(numbers)
     start = state.slow
     if axis:
-        # Else the gradients inside would be summed over devices, each inner step.
+        # Without this, each inner step would sum its gradients over devices.
         start = lax.pcast(start, axis, to="varying")
 
     def adapt(episode, task_key):
@@ -95,7 +95,7 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
         return jax.tree.map(jnp.subtract, start, fast), trace
 
     def add_group(total, tasks):
-        # Not vmap for one: its convolutions would become grouped ones.
+        # No vmap for one task: it would turn its convolutions into grouped ones.
         if group == 1:
             difference, trace = adapt(*jax.tree.map(lambda x: x[0], tasks))
         else:
@@ -106,12 +106,12 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
     zeros = jax.tree.map(lambda x: x * 0, start)
     groups = _split_groups((episodes, keys), group)
     total, traces = lax.scan(add_group, zeros, groups)
-    found = jax.tree.map(lambda x: x / len(numbers), total), _mean(traces)
+    means = jax.tree.map(lambda x: x / len(numbers), total), _mean(traces)
     if axis:
-        # As one vector: a leaf each would be an all-reduce each.
-        flat, unravel = flatten_util.ravel_pytree(found)
-        found = unravel(lax.pmean(flat, axis))
-    pseudo_gradient, trace = found
+        # As one vector: separate leaves would take an all-reduce each.
+        flat, unravel = flatten_util.ravel_pytree(means)
+        means = unravel(lax.pmean(flat, axis))
+    pseudo_gradient, trace = means
 
     updates, optimizer_state = optimizer.update(
         pseudo_gradient, state.optimizer, state.slow

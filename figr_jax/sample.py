@@ -1,4 +1,4 @@
-"""Adapts a checkpoint to a few images of one class and draws new ones.
+"""Adapts a checkpoint to a few images of one class and generates new ones.
 
 python -m figr_jax.sample --checkpoint=runs/quickstart --support=FOLDER --out=samples
 """
@@ -31,9 +31,9 @@ def define_flags():
     command.define_path(
         "recipe",
         None,
-        "Instead of --support: a recipe.json of the studio, drawn again.",
+        "Instead of --support: a recipe.json of the studio to reproduce.",
     )
-    flags.DEFINE_integer("count", 24, "Images to draw.", lower_bound=1)
+    flags.DEFINE_integer("count", 24, "Images to generate.", lower_bound=1)
     flags.DEFINE_integer(
         "seed", 0, "Seed of every random draw.", lower_bound=0, upper_bound=2**32 - 1
     )
@@ -41,7 +41,7 @@ def define_flags():
         "inner_steps", None, "Inner steps; by default as in training.", lower_bound=0
     )
     flags.DEFINE_boolean(
-        "invert", None, "Swap dark and light; by default found from the background."
+        "invert", None, "Swap dark and light; by default, the background decides."
     )
     flags.DEFINE_enum(
         "prepare",
@@ -52,15 +52,15 @@ def define_flags():
     )
     command.define_path("out", "samples", "Folder for the pictures.")
     command.define_path(
-        "data_dir", None, "For --heldout: where prepared data sets live."
+        "data_dir", None, "For --heldout: folder of prepared data sets."
     )
 
 
 def _recipe(model, paths):
-    """Reads what to generate, or takes it from the flags.
+    """Reads the recipe, or builds one from the flags.
 
     Returns:
-      A `recipe.Recipe`, and pictures that go with it: name to PNG bytes.
+      A `recipe.Recipe`, and pictures to write with the images: name to PNG bytes.
     """
     from figr_jax import recipe
 
@@ -71,7 +71,7 @@ def _recipe(model, paths):
     if FLAGS.recipe:
         command.refuse(
             ("seed", "count", "inner_steps", "invert", "prepare", "data_dir"),
-            "--recipe says what to make; leave one of them out",
+            "has no effect with --recipe; leave one of them out",
         )
         return recipe.read(FLAGS.recipe, model), {}
     steps = build.sampling(model.config).steps
@@ -79,7 +79,7 @@ def _recipe(model, paths):
         steps = FLAGS.inner_steps
     if FLAGS.heldout:
         command.refuse(
-            ["invert", "prepare"], "held-out images are as trained on; leave it out"
+            ["invert", "prepare"], "held-out images need no preparation; leave it out"
         )
         drawn = model.draw_heldout(FLAGS.heldout, FLAGS.seed, FLAGS.data_dir)
         return recipe.Recipe(drawn, FLAGS.seed, steps, None), {}
@@ -88,7 +88,7 @@ def _recipe(model, paths):
 
 
 def _read_support(model, paths):
-    """Reads and prepares the support, and says what was done to it.
+    """Reads and prepares the support, and prints the changes.
 
     Returns:
       The support, and `support.png`, which shows it before and after.
@@ -109,7 +109,7 @@ def _read_support(model, paths):
             "support.png (--prepare=none leaves them as they are)"
         )
     if swapped:
-        why = "as asked" if FLAGS.invert else "the background was the other way"
+        why = "as asked" if FLAGS.invert else "their polarity was inverted"
         print(
             f"dark and light swapped in {swapped} of {count}: {why} "
             "(--invert, --noinvert)"
@@ -119,12 +119,12 @@ def _read_support(model, paths):
 
 
 def _columns(shots):
-    """Images in a row of a picture."""
+    """Returns the images in a row of a picture."""
     return min(max(shots, 8), 16)
 
 
 def main(argv):
-    """Reads the support, adapts, draws, writes."""
+    """Reads the support, adapts, generates and writes images."""
     if FLAGS.checkpoint is None:
         raise errors.BadInput(
             "--checkpoint is missing: give a run's folder or the name of weights"
@@ -135,26 +135,26 @@ def main(argv):
     compilation.keep_programs()
 
     model = generation.load(FLAGS.checkpoint)
-    what, shown = _recipe(model, FLAGS.support + list(map(os.path.expanduser, argv)))
-    count = FLAGS.count if what.latents is None else len(what.latents)
+    recipe, shown = _recipe(model, FLAGS.support + list(map(os.path.expanduser, argv)))
+    count = FLAGS.count if recipe.latents is None else len(recipe.latents)
     names = [f"generated_{i:03}.png" for i in range(count)]
     out = files.make_folder(FLAGS.out, "--out")
     outputs.check(out, ["grid.png", "support.png", *names], "sample", "--out")
-    shots, trained = len(what.support), model.config.inner.shots
+    shots, trained = len(recipe.support), model.config.inner.shots
     if shots != trained:
         print(f"support images: {shots}; the checkpoint was trained with {trained}")
     print("compiling, then adapting (under a minute on two CPU cores)", flush=True)
     begin = time.perf_counter()
-    adapted = model.adapt(what.support, what.seed, what.inner_steps)
+    adapted = model.adapt(recipe.support, recipe.seed, recipe.inner_steps)
     between = time.perf_counter()
-    if what.latents is None:
+    if recipe.latents is None:
         generated = adapted.generate(count, FLAGS.seed)
     else:
-        generated = adapted.draw(what.latents)
+        generated = adapted.draw(recipe.latents)
     end = time.perf_counter()
 
     shown["grid.png"] = pictures.encode(
-        pictures.panel(what.support, generated, _columns(shots))
+        pictures.panel(recipe.support, generated, _columns(shots))
     )
     for name, image in zip(names, generated, strict=True):
         shown[name] = pictures.encode(image)

@@ -1,7 +1,7 @@
-"""Weights that ship with the package: small models that sample at once, by name.
+"""Weights that ship with the package: small models, by name.
 
-Each is one .npz of float16 arrays with the snapshot's info record, made by
-experiments/ship.py, with a model card of the same name beside it.
+Each is one .npz of float16 arrays with the snapshot's info record, written by
+experiments/ship.py. A model card of the same name is in the same folder.
 """
 
 import json
@@ -25,9 +25,9 @@ def write(path, slow, info):
     """Writes weights in float16.
 
     Args:
-      path: of the .npz.
+      path: path of the .npz.
       slow: slow parameters, `networks.GanParams`.
-      info: the snapshot's record, to which a `report` may have been added.
+      info: the snapshot's record, optionally with a `report`.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(slow)
     arrays = {
@@ -49,7 +49,7 @@ def read_info(name):
         with np.load(FOLDER / f"{name}.npz") as stored:
             return json.loads(str(stored["info"]))
     except Exception as error:  # a damaged archive raises many kinds
-        raise FailedWork(f"{name}: damaged ({error}); install figr_jax anew") from error
+        raise FailedWork(f"{name}: damaged ({error}); reinstall figr_jax") from error
 
 
 def load_slow(name, shapes, info):
@@ -58,7 +58,7 @@ def load_slow(name, shapes, info):
     Args:
       name: one of `names()`.
       shapes: a pytree of the parameters' shapes.
-      info: what `read_info` returned.
+      info: info record, as `read_info` returns it.
 
     Returns:
       A pytree like `shapes`.
@@ -72,7 +72,7 @@ def load_slow(name, shapes, info):
                 lambda where, _: np.float32(stored[jax.tree_util.keystr(where)]), shapes
             )
     except Exception as error:  # as above
-        raise FailedWork(f"{name}: damaged ({error}); install figr_jax anew") from error
+        raise FailedWork(f"{name}: damaged ({error}); reinstall figr_jax") from error
     if checkpoints.checksums(slow) != info["checksums"]:
-        raise FailedWork(f"{name}: damaged; install figr_jax anew")
+        raise FailedWork(f"{name}: damaged; reinstall figr_jax")
     return slow

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: work that must not lose anything ends in its own time."""
+"""Handling of Ctrl-C and SIGTERM for work that must end cleanly."""
 
 import contextlib
 import os
@@ -10,14 +10,13 @@ ENDING = signal.SIGINT, signal.SIGTERM  # signals that ask a process to end
 
 @contextlib.contextmanager
 def stoppable(promise):
-    """Lets work that could lose something end in its own time.
+    """Lets work end cleanly at the first Ctrl-C or SIGTERM.
 
     Args:
-      promise: what to say at the first Ctrl-C or SIGTERM; a second one does what it
-        would have done without this.
+      promise: message to print at the first signal; a second one has its usual effect.
 
     Yields:
-      A function that returns whether the first one has come.
+      A function that returns whether the first signal was received.
     """
     asked = threading.Event()
 
@@ -26,7 +25,7 @@ def stoppable(promise):
             return _pass_on(before[number], number, frame)
         asked.set()
         with contextlib.suppress(OSError):
-            os.write(1, f"{promise}\n".encode())  # print may be what was interrupted
+            os.write(1, f"{promise}\n".encode())  # print may have been interrupted
 
     with _answer_signals(handle) as before:
         yield asked.is_set
@@ -34,7 +33,7 @@ def stoppable(promise):
 
 @contextlib.contextmanager
 def delayed_signals():
-    """Lets Ctrl-C and SIGTERM wait until its block has ended. A context manager."""
+    """Delays Ctrl-C and SIGTERM to the end of its block. A context manager."""
     came = []
     try:
         with _answer_signals(lambda number, _: came.append(number)):
@@ -46,9 +45,9 @@ def delayed_signals():
 
 @contextlib.contextmanager
 def _answer_signals(handle):
-    """Sets a handler; yields those before, by signal."""
+    """Sets a handler; yields the previous handlers by signal."""
     if threading.current_thread() is not threading.main_thread():
-        yield {}  # only the main thread hears of signals
+        yield {}  # only the main thread receives signals
         return
     before = {number: signal.signal(number, handle) for number in ENDING}
     try:
@@ -61,6 +60,6 @@ def _answer_signals(handle):
 def _pass_on(handler, number, frame):
     if callable(handler):
         handler(number, frame)
-    else:  # the system's own
+    else:  # the system's handler
         signal.signal(number, handler)
         signal.raise_signal(number)

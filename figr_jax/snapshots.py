@@ -1,4 +1,4 @@
-"""Weights to sample from: snapshots of runs and shipped files behind two functions."""
+"""One interface to weights for sampling: snapshots of runs and shipped files."""
 
 import pathlib
 
@@ -9,11 +9,11 @@ from figr_jax.errors import BadInput, FailedWork
 
 
 def find(path, flag="--checkpoint"):
-    """Finds the snapshots that a path stands for.
+    """Finds the snapshots of a path.
 
     Args:
       path: the name of shipped weights, a run's folder, or one snapshot.
-      flag: that gave the path, for messages.
+      flag: flag that gave the path, for messages.
 
     Returns:
       A list for `read`, newest first.
@@ -26,7 +26,7 @@ def find(path, flag="--checkpoint"):
     folder = pathlib.Path(path)
     if not folder.is_dir():
         raise BadInput(
-            f"{flag}={path}: no such folder, nor shipped weights, which are "
+            f"{flag}={path}: no such folder or shipped weights; shipped are "
             f"{', '.join(shipped.names())}"
         )
     if (folder / "slow").is_dir():
@@ -60,8 +60,8 @@ def read(path):
         networks = build.networks(config.from_dict(info["config"]))
     except (BadInput, AttributeError) as error:
         raise FailedWork(
-            f"{path}: its config cannot be used ({error}); figr_jax {info['version']} "
-            "wrote it"
+            f"{path}: its config cannot be used ({error}); written by figr_jax "
+            f"{info['version']}"
         ) from error
     shapes = jax.eval_shape(lambda: networks.init(jax.random.key(0)))
     return source.load_slow(path, shapes, info), info

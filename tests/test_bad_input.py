@@ -52,7 +52,7 @@ def test_configs_are_found_by_name_from_anywhere(tmp_path):
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         assert "run.meta_steps=-1: must be from 1" in done.stderr
-    assert "there are cifar100, " in complaint("main", "--config=quickstat")
+    assert "configs are cifar100, " in complaint("main", "--config=quickstat")
 
 
 def test_home_is_expanded_in_every_path(tmp_path, workdir):
@@ -97,9 +97,12 @@ def test_train_with_a_bad_config(tmp_path, override, expected):
         (["--config=no/such.py"], "no/such.py"),
         ([CONFIG, "--wrokdir=x"], "Did you mean: workdir"),
         ([CONFIG, "steps=5"], "unexpected argument 'steps=5'"),
-        ([CONFIG, r"--workdir=C:\me\own"], "in a path keeps orbax from"),
-        ([CONFIG, "--workdir=/proc/run"], "--workdir=/proc/run: cannot be made"),
-        ([CONFIG, "--data_dir=/proc/d"], "--data_dir=/proc/d/glyphs: cannot be made"),
+        ([CONFIG, r"--workdir=C:\me\own"], "orbax cannot read from a path with"),
+        ([CONFIG, "--workdir=/proc/run"], "--workdir=/proc/run: cannot be created"),
+        (
+            [CONFIG, "--data_dir=/proc/d"],
+            "--data_dir=/proc/d/glyphs: cannot be created",
+        ),
     ],
 )
 def test_train_with_bad_flags(tmp_path, args, expected):
@@ -134,7 +137,7 @@ def folders(tmp_path):
         (["--heldout=latin capital ligature i"], "did you mean"),
         (
             ["--heldout=zzz"],
-            "50 are, such as 'LATIN CAPITAL LIGATURE IJ' (the run's split.json has",
+            "it has 50, such as 'LATIN CAPITAL LIGATURE IJ' (the run's",
         ),
         (["--support="], "(empty): no such file or folder"),
         (["--support={}/broken", "--count=0"], "--count=0"),
@@ -152,7 +155,7 @@ def test_sample_with_flags_that_it_would_ignore(workdir):
     def refused(*args):
         return complaint("sample", f"--checkpoint={workdir}", *args)
 
-    assert "--seed: --recipe says what to make" in refused("--recipe=x", "--seed=1")
+    assert "--seed: has no effect with --recipe" in refused("--recipe=x", "--seed=1")
     assert "--invert: held-out images" in refused("--heldout=x", "--invert")
 
 
@@ -198,7 +201,7 @@ def test_import_of_what_is_no_checkpoint(folders):
     "args, expected",
     [
         ([], "--dataset is missing: must be one of glyphs, mnist, omniglot, figr8"),
-        (["--dataset=folder:{}"], "no images in the folders of this folder; wanted"),
+        (["--dataset=folder:{}"], "no images in the folders of this folder; give"),
         (["--dataset=cats"], "--dataset=cats: must be one of glyphs, mnist"),
         (["--dataset=glyphs", "--image_size=33"], "--image_size=33: must be a power"),
         (["--dataset=glyphs", "--channels=2"], "--channels=2: must be 1 or 3"),

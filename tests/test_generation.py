@@ -175,9 +175,7 @@ def test_sample_says_what_is_unlike_training(workdir, tmp_path):
     args = (f"--checkpoint={workdir}", f"--support={inverse}", f"--out={out}")
     printed = run_verb("sample", *args, "--inner_steps=1", "--count=3")
     assert "support images: 2; the checkpoint was trained with 4" in printed
-    assert (
-        "dark and light swapped in 2 of 2: the background was the other way" in printed
-    )
+    assert "dark and light swapped in 2 of 2: their polarity was inverted" in printed
     # A later call leaves none of the earlier one's images, but all of the user's.
     (out / "generated_mine.png").write_bytes(b"mine")
     run_verb("sample", *args, "--inner_steps=1", "--count=1", "--noinvert")
@@ -187,7 +185,7 @@ def test_sample_says_what_is_unlike_training(workdir, tmp_path):
     ]
     (out / "grid.png").write_bytes(b"mine")
     process = start_verb("sample", *args, "--count=1")
-    assert "grid.png is there already" in process.communicate(timeout=300)[1]
+    assert "grid.png exists and" in process.communicate(timeout=300)[1]
     assert process.returncode == 2
     assert (out / "grid.png").read_bytes() == b"mine"
 

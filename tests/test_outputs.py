@@ -25,7 +25,7 @@ def test_a_file_that_was_deleted_or_changed_leaves_the_others_ours(tmp_path):
     (tmp_path / "a.png").unlink()
     (tmp_path / "b.png").write_bytes(b"mine")
     assert outputs.find_ours(tmp_path) == {"c.png"}
-    with pytest.raises(BadInput, match="b.png is there already"):
+    with pytest.raises(BadInput, match="b.png exists and"):
         outputs.check(tmp_path, ["a.png", "b.png"], "sample", "--out")
     outputs.write(tmp_path, {}, "sample")
     assert (tmp_path / "b.png").read_bytes() == b"mine"
@@ -43,7 +43,7 @@ def test_a_list_leads_to_no_other_folder(tmp_path):
 
 def test_a_list_of_the_users_own_is_not_overwritten(tmp_path):
     (tmp_path / outputs.LIST).write_text('{"notes": 1}')
-    with pytest.raises(BadInput, match="written.json is there already"):
+    with pytest.raises(BadInput, match="written.json exists and"):
         outputs.check(tmp_path, [], "sample", "--out")
 
 

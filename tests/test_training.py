@@ -231,7 +231,7 @@ def test_too_many_shots_are_refused(tmp_path, all_data):
     cfg = quick(meta_steps=1)
     cfg.dataset.update(name="figr8", split="classes:class 00")
     cfg.inner.shots = 9
-    with pytest.raises(BadInput, match="inner.shots=9: no class of figr8 has that"):
+    with pytest.raises(BadInput, match="inner.shots=9: no class of figr8 has 9"):
         training.train(cfg, tmp_path, all_data)
 
 

@@ -1,4 +1,4 @@
-"""The compiled block: many meta-steps as one program, and the episodes it takes."""
+"""The compiled block: many meta-steps as one program, and its episodes."""
 
 import contextlib
 import itertools
@@ -29,13 +29,13 @@ def make_mesh(tasks):
     if tasks % processes:
         raise BadInput(
             f"--config.outer.tasks={tasks}: must be a multiple of the {processes} "
-            "processes, since each needs as many tasks"
+            "processes, which take equal numbers of tasks"
         )
     own = min(len(jax.local_devices(i)) for i in range(processes))
     each = math.gcd(tasks // processes, own)
     devices = [d for i in range(processes) for d in jax.local_devices(i)[:each]]
     kinds = (jax.sharding.AxisType.Auto,)
-    # Not jax.make_mesh, which may refuse a part of a machine's devices.
+    # Not jax.make_mesh, which may reject a subset of a machine's devices.
     return jax.sharding.Mesh(np.array(devices), (reptile.AXIS,), axis_types=kinds)
 
 
@@ -43,7 +43,7 @@ def list_blocks(run, step):
     """Yields the first meta-step and the count of each block, from `step` on.
 
     Args:
-      run: the config's section of that name.
+      run: the config's section `run`.
       step: meta-steps done.
     """
     while step < run.meta_steps:
@@ -62,7 +62,7 @@ def open_sources(cfg, bank, classes, mesh, seed, step):
       bank: `bank.Bank`.
       classes: `[allowed]` indices of the training classes.
       mesh: `jax.sharding.Mesh` of the devices that share the tasks.
-      seed: of the episodes.
+      seed: seed of the episodes.
       step: meta-steps done.
 
     Yields:
@@ -89,14 +89,14 @@ def open_sources(cfg, bank, classes, mesh, seed, step):
 
 
 def _agree(value):
-    """Returns the first process's value: all must compile the same program."""
+    """Returns the first process's value, so that all compile the same program."""
     if jax.process_count() == 1:
         return value
     return multihost_utils.broadcast_one_to_all(np.array(value))
 
 
 def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, group=1):
-    """Many meta-steps as one function of arrays, to be jitted.
+    """Builds a function of arrays that takes many meta-steps, to be jitted.
 
     Args:
       networks: `networks.Networks`.
@@ -106,14 +106,14 @@ def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, grou
       shots: support images in a task.
       mesh: `jax.sharding.Mesh` of the devices that share the tasks.
       others: further images of the class in a task, for the critic.
-      group: tasks that a device adapts to at once.
+      group: tasks that a device adapts to in parallel.
 
     Returns:
-      A function `(state, count, seed, source) -> (state, record)`: `count` meta-steps
-      from `ReptileState` on, with the episodes of an `feed.Resident` or
-      `feed.Streamed`; the record is the mean of their `reptile.Record`. The count
-      is a traced scalar, so one program serves every block, and the numbers do not
-      depend on how a run is cut into blocks.
+      A function `(state, count, seed, source) -> (state, record)`. It takes `count`
+      meta-steps from a `ReptileState`, with the episodes of a `feed.Resident` or
+      `feed.Streamed`. The record is the mean `reptile.Record` of the meta-steps. The
+      count is a traced scalar, so one program serves every block, and the results do
+      not depend on how a run is cut into blocks.
     """
     axis = reptile.AXIS if mesh.size > 1 else None
 
@@ -173,7 +173,10 @@ def compile_block(cfg, state, mesh, source):
 
 
 def _choose_group(cfg, mesh):
-    """Tasks that a device adapts to at once: the largest divisor that is allowed."""
+    """Returns how many tasks a device adapts to in parallel.
+
+    This is the largest divisor of the device's tasks within the limit.
+    """
     tasks, limit = cfg.outer.tasks // mesh.size, cfg.outer.group
     if not limit:
         device = mesh.local_devices[0]
@@ -183,9 +186,9 @@ def _choose_group(cfg, mesh):
 
 
 def _fitting(cfg, device):
-    """Adaptations whose parameters and gradients take half of a device's memory.
+    """Returns how many adaptations fit in a device's memory.
 
-    The other half is for their activations.
+    Half of the memory is for their parameters and gradients, half for activations.
     """
     return int(memory.of_device(device) / 2 / _count_bytes(cfg))
 
@@ -203,7 +206,7 @@ def check_memory(cfg):
 
 
 def _count_bytes(cfg):
-    """Bytes of `COPIES` copies of the parameters."""
+    """Returns the bytes of `COPIES` copies of the parameters."""
     shapes = jax.eval_shape(build.networks(cfg).init, jax.random.key(0))
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
     return COPIES * 4 * parameters

@@ -10,16 +10,17 @@ from figr_jax.errors import BadInput, FailedWork, warn
 
 
 class SoleWriter:
-    """Holds a run's folder against other processes, until this one ends however it may.
+    """Exclusive lock of a run's folder, released even if this process is killed.
 
-    A context manager; on leaving, a folder that it made and that is empty is removed.
+    A context manager. On exit it removes the folder if it created it and it is empty.
     """
 
     def __init__(self, folder):
-        """Makes `folder`, `pathlib.Path`, if need be, and locks it.
+        """Creates `folder`, `pathlib.Path`, if needed, and locks it.
 
         Raises:
-          BadInput: if another process holds it (it is named), or it cannot be made.
+          BadInput: if another process holds it (the message says which), or the folder
+            cannot be created.
         """
         self._folder, self._path = folder, folder / "lock"
         self._file = None  # descriptor of the lock
@@ -29,7 +30,7 @@ class SoleWriter:
 
     def _lock(self):
         while True:
-            # Read-only, so that it keeps no disk from being taken away.
+            # Read-only: a file open for writing keeps a disk from being remounted.
             file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o666)
             other = self._path.read_text(errors="replace")
             try:
@@ -42,14 +43,15 @@ class SoleWriter:
                 ) from None
             except OSError as error:
                 warn(
-                    f"{self._path}: {error.strerror}: see that nobody else trains there"
+                    f"{self._path}: {error.strerror}; make sure that no other process "
+                    "trains there"
                 )
             self._file = file
             if self._is_ours():
                 break
             os.close(file)  # its holder has just removed it
         if other:
-            warn(f"{self._folder}: {other} was ended before it was done; taking over")
+            warn(f"{self._folder}: {other} was killed before it finished; taking over")
         self._path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
     def _is_ours(self):
@@ -64,15 +66,15 @@ class SoleWriter:
         """Locks the folder again if it was removed or moved away meanwhile.
 
         Returns:
-          Whether it was.
+          Whether it was removed or moved.
 
         Raises:
-          FailedWork: if another process has come first.
-          OSError: if the folder cannot be made again.
+          FailedWork: if another process has locked it first.
+          OSError: if the folder cannot be recreated.
         """
         if self._is_ours():
             return False
-        warn(f"{self._folder}: was removed; made again")
+        warn(f"{self._folder}: was removed; recreated")
         self._folder.mkdir(parents=True, exist_ok=True)
         os.close(self._file)
         self._file = None
@@ -83,11 +85,11 @@ class SoleWriter:
         return True
 
     def __enter__(self):
-        """Nothing more: it is locked."""
+        """Returns the lock, which is held already."""
         return self
 
     def __exit__(self, *_):
-        """Gives the folder up."""
+        """Releases the lock."""
         with contextlib.suppress(OSError):
             if self._is_ours():
                 self._path.unlink()

@@ -39,8 +39,8 @@ def train(cfg, workdir, data_dir=None):
       FailedWork: if losses or parameters are no longer finite, no checkpoint is good,
         or two in a row cannot be saved.
     """
-    config.from_dict(cfg.to_dict())  # no unknown field, no wrong type
-    config.validate(cfg)  # and none missing
+    config.from_dict(cfg.to_dict())  # rejects unknown fields and wrong types
+    config.validate(cfg)  # rejects missing fields
     if cfg.dataset.name == "none":
         raise BadInput("--config.dataset.name='none': there is nothing to train on")
     cfg = cfg.copy_and_resolve_references()
@@ -61,7 +61,7 @@ def train(cfg, workdir, data_dir=None):
 
 
 def _train(cfg, workdir, data_dir, mesh, start, log, writer):
-    """Trains from `start` on; `log` and `writer` are those of the first process."""
+    """Trains from `start`; only the first process has a `log` and a `writer`."""
     sizes, step = cfg.dataset, int(start.state.step)
     bank = banks.load(sizes.name, sizes.image_size, sizes.channels, data_dir)
     split = record.choose_split(cfg, bank, start)
@@ -83,7 +83,7 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
         )
         if log:
             run.describe()
-        if step:  # a kill may have come between the two saves of a step
+        if step:  # the run may have been killed between the two saves of a step
             store.check_snapshot(step, start.state.slow, run.info["config"]["sampling"])
             run.save(start.state, start.rewinds)
         if step >= cfg.run.meta_steps:
@@ -96,7 +96,7 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
 
 def _run_blocks(run, start):
     """Trains to the end, or until a signal asks to stop; rewinds if losses diverge."""
-    promise = "stopping after this block of meta-steps; once more stops at once"
+    promise = "stopping after this block of meta-steps; a second signal stops at once"
     block, asked, cfg = None, None, run.cfg
     with contextlib.ExitStack() as stack:
         while True:
@@ -122,7 +122,7 @@ def _run_blocks(run, start):
 
 
 def _loop(run, block, state, rewinds, seed, sources, asked):
-    """Trains block by block; `asked()` is true once a signal has asked to stop."""
+    """Trains block by block; `asked()` is true after a signal to stop."""
     cfg, end = run.cfg.run, time.perf_counter()
     for start, count in blocks.list_blocks(cfg, int(state.step)):
         begin, last = time.perf_counter(), end
@@ -141,7 +141,7 @@ def _loop(run, block, state, rewinds, seed, sources, asked):
             seconds = runlog.Seconds(end - given, given - begin, begin - last)
             run.log.block(step, means, count, seconds)
         stop = _in_any_process(asked())
-        # Sampling and evaluating come before saving: after a kill they are repeated.
+        # Sample and evaluate before saving, so that they are repeated after a kill.
         is_last = step == cfg.meta_steps
         if cfg.sample_every and (is_last or step % cfg.sample_every == 0):
             run.sample(state)
@@ -165,7 +165,7 @@ def _loop(run, block, state, rewinds, seed, sources, asked):
 
 
 def _in_any_process(flag):
-    """Returns whether a flag is set in any process: all must stop together."""
+    """Returns whether a flag is set in any process, so that all stop together."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())

@@ -5,15 +5,15 @@ from figr_jax.data import datasets, episodes, splits, styles
 from figr_jax.errors import BadInput, say
 from figr_jax.training.sample_grid import spread
 
-EXAMPLES = 12  # held-out classes of which images travel with the weights
-EXAMPLES_OF_CLASS = 12  # images of each, at most
+EXAMPLES = 12  # held-out classes with images in the snapshot
+EXAMPLES_OF_CLASS = 12  # maximum images of each
 
 
 def choose_split(cfg, bank, start):
     """Returns the split of a run: the stored one, or one chosen as the config says.
 
-    Of a data set that the weights of `run.init_from` were trained on, the same classes
-    are held out again: others would not be unseen.
+    Of a data set that the weights of `run.init_from` were trained on, it holds out the
+    same classes again, since those weights have seen the others.
 
     Args:
       cfg: the run's config.
@@ -24,7 +24,7 @@ def choose_split(cfg, bank, start):
       A `splits.Split`.
 
     Raises:
-      BadInput: if another version of the data set is prepared than the run has.
+      BadInput: if the prepared data set has another version than the run's.
     """
     if start.info:
         return splits.Split(**start.info["split"]).of_bank(bank)
@@ -48,7 +48,8 @@ def large_enough(cfg, bank, classes):
     allowed = episodes.large_enough(bank, classes, shots)
     if not len(allowed):
         raise BadInput(
-            f"--config.inner.shots={shots}: no class of {bank.dataset} has that many"
+            f"--config.inner.shots={shots}: no class of {bank.dataset} has {shots} "
+            "images"
         )
     if len(allowed) < len(classes):
         left_out = len(classes) - len(allowed)
@@ -64,7 +65,7 @@ def large_enough(cfg, bank, classes):
 
 
 def make_info(cfg, bank, split, start):
-    """Returns what a snapshot needs to be used without its data set.
+    """Returns the info record, which lets a snapshot be used without its data set.
 
     Args:
       cfg: the run's config.
@@ -73,7 +74,7 @@ def make_info(cfg, bank, split, start):
       start: `start.Start`.
     """
     _, heldout = split.indices(bank.names)
-    # Each session is a stretch of a run: it may continue on another machine.
+    # Each resume starts a session: it may be on another machine.
     before = start.info.get("sessions", []) if start.info else []
     session = {"from_step": int(start.state.step), **provenance.describe()}
     style = styles.measure(bank.images[:: len(bank.images) // 1000 + 1])
@@ -91,7 +92,7 @@ def make_info(cfg, bank, split, start):
 def _choose_examples(bank, heldout, shots):
     """Returns images of a few held-out classes: class name to PNG files in base64.
 
-    None of a data set whose licence may not allow it, such as a private folder.
+    Returns none for data sets whose licence may forbid it, such as private folders.
     """
     if not set(datasets.parts(bank.dataset)) <= set(datasets.SHAREABLE):
         return {}

@@ -1,4 +1,4 @@
-"""A run in progress: what is written to its folder, and what is shown of it."""
+"""A run in progress: the files in its folder, and its messages."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ from figr_jax.training.store import Store
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """State of a run that stays the same in all blocks.
+    """The parts of a run that stay the same in all blocks.
 
     Attributes:
       cfg: the run's config.
@@ -28,8 +28,8 @@ class Run:
       classes: `[allowed]` indices of the training classes.
       heldout: `[held out]` indices of the held-out classes.
       info: record that travels with a checkpoint, without the rewinds.
-      store: where checkpoints and snapshots are saved.
-      log: of the first process; None in others.
+      store: store of its checkpoints and snapshots.
+      log: log, in the first process; None in others.
       writer: lock of the folder, in the first process; None in others.
       evaluator: None unless `run.evaluate_every` asks for it.
     """
@@ -74,7 +74,7 @@ class Run:
             sample_grid.write(self.workdir, state, self.info, self.bank, self.heldout)
 
     def evaluate(self, state):
-        """Measures held-out classes and logs the metrics, if that was asked for."""
+        """Measures held-out classes and logs the metrics, if the config asks for it."""
         if not self.evaluator:
             return
         with _downgrade(f"not evaluated at meta-step {int(state.step)}"):
@@ -100,7 +100,7 @@ class Run:
 
 @contextlib.contextmanager
 def _downgrade(message):
-    """Downgrades a failed write and a lack of memory to a warning."""
+    """Downgrades failed writes and out-of-memory errors to warnings."""
     try:
         yield
     except (OSError, RuntimeError) as error:

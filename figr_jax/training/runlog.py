@@ -13,7 +13,7 @@ from figr_jax.errors import BadInput, say, warn
 
 
 class Seconds(NamedTuple):
-    """Seconds of a block of meta-steps, by what took them."""
+    """Seconds of a block of meta-steps, by activity."""
 
     computing: float
     waiting: float  # for episodes
@@ -24,12 +24,12 @@ class RunLog:
     """Logs the blocks of meta-steps of one run."""
 
     def __init__(self, workdir, step, meta_steps, tensorboard):
-        """Opens the log of a run that goes on from meta-step `step`.
+        """Opens the log of a run that continues from meta-step `step`.
 
         Args:
           workdir: `pathlib.Path`, the run's folder.
           step: meta-steps done, see `go_back`.
-          meta_steps: of the whole run.
+          meta_steps: meta-steps of the whole run.
           tensorboard: whether to write TensorBoard events too.
 
         Raises:
@@ -37,14 +37,14 @@ class RunLog:
         """
         self._workdir, self._meta_steps = workdir, meta_steps
         self._path = workdir / "metrics.jsonl"
-        self._unwritten = []  # lines that found no room yet
+        self._unwritten = []  # lines that could not be written yet
         self._done, self._spent = 0, np.zeros(3)  # in this process
         self._events = None
         self._make_events = _event_writer() if tensorboard else None
         self.go_back(step)
 
     def go_back(self, step):
-        """Drops the records of meta-steps after `step`: they come again."""
+        """Drops the records of meta-steps after `step`, which will be repeated."""
         self._unwritten = [line for line in self._unwritten if _is_until(line, step)]
         if self._path.exists():
             text = self._path.read_text(errors="replace")
@@ -85,18 +85,18 @@ class RunLog:
         )
 
     def evaluation(self, step, record):
-        """Logs what held-out classes look like.
+        """Logs the metrics of held-out classes.
 
         Args:
           step: meta-steps done.
           record: dict of floats.
         """
         self._record(step, record)
-        told = "  ".join(f"{name} {value:.3f}" for name, value in record.items())
-        say(f"meta-step {step}, held-out classes: {told}")
+        metrics = "  ".join(f"{name} {value:.3f}" for name, value in record.items())
+        say(f"meta-step {step}, held-out classes: {metrics}")
 
-    def _record(self, step, record, beside=()):
-        line = {"step": step, **record, **dict(beside)}
+    def _record(self, step, record, speed=()):
+        line = {"step": step, **record, **dict(speed)}
         self._unwritten.append(json.dumps(line) + "\n")
         self._write()
         if self._events:
@@ -104,9 +104,9 @@ class RunLog:
                 self._events.add_scalar(name, value, step)
 
     def _write(self):
-        """Appends what is not yet in the file, all of it or nothing."""
+        """Appends the unwritten lines to the file, all or none."""
         try:
-            # Unbuffered: what fails must fail here.
+            # Unbuffered, so that a failure is raised here.
             with open(self._path, "ab", buffering=0) as file:
                 end = file.tell()
                 data = "".join(self._unwritten).encode()
@@ -114,12 +114,12 @@ class RunLog:
                     file.truncate(end)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            warn(f"{self._path}: {error.strerror}; will be tried again")
+            warn(f"{self._path}: {error.strerror}; will retry")
         else:
             self._unwritten = []
 
     def finish(self, between):
-        """Tells where the time of this process's meta-steps went.
+        """Prints how this process spent the time of its meta-steps.
 
         Args:
           between: seconds since the last block.
@@ -127,12 +127,12 @@ class RunLog:
         self._spent[2] += between
         _, waiting, between = self._spent / self._spent.sum()
         say(
-            f"of the time, {waiting:.1%} waiting for episodes and {between:.1%} "
+            f"{waiting:.1%} of the time was spent waiting for episodes, {between:.1%} "
             "between blocks (logging, sample grids, saving)"
         )
 
     def close(self):
-        """Writes what is still in memory."""
+        """Writes the remaining lines and closes the event file."""
         if self._unwritten:
             self._write()
         if self._events:

@@ -27,7 +27,7 @@ def write(workdir, state, info, bank, heldout):
     if not len(heldout):
         say(f"no sample grid: no held-out class has {shots} images")
         return
-    say(f"drawing {len(heldout)} held-out classes (the first time this compiles)")
+    say(f"sampling {len(heldout)} held-out classes (compiles the first time)")
     panels = []
     for index in heldout:
         support = episodes.support(bank, index, shots, seed)
@@ -40,11 +40,11 @@ def write(workdir, state, info, bank, heldout):
 
 
 def spread(classes, count):
-    """Returns at most `count` of the classes, evenly spaced: some of each of a mix."""
+    """Returns at most `count` classes, evenly spaced over all data sets of a mix."""
     chosen = np.linspace(0, len(classes) - 1, min(count, len(classes))).round()
     return classes[chosen.astype(int)]
 
 
 def of_one_device(tree):
-    """Returns the first local copy of arrays that every device of a mesh has."""
+    """Returns the first local copy of arrays that are replicated over a mesh."""
     return jax.tree.map(lambda x: x.addressable_data(0), tree)

@@ -17,8 +17,8 @@ class Start(NamedTuple):
     Attributes:
       state: `reptile.ReptileState`.
       rewinds: number of rewinds so far.
-      info: of the checkpoint that it was loaded from; None for a new run.
-      split: of the weights of `run.init_from`, as a dict; None without.
+      info: info record of the loaded checkpoint; None for a new run.
+      split: split of the weights of `run.init_from`, as a dict; None without them.
     """
 
     state: reptile.ReptileState
@@ -63,7 +63,7 @@ def find_start(cfg, workdir):
     if stored:
         return stored
     say("initialising the networks")
-    # Op by op this takes longer than many meta-steps.
+    # Jitted, since op by op this takes longer than many meta-steps.
     state = jax.jit(init, compiler_options=compilation.options())(cfg.run.seed)
     if not cfg.run.init_from:
         return Start(state)
@@ -75,7 +75,7 @@ def find_start(cfg, workdir):
 
 
 def _load_state(path, shapes, info):
-    """Loads a `reptile.ReptileState`, also of a format without the decay's state."""
+    """Loads a `reptile.ReptileState`, also from formats without the decay's state."""
     if info["format"] >= 3:
         return checkpoints.load(path, "state", shapes, info)
     older = shapes._replace(optimizer=shapes.optimizer[0])
@@ -115,7 +115,7 @@ def rewind(cfg, workdir, store, rewinds, error):
       error: `Diverged`.
 
     Returns:
-      A `Start`, of which episodes get another seed, see `episode_seed`.
+      A `Start`, whose episodes get another seed, see `episode_seed`.
 
     Raises:
       FailedWork: if the config allows no rewind, or no further one.
@@ -140,7 +140,7 @@ def rewind(cfg, workdir, store, rewinds, error):
 
 
 def episode_seed(seed, rewinds):
-    """Returns the seed of the episodes: of the run, or another after each rewind."""
+    """Returns the seed of the episodes: the run's, or another after each rewind."""
     if not rewinds:
         return seed
     return int(np.random.SeedSequence([seed, rewinds]).generate_state(1)[0] >> 1)

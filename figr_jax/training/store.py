@@ -13,10 +13,10 @@ from figr_jax.errors import FailedWork, warn
 
 
 def _return_memory():
-    """Hands freed memory back to the system.
+    """Returns freed memory to the system.
 
-    The threads of a save come and go, and glibc keeps what each has freed for the next
-    thread that happens to get its arena: a long run would grow.
+    Each save starts new threads, and glibc keeps the memory that they free in their
+    arenas. Without this call, the memory of a long run would grow.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
@@ -26,7 +26,7 @@ class Store:
     """Saves the checkpoints and snapshots of one run."""
 
     def __init__(self, workdir, step):
-        """Opens, and makes if need be, the two folders under `workdir`.
+        """Opens the two folders under `workdir`, which are created if needed.
 
         Args:
           workdir: `pathlib.Path`, the run's folder.
@@ -39,10 +39,10 @@ class Store:
         self.go_back(step)
 
     def go_back(self, step):
-        """Removes what was saved after `step`: those meta-steps are repeated.
+        """Removes all saves after `step`, whose meta-steps will be repeated.
 
-        A later checkpoint was found damaged: it is moved to `damaged/`. A later
-        snapshot is deleted.
+        Later checkpoints are damaged ones and move to `damaged/`. Later snapshots are
+        deleted.
         """
         self.close()
         if jax.process_index() == 0:
@@ -74,8 +74,8 @@ class Store:
         Args:
           step: meta-steps done.
           slow: the slow parameters of that step.
-          sampling: JSON-able, the config's section of that name. What a snapshot says
-            of it is no part of what was trained.
+          sampling: JSON-able, the config's section `sampling`, which may change without
+            new training. A snapshot with another one is stale.
         """
         path = self._folder / "snapshots" / str(step)
         if not path.exists():
@@ -88,7 +88,7 @@ class Store:
         except FailedWork as error:
             warn(f"{error}; rewritten from the checkpoint")
         several = jax.process_count() > 1
-        if several:  # before it is gone, all have looked
+        if several:  # all must read it before it is deleted
             multihost_utils.sync_global_devices("looked")
         if jax.process_index() == 0:
             shutil.rmtree(path)
@@ -105,7 +105,7 @@ class Store:
           info: JSON-able dict: `config`, `split`, `background`, `rewinds`.
 
         Raises:
-          FailedWork: if it failed, and the save before too.
+          FailedWork: if this save and the one before failed.
         """
         self.wait()
         trees = {"checkpoints": ("state", state), "snapshots": ("slow", slow)}
@@ -122,10 +122,10 @@ class Store:
             self._fail(error)
 
     def _probe(self):
-        """Fails where orbax would: there, threads would wait for minutes."""
+        """Raises if a folder cannot be written, where orbax would hang for minutes."""
         failure = None
         if jax.process_index() == 0:
-            # A thread of a save that failed may have made its folder after `_fail`.
+            # A thread of a failed save may have created its folder after `_fail`.
             self._remove_unfinished()
             try:
                 for name in ("checkpoints", "snapshots"):
@@ -141,13 +141,13 @@ class Store:
             raise failure or OSError("the first process cannot write")
 
     def wait(self):
-        """Waits until what was saved is on disk.
+        """Waits until the last save is on disk.
 
         Returns:
-          Whether it is; if not, a warning was given.
+          Whether it succeeded; if not, a warning was printed.
 
         Raises:
-          FailedWork: if the save failed, and the one before too.
+          FailedWork: if this save and the one before failed.
         """
         if self._saving is None:
             return not self._failures
@@ -169,7 +169,7 @@ class Store:
         self._failures += 1
         self.close()
         if jax.process_index() == 0:
-            self._tidy(step)  # what remains of it may fill the disk
+            self._tidy(step)  # its remains may fill the disk
         tail = str(error).rsplit(": ", 1)[-1].partition(" [")[0]
         reason = getattr(error, "strerror", None) or tail
         line = f"the checkpoint of meta-step {step} cannot be saved: {reason}"
@@ -178,7 +178,7 @@ class Store:
         warn(f"{line}; training continues, the next one may succeed")
 
     def describe_newest(self):
-        """Says which checkpoint a run would go on from."""
+        """Describes the checkpoint that a run would resume from."""
         steps = checkpoints.list_steps(self._folder / "checkpoints")
         if not steps:
             return "nothing was saved before"
@@ -189,6 +189,6 @@ class Store:
     def close(self):
         """Stops the save threads; call `wait` first to learn whether they succeeded."""
         for manager in self._managers.values():
-            with contextlib.suppress(Exception):  # told by `wait`
+            with contextlib.suppress(Exception):  # reported by `wait`
                 manager.close()
-        self._managers = {}  # new ones know nothing of a save that failed
+        self._managers = {}  # new ones do not wait for a failed save
