@@ -27,7 +27,7 @@ setuptools.setup(
     package_data={
         "figr_jax.data.builders": ["*/checksums.tsv"],
         "figr_jax.studio": ["page/*"],
-        "figr_jax": ["weights/*"],
+        "figr_jax": ["weights/*", "weights/kinds/*"],
         "figr_jax.evaluation": ["embeddings/*"],
     },
     install_requires=[

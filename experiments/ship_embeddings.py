@@ -11,7 +11,7 @@ embeddings once.
 import numpy as np
 from absl import flags
 
-from figr_jax import command, compilation, generation
+from figr_jax import command, compilation, conv4, generation
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets
 from figr_jax.evaluation import embedding, embedding_training
@@ -33,7 +33,7 @@ def main():
         split = model.split(bank)
         for kind in embedding_training.STEPS:
             path, _ = embedding.find_paths(bank, split, kind)
-            embedding.write(path, embedding.load(bank, split, kind), np.float16)
+            conv4.write(path, embedding.load(bank, split, kind), np.float16)
             print(f"wrote {path.name}", flush=True)
 
 

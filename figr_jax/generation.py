@@ -5,7 +5,7 @@ import difflib
 import jax
 import numpy as np
 
-from figr_jax import adaptation, build, config, snapshots
+from figr_jax import adaptation, build, config, kinds, snapshots
 from figr_jax.adapted import Adapted, check_whole, compile_for
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images, inputs, splits, styles
@@ -106,9 +106,18 @@ class FewShotGenerator:
         Raises:
           BadInput: if there is no image, one cannot be read, or all are blank.
         """
+        return self.prepare(given, invert, redraw)[1].support
+
+    def prepare(self, given, invert=None, redraw=True):
+        """Does what `read` does, and also returns the images before the preparation.
+
+        Returns:
+          The images as they were, a list of `[H, W, C]` uint8, and
+          `drawings.Prepared`.
+        """
         size, channels = self.networks.image_size, self.networks.channels
-        _, prepared = inputs.prepare(given, size, channels, self.style, invert, redraw)
-        return prepared.support
+        ways = invert, redraw, kinds.find_odd
+        return inputs.prepare(given, size, channels, self.style, *ways)
 
     def split(self, bank):
         """Returns the split that the model was trained with.

@@ -94,13 +94,9 @@ def _read_support(model, paths):
       The support, and `support.png`, which shows it before and after.
     """
     from figr_jax import pictures
-    from figr_jax.data import inputs
 
-    size, channels = model.networks.image_size, model.networks.channels
     redraw = FLAGS.prepare == "auto"
-    originals, prepared = inputs.prepare(
-        paths, size, channels, model.style, FLAGS.invert, redraw
-    )
+    originals, prepared = model.prepare(paths, FLAGS.invert, redraw)
     count = len(originals)
     swapped, redrawn = prepared.swapped.sum(), prepared.redrawn.sum()
     if redrawn:

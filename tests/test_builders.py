@@ -10,7 +10,7 @@ from conftest import encode, png, write_folder
 from PIL import Image
 
 from figr_jax.data import bank as banks
-from figr_jax.data import datasets, parallel
+from figr_jax.data import bank_files, datasets, parallel
 from figr_jax.data.builders import originals, sources
 from figr_jax.data.builders.figr8.figr8 import Figr8
 from figr_jax.data.builders.mnist import mnist
@@ -107,7 +107,7 @@ def test_processes_prepare_the_same_as_one(figr8, tmp_path, monkeypatch):
     alone = figr8(figr8_files()).info.metadata["content"]
     one = banks.load("figr8", 8, 1, tmp_path / "data")
     monkeypatch.setattr(parallel, "_FEW", 0)
-    monkeypatch.setattr(banks, "_CHUNK", 16)
+    monkeypatch.setattr(bank_files, "_CHUNK", 16)
     builder = datasets.prepare("figr8", tmp_path / "other", tmp_path)
     many = banks.load("figr8", 8, 1, tmp_path / "other")
     assert builder.info.metadata["content"] == alone

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from figr_jax import outputs
+from figr_jax import kinds, outputs
 from figr_jax.data import drawings, images, inputs, styles
 from figr_jax.errors import BadInput
 
@@ -260,7 +260,7 @@ def test_faults_are_named(tmp_path, capsys):
     ],
 )
 def test_supports_that_may_be_mistakes_are_named(given, expected, capsys):
-    inputs.prepare(given, SIZE, 1, STYLE)
+    inputs.prepare(given, SIZE, 1, STYLE, find_odd=kinds.find_odd)
     warned = capsys.readouterr().err
     assert expected in warned if expected else not warned
 

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
-from scipy.sparse.csgraph import connected_components
 
 from figr_jax import outputs
 from figr_jax.data import drawings, images
@@ -15,10 +13,6 @@ from figr_jax.errors import BadInput, name_some, warn
 
 # Of the pictures that no list of image suffixes has, those that people try.
 _OTHER_SUFFIXES = (".heic", ".heif", ".svg", ".pdf", ".psd", ".eps", ".ai", ".raw")
-# Similarities of drawings, see `_find_odd_kind`: of two kinds, and of one. With these
-# values 2 % of the supports of Omniglot and glyphs and 12 % of icons seem to be of two
-# kinds. With one image of another class, 10 %, 39 % and 6 % do.
-_UNLIKE, _ALIKE = 0.6, 0.85
 
 
 def list_files(paths):
@@ -143,7 +137,7 @@ def _convert(image, channels):
         raise BadInput(f"an image cannot be converted ({error})") from error
 
 
-def prepare(given, size, channels, style, invert=None, redraw=True):
+def prepare(given, size, channels, style, invert=None, redraw=True, find_odd=None):
     """Reads images and prepares them as a support; warns of what may spoil it.
 
     Args:
@@ -153,6 +147,7 @@ def prepare(given, size, channels, style, invert=None, redraw=True):
       style: `styles.Style` of the model's data.
       invert: see `drawings.prepare`.
       redraw: see `drawings.prepare`.
+      find_odd: see `find_faults`.
 
     Returns:
       The images as they were, a list of `[H, W, channels]` uint8, and `Prepared`.
@@ -162,7 +157,7 @@ def prepare(given, size, channels, style, invert=None, redraw=True):
     """
     originals, names = read(given, channels)
     prepared = drawings.prepare(originals, size, style, invert, redraw)
-    faults = find_faults(prepared, names)
+    faults = find_faults(prepared, names, style, find_odd)
     if prepared.blank.all():
         raise BadInput(faults[0])
     for fault in faults:
@@ -170,12 +165,14 @@ def prepare(given, size, channels, style, invert=None, redraw=True):
     return originals, prepared
 
 
-def find_faults(prepared, names):
+def find_faults(prepared, names, style, find_odd=None):
     """Describes what may spoil an adaptation to a support.
 
     Args:
       prepared: `drawings.Prepared`.
       names: of the images.
+      style: `styles.Style` of the model's data.
+      find_odd: `kinds.find_odd`, or None to accept images of different kinds.
 
     Returns:
       A list of sentences, each with what to do.
@@ -200,7 +197,7 @@ def find_faults(prepared, names):
             f"all {len(support)} images are the same: give different drawings of one "
             "kind of thing"
         )
-    odd = _find_odd_kind(support)
+    odd = find_odd(support, style) if find_odd else []
     if len(odd):
         inked = [name for name, b in zip(names, prepared.blank, strict=True) if not b]
         faults.append(
@@ -209,25 +206,3 @@ def find_faults(prepared, names):
             "one kind"
         )
     return faults
-
-
-def _find_odd_kind(support):
-    """Finds the images that are of another kind than most: their numbers, or none.
-
-    Similarity is the correlation of centred, blurred images. They are of two kinds if
-    they fall into the same two groups at a low threshold and at a high one.
-    """
-    if len(support) < 3:
-        return np.zeros(0, int)
-    size = support.shape[1]
-    centred = [images.fit(images.centre(image, 0.75), size) for image in support]
-    ink = np.reshape([image.mean(-1) for image in centred], (-1, size, size))
-    blurred = ndimage.gaussian_filter(ink, (0, size / 24, size / 24), mode="nearest")
-    similarity = np.corrcoef(blurred.reshape(len(ink), -1))
-    counts, labels = zip(
-        *(connected_components(similarity > least) for least in (_UNLIKE, _ALIKE)),
-        strict=True,
-    )
-    if counts != (2, 2):
-        return np.zeros(0, int)
-    return np.flatnonzero(labels[0] == np.bincount(labels[0]).argmin())

@@ -4,15 +4,10 @@ import hashlib
 import json
 import pathlib
 
-import jax
-import numpy as np
-from flax import traverse_util
-
-from figr_jax import files
+from figr_jax import conv4
 from figr_jax.data import datasets
 from figr_jax.errors import BadInput, say, warn
 from figr_jax.evaluation import embedding_training
-from figr_jax.evaluation.conv4 import Embedding
 
 SHIPPED = pathlib.Path(__file__).parent / "embeddings"  # see ship_embeddings.py
 
@@ -46,23 +41,23 @@ def load(bank, split, kind, seed=0, steps=None):
       steps: of training; by default `STEPS[kind]` of embedding_training.
 
     Returns:
-      An `Embedding`.
+      A `conv4.Embedding`.
     """
     training, heldout = split.indices(bank.names)
     paths = find_paths(bank, split, kind, seed, steps)
     for path in paths:
-        if stored := _read(path):
+        if stored := conv4.read(path):
             return stored
     variables = embedding_training.train(bank, training, kind, seed, steps)
     steps = steps or embedding_training.STEPS[kind]
-    embedding = Embedding(variables, {"kind": kind, "seed": seed, "steps": steps})
+    embedding = conv4.Embedding(variables, {"kind": kind, "seed": seed, "steps": steps})
     if kind == "prototypical":
         found = embedding_training.accuracy(embedding, bank, heldout, seed)
         embedding.record["heldout_accuracy"] = found
         ways = min(20, len(heldout))
         say(f"  {ways}-way 1-shot, {len(heldout)} held-out classes: {found:.1%}")
     try:
-        write(paths[1], embedding)
+        conv4.write(paths[1], embedding)
     except OSError as error:  # prepared data may be shared and read-only
         warn(f"the {kind} embedding is not kept: {error}")
     return embedding
@@ -82,25 +77,3 @@ def load_all(bank, split, seed=0):
             "--config.run.evaluate_every=0"
         )
     return [load(bank, split, kind, seed) for kind in embedding_training.STEPS]
-
-
-def write(path, embedding, dtype=np.float32):
-    """Writes an embedding as one .npz, its arrays in `dtype`."""
-    flat = traverse_util.flatten_dict(embedding.variables, sep="/")
-    arrays = jax.tree.map(lambda x: np.asarray(x, dtype), flat)
-    files.write_arrays(path, {"record": json.dumps(embedding.record), **arrays})
-
-
-def _read(path):
-    """Reads the cache; None if there is no intact one."""
-    if not path.exists():
-        return None
-    try:
-        with np.load(path) as stored:
-            record = json.loads(str(stored["record"]))
-            names = set(stored.files) - {"record"}
-            arrays = {name: np.float32(stored[name]) for name in names}
-    except Exception as error:  # a damaged archive raises many kinds
-        say(f"{path}: damaged ({error}); trained again")
-        return None
-    return Embedding(traverse_util.unflatten_dict(arrays, sep="/"), record)

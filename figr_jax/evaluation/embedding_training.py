@@ -13,9 +13,9 @@ import optax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from figr_jax import compilation
+from figr_jax import compilation, conv4
 from figr_jax.errors import say
-from figr_jax.evaluation import conv4, metrics, views
+from figr_jax.evaluation import metrics, views
 
 STEPS = {"prototypical": 3000, "simclr": 500}
 

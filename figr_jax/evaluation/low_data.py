@@ -16,9 +16,9 @@ import tqdm
 from flax import linen as nn
 from jax import numpy as jnp
 
-from figr_jax import build, compilation
+from figr_jax import build, compilation, conv4
 from figr_jax.errors import BadInput, say
-from figr_jax.evaluation import controls, conv4, metrics, samples
+from figr_jax.evaluation import controls, metrics, samples
 from figr_jax.networks import layers
 
 ARMS = ("no augmentation", "traditional augmentation", "generated")

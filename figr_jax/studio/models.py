@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from figr_jax import build, generation, recipe, shipped
+from figr_jax import build, generation, kinds, recipe, shipped
 from figr_jax.data import drawings, inputs
 from figr_jax.errors import BadInput
 
@@ -88,7 +88,7 @@ class Model:
         size, style = self.generator.networks.image_size, self.generator.style
         prepared = drawings.prepare(originals, size, style)
         names = [f"image {number}" for number in range(1, len(originals) + 1)]
-        return prepared, inputs.find_faults(prepared, names)
+        return prepared, inputs.find_faults(prepared, names, style, kinds.find_odd)
 
     def warm_up(self):
         """Compiles adaptation and generation for the number of shots in training."""

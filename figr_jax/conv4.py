@@ -4,12 +4,17 @@ With 256 features, as in Boutin et al. (2022, appendix). It sees images at 50x50
 ones binarised at 0.5.
 """
 
+import json
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import linen as nn
+from flax import traverse_util
 from jax import numpy as jnp
+
+from figr_jax import files
+from figr_jax.errors import say
 
 SIZE = 50  # height and width that the network sees, pixels
 FEATURES = 256
@@ -71,3 +76,25 @@ class Embedding(NamedTuple):
 @jax.jit
 def _embed(variables, images):
     return Conv4().apply(variables, prepare(images), train=False)
+
+
+def write(path, embedding, dtype=np.float32):
+    """Writes an embedding as one .npz, its arrays in `dtype`."""
+    flat = traverse_util.flatten_dict(embedding.variables, sep="/")
+    arrays = jax.tree.map(lambda x: np.asarray(x, dtype), flat)
+    files.write_arrays(path, {"record": json.dumps(embedding.record), **arrays})
+
+
+def read(path):
+    """Reads an `Embedding`; None if there is no intact one."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as stored:
+            record = json.loads(str(stored["record"]))
+            names = set(stored.files) - {"record"}
+            arrays = {name: np.float32(stored[name]) for name in names}
+    except Exception as error:  # a damaged archive raises many kinds
+        say(f"{path}: damaged ({error}); ignored")
+        return None
+    return Embedding(traverse_util.unflatten_dict(arrays, sep="/"), record)

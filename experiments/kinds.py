@@ -1,0 +1,112 @@
+"""Trains and ships the network that finds a drawing of another kind in a support.
+
+python experiments/kinds.py
+
+Trains a prototypical network on the training classes of sketch-32's mix of data sets.
+Draws supports of four from tuning classes, and chooses the threshold that 2 % of them
+exceed. Then measures on report classes how many supports are flagged, as they are and
+with one image of another class. Writes the network with its threshold to
+figr_jax/weights/kinds, and the shares to experiments/results/kinds.json.
+"""
+
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from figr_jax import (
+    command,
+    compilation,
+    conv4,
+    files,
+    generation,
+    kinds,
+    provenance,
+)
+from figr_jax.data import bank as banks
+from figr_jax.data import datasets
+from figr_jax.evaluation import embedding_training
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
+
+ROOT = pathlib.Path(__file__).parent.parent
+CACHE = ROOT / "runs" / "kinds.npz"
+SHOTS = 4
+SUPPORTS = 400  # of each data set
+FALSE_ALARMS = 0.02
+
+
+def train(model):
+    """Trains the network, or reads what an earlier call trained."""
+    if trained := conv4.read(CACHE):
+        return trained
+    config = model.config.dataset
+    bank = banks.load(config.name, config.image_size, 1, _DATA_DIR.value)
+    training, _ = model.split(bank).indices(bank.names)
+    variables = embedding_training.train(bank, training, "prototypical", 0)
+    trained = conv4.Embedding(variables, {"kind": "prototypical", "seed": 0})
+    CACHE.parent.mkdir(exist_ok=True)
+    conv4.write(CACHE, trained)
+    return trained
+
+
+def measure(embedding, bank, names, split, is_mixed):
+    """Measures random supports: the largest distance in each, see `kinds.measure`.
+
+    Args:
+      embedding: `conv4.Embedding`.
+      bank: `bank.Bank`.
+      names: of the classes to draw from.
+      split: `splits.Split` of the bank.
+      is_mixed: whether one image is of another class.
+
+    Returns:
+      `[SUPPORTS]`, and whether the image of another class has it, `[SUPPORTS]`.
+    """
+    classes, rng = split.find(names, bank.names), np.random.default_rng(0)
+    classes = classes[np.diff(bank.class_start)[classes] >= SHOTS]
+    largest, right = [], []
+    for _ in range(SUPPORTS):
+        own, other = rng.choice(classes, 2, replace=False)
+        support = rng.choice(bank.class_images(own), SHOTS, replace=False)
+        if is_mixed:
+            support[-1] = rng.choice(bank.class_images(other))
+        distances = kinds.measure(embedding, support, 255)
+        largest.append(distances.max())
+        right.append(distances.argmax() == SHOTS - 1)
+    return np.array(largest), np.array(right)
+
+
+def main():
+    """Trains, chooses the threshold, measures, writes."""
+    compilation.keep_programs()
+    model = generation.load("sketch-32")
+    embedding = train(model)
+    parts, alike = {}, []
+    for name in datasets.parts(model.config.dataset.name):
+        bank = banks.load(name, 32, 1, _DATA_DIR.value)
+        split = model.split(bank)
+        parts[name] = bank, split
+        alike.append(measure(embedding, bank, split.tuning, split, False)[0])
+    threshold = float(np.quantile(np.concatenate(alike), 1 - FALSE_ALARMS))
+    shares = {}
+    for name, (bank, split) in parts.items():
+        given = embedding, bank, split.report, split
+        plain, _ = measure(*given, False)
+        mixed, right = measure(*given, True)
+        shares[name] = {
+            "flagged as they are": float((plain > threshold).mean()),
+            "flagged with one of another class": float((mixed > threshold).mean()),
+            "and the right one": float(((mixed > threshold) & right).mean()),
+        }
+        print(name, shares[name], flush=True)
+    embedding.record["threshold"] = threshold
+    kinds.PATH.parent.mkdir(exist_ok=True)
+    conv4.write(kinds.PATH, embedding, np.float16)
+    made = {"threshold": threshold, "shares": shares} | provenance.describe()
+    files.write_json(ROOT / "experiments" / "results" / "kinds.json", made)
+    print(f"wrote {kinds.PATH}")
+
+
+if __name__ == "__main__":
+    command.run(main)
