@@ -4,28 +4,23 @@ python experiments/inputs.py --checkpoint=omniglot-32
 
 Redraws the supports of 40 tuning classes of Omniglot in each guise of
 experiments/guises.py, adapts to them with and without preparation, and measures the
-recognizability of the generated images. Also counts, for each of four data sets, the
-supports that preparation leaves unchanged; it should be nearly all. Writes
-experiments/results/inputs.json and .png, which shows for each guise the first four
-images and below them the prepared ones.
+recognizability of the generated images. Writes experiments/results/inputs.json and
+.png, which shows for each guise the first four images and below them the prepared ones.
 """
 
-import functools
-import io
 import json
 import pathlib
 
 import guises
 import numpy as np
-import tensorflow_datasets as tfds
 import tuning
+import untouched
 from absl import flags
-from PIL import Image
 
 import figr_jax
 from figr_jax import command, compilation, files, pictures, provenance
 from figr_jax.data import bank as banks
-from figr_jax.data import datasets, drawings, images, styles
+from figr_jax.data import drawings, images
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "omniglot-32", "A model of Omniglot: shipped weights, or a run."
@@ -39,42 +34,7 @@ _GUISES = flags.DEFINE_list(
 )
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-UNTOUCHED = ("omniglot", "glyphs", "open_icons", "mnist")
-SUPPORTS = 300  # per data set, to count unchanged ones
 SHOWN = 4
-
-
-@functools.cache
-def _records(dataset):
-    builder = datasets.prepare(dataset)
-    decoders = {"image": tfds.decode.SkipDecoding()}
-    splits = "+".join(builder.info.splits)
-    return builder.as_data_source(split=splits, decoders=decoders)
-
-
-def read_original(dataset, number):
-    """Reads an image of a data set from its original file, as a PIL image."""
-    return Image.open(io.BytesIO(_records(dataset)[int(number)]["image"]))
-
-
-def find_number(bank, index, image):
-    """Returns the index in the bank of an image of a class."""
-    same = (bank.class_images(index) == image).all((1, 2, 3))
-    return bank.class_start[index] + int(np.argmax(same))
-
-
-def count_redrawn(dataset, size=32, shots=4):
-    """Returns the share of random supports that preparation would change."""
-    bank = banks.load(dataset, size, 1)
-    style = styles.measure(bank.images[:: len(bank.images) // 1000 + 1])
-    rng, redrawn = np.random.default_rng(0), 0
-    enough = np.flatnonzero(np.diff(bank.class_start) >= shots)
-    for index in rng.choice(enough, SUPPORTS):
-        first, last = bank.class_start[index : index + 2]
-        numbers = rng.choice(np.arange(first, last), shots, replace=False)
-        given = [images.from_pil(read_original(dataset, i), 1) for i in numbers]
-        redrawn += drawings.prepare(given, size, style).redrawn.any()
-    return redrawn / SUPPORTS
 
 
 def save_picture(path, panels):
@@ -84,24 +44,27 @@ def save_picture(path, panels):
 
 
 def main():
-    """Measures every guise, counts changed supports, writes the results."""
+    """Measures every guise, writes the results."""
     compilation.keep_programs()
     model = figr_jax.load(_CHECKPOINT.value)
     measured = tuning.Tuning(model, classes=_CLASSES.value)
     bank, size = banks.load("omniglot", 32, 1), model.networks.image_size
     numbers = [
-        [find_number(bank, index, image) for image in support]
+        [untouched.find_number(bank, index, image) for image in support]
         for index, support in zip(measured.classes, measured.supports, strict=True)
     ]
     strokes = [
-        [guises.find_strokes(read_original("omniglot", i)) for i in some]
+        [guises.find_strokes(untouched.read_original("omniglot", i)) for i in some]
         for some in numbers
     ]
     results, rows = {}, []
     for name in _GUISES.value:
         if name == _ORIGINAL:
             given = [
-                [images.from_pil(read_original("omniglot", i), 1) for i in some]
+                [
+                    images.from_pil(untouched.read_original("omniglot", i), 1)
+                    for i in some
+                ]
                 for some in numbers
             ]
         else:
@@ -122,15 +85,13 @@ def main():
         rows.append(pictures.before_and_after(shown, after, SHOWN))
         for way, metrics in results[name].items():
             print(f"{name}, --prepare={way}: {tuning.show(metrics)}", flush=True)
-    redrawn = {dataset: count_redrawn(dataset) for dataset in UNTOUCHED}
-    print("share of supports that are redrawn:", redrawn)
     path = RESULTS / "inputs.json"
     if path.exists() and len(results) < len(guises.ALL):
         results = json.loads(path.read_text())["guises"] | results
     else:
         save_picture(path.with_suffix(".png"), rows)
     record = {"checkpoint": _CHECKPOINT.value, "classes": len(strokes)}
-    record |= {"guises": results, "redrawn": redrawn}
+    record["guises"] = results
     files.write_json(path, record | provenance.describe())
 
 

@@ -203,7 +203,6 @@ def inputs():
         + [f"{ways['auto']['kid']['mean']:.1f}"]
         for name, ways in record["guises"].items()
     ]
-    redrawn = ", ".join(f"{name} {x:.1%}" for name, x in record["redrawn"].items())
     return [
         "## Guises of user drawings",
         "",
@@ -214,9 +213,29 @@ def inputs():
         "",
         *table(["guise", "`--prepare=none`", "prepared", "KID, prepared"], rows),
         "",
-        f"Share of the data sets' own supports that preparation changes: {redrawn}.",
-        "",
         f"![guises]({path.with_suffix('.png').name})",
+        "",
+    ]
+
+
+def untouched():
+    """Lists what preparation changes in the images of data sets."""
+    path = RESULTS / "untouched.json"
+    if not path.exists():
+        return []
+    record = json.loads(path.read_text())
+    rows = [
+        [name, f"{row['redrawn']:.1%}"]
+        + [presentation.cell(row[way], "recognizability") for way in ("none", "auto")]
+        for name, row in record["data_sets"].items()
+    ]
+    return [
+        "The data sets' own files need no preparation. The table has the share of "
+        "supports that preparation changes, and the recognizability of the images that "
+        f"`{record['checkpoint']}` generates without and with it. "
+        f"{source(record, path.name)}",
+        "",
+        *table(["data set", "changed", "`--prepare=none`", "prepared"], rows),
         "",
     ]
 
@@ -379,6 +398,7 @@ def main():
         time_to_quality,
         sketches,
         inputs,
+        untouched,
         sampling,
         low_data,
         figures,
