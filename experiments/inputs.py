@@ -13,8 +13,8 @@ import pathlib
 
 import guises
 import numpy as np
+import originals
 import tuning
-import untouched
 from absl import flags
 
 import figr_jax
@@ -50,21 +50,18 @@ def main():
     measured = tuning.Tuning(model, classes=_CLASSES.value)
     bank, size = banks.load("omniglot", 32, 1), model.networks.image_size
     numbers = [
-        [untouched.find_number(bank, index, image) for image in support]
+        [originals.find_number(bank, index, image) for image in support]
         for index, support in zip(measured.classes, measured.supports, strict=True)
     ]
     strokes = [
-        [guises.find_strokes(untouched.read_original("omniglot", i)) for i in some]
+        [guises.find_strokes(originals.read("omniglot", i)) for i in some]
         for some in numbers
     ]
     results, rows = {}, []
     for name in _GUISES.value:
         if name == _ORIGINAL:
             given = [
-                [
-                    images.from_pil(untouched.read_original("omniglot", i), 1)
-                    for i in some
-                ]
+                [images.from_pil(originals.read("omniglot", i), 1) for i in some]
                 for some in numbers
             ]
         else:

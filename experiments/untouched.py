@@ -10,15 +10,12 @@ judged by its own embedding. MNIST, which no shipped weights saw: ten digits, 10
 judged by the embedding of Omniglot. Writes experiments/results/untouched.json.
 """
 
-import functools
-import io
 import pathlib
 
 import numpy as np
-import tensorflow_datasets as tfds
+import originals
 import tuning
 from absl import flags
-from PIL import Image
 
 import figr_jax
 from figr_jax import build, command, compilation, files, provenance
@@ -36,28 +33,9 @@ COUNTED = 300  # supports per data set, to count the changed ones
 DIGITS = 10
 
 
-@functools.cache
-def _records(dataset):
-    builder = datasets.prepare(dataset)
-    decoders = {"image": tfds.decode.SkipDecoding()}
-    splits = "+".join(builder.info.splits)
-    return builder.as_data_source(split=splits, decoders=decoders)
-
-
-def read_original(dataset, number):
-    """Reads an image of a data set from its original file, as a PIL image."""
-    return Image.open(io.BytesIO(_records(dataset)[int(number)]["image"]))
-
-
-def find_number(bank, index, image):
-    """Returns the index in the bank of an image of a class."""
-    same = (bank.class_images(index) == image).all((1, 2, 3))
-    return bank.class_start[index] + int(np.argmax(same))
-
-
 def prepare(bank, numbers, style, redraw):
     """Prepares the original files of a support, see `drawings.prepare`."""
-    given = [images.from_pil(read_original(bank.dataset, i), 1) for i in numbers]
+    given = [images.from_pil(originals.read(bank.dataset, i), 1) for i in numbers]
     return drawings.prepare(given, bank.images.shape[1], style, redraw=redraw)
 
 
@@ -122,7 +100,7 @@ def main():
         else:
             measured = tuning.Tuning(model, name, classes=_CLASSES.value)
         numbers = [
-            [find_number(bank, index, image) for image in support]
+            [originals.find_number(bank, index, image) for image in support]
             for index, support in zip(measured.classes, measured.supports, strict=True)
         ]
         results[name] = {"redrawn": count_redrawn(bank, style)}

@@ -9,6 +9,7 @@ import functools
 import pathlib
 
 import numpy as np
+from scipy.sparse import csgraph
 
 from figr_jax import conv4
 from figr_jax.data import styles
@@ -23,7 +24,9 @@ def _load():
 
 
 def find_odd(support, style):
-    """Finds the images that are far from every other image of a support.
+    """Finds the images that are of another kind than most of a support.
+
+    Images are of one kind if a chain of small distances connects them.
 
     Args:
       support: `[n, H, W, C]` uint8.
@@ -36,23 +39,23 @@ def find_odd(support, style):
     if len(support) < FEWEST or style.middle is None or _load() is None:
         return np.zeros(0, int)
     distances = measure(_load(), support, style.background)
-    return np.flatnonzero(distances > _load().record["threshold"])
+    near = distances <= _load().record["threshold"]
+    _, kinds = csgraph.connected_components(near)
+    return np.flatnonzero(kinds != np.bincount(kinds).argmax())
 
 
 def measure(embedding, support, background):
-    """Measures how far each image of a support is from the nearest other one.
+    """Measures the distances between the images of a support.
 
     Args:
       embedding: `conv4.Embedding` of dark drawings on white.
-      support: `[n, H, W, C]` uint8, n at least 2.
+      support: `[n, H, W, C]` uint8.
       background: of the images, a grey level in [0, 255].
 
     Returns:
-      `[n]` squared distances of features.
+      `[n, n]` squared distances of features.
     """
     ink = styles.find_ink(support, background)
     dark = np.round(255 * (1 - ink[..., None])).astype(np.uint8)
     features = embedding(dark).astype(np.float64)
-    distances = ((features[:, None] - features) ** 2).sum(-1)
-    np.fill_diagonal(distances, np.inf)
-    return distances.min(1)
+    return ((features[:, None] - features) ** 2).sum(-1)
