@@ -226,7 +226,10 @@ def untouched():
     record = json.loads(path.read_text())
     rows = [
         [name, f"{row['redrawn']:.1%}"]
-        + [presentation.cell(row[way], "recognizability") for way in ("none", "auto")]
+        + [
+            presentation.cell({"recognizability": row[way]}, "recognizability")
+            for way in ("none", "auto")
+        ]
         for name, row in record["data_sets"].items()
     ]
     return [
