@@ -83,7 +83,7 @@ def main():
         for way, metrics in results[name].items():
             print(f"{name}, --prepare={way}: {tuning.show(metrics)}", flush=True)
     path = RESULTS / "inputs.json"
-    if path.exists() and len(results) < len(guises.ALL):
+    if path.exists() and not set(_GUISES.default) <= set(results):
         results = json.loads(path.read_text())["guises"] | results
     else:
         save_picture(path.with_suffix(".png"), rows)

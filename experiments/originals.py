@@ -26,4 +26,6 @@ def read(dataset, number):
 def find_number(bank, index, image):
     """Returns the index in the bank of an image of a class."""
     same = (bank.class_images(index) == image).all((1, 2, 3))
+    if not same.any():
+        raise ValueError(f"{bank.names[index]} has no such image")
     return bank.class_start[index] + int(np.argmax(same))

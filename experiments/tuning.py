@@ -2,15 +2,13 @@
 
 import ast
 
-import jax
-
 from figr_jax import build, config, errors
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, embedding, judging, samples, supports
 
 METRICS = (
     *("recognizability", "diversity", "kid", "recall", "precision"),
-    *("pooled_copying", "vendi"),
+    *("pooled_copying", "vendi", "specks", "haze"),
 )
 
 
@@ -62,13 +60,13 @@ class Tuning:
         tuning = supports.find_tuning_classes(bank, split, eligible)
         self.dataset, self._count, self._seed = bank.dataset, count, seed
         self.classes = supports.choose(tuning, classes, 0)
-        self._draw = supports.draw_supports(bank, self.classes, shots, seed, eligible)
-        self._judge = judging.Judge(*embedding.load_all(bank, split))
+        self.draw = supports.draw_supports(bank, self.classes, shots, seed, eligible)
+        self.judge = judging.Judge(*embedding.load_all(bank, split))
 
     @property
     def supports(self):
         """The support of each class: `[classes, shots, H, W, C]` uint8."""
-        return self._draw.supports
+        return self.draw.supports
 
     def measure(self, model, fields, supports=None):
         """Adapts, generates and measures, with some fields of `sampling` replaced.
@@ -98,15 +96,13 @@ class Tuning:
 
     def measure_controls(self):
         """Measures the jittered support and real images: a dict of name to metrics."""
-        supports = self._draw.supports
-        keys = jax.random.split(jax.random.key(0), len(supports))
-        pairs = zip(supports, keys, strict=True)
-        jittered = [controls.jitter(x, self._count, key) for x, key in pairs]
-        sets = {"jittered": jittered, "held-out real": self._draw.real}
+        supports = self.draw.supports
+        jittered = controls.jitter_all(supports, self._count, 0)
+        sets = {"jittered": jittered, "held-out real": self.draw.real}
         return {name: self._summarize(drawn) for name, drawn in sets.items()}
 
     def _summarize(self, sets):
-        judged = judging.judge_all(self._judge, [sets], [self._draw])
+        judged = judging.judge_all(self.judge, [sets], [self.draw])
         summary = judging.summary(judged, 0)
         return {metric: summary[metric] for metric in METRICS}
 

@@ -82,8 +82,8 @@ class Digits:
                 labels = np.full(len(features), digit)
                 found = metrics.recognizability(features, labels, known, DIGITS)
                 right.append(found.mean())
-        right = np.array(right)
-        low, high = metrics.bootstrap(lambda i: right[i].mean(), len(right))
+        right = np.reshape(right, (-1, DIGITS)).mean(0)  # classes, not supports
+        low, high = metrics.bootstrap(lambda i: right[i].mean(), DIGITS)
         mean = float(right.mean())
         return {"recognizability": {"mean": mean, "low": low, "high": high}}
 

@@ -30,7 +30,8 @@ def define_flags():
     command.define_path(
         "out",
         None,
-        "Folder for the report or the curves; by default `report` in the run's folder.",
+        "Folder for the report, the comparison or the curves; by default `report` in "
+        "the run's folder, of shipped weights `report`, of several `comparison`.",
     )
     command.define_path(
         "data_dir", None, "Folder of prepared data sets; by default that of TFDS."
@@ -121,7 +122,7 @@ def _place(model, bank):
     from figr_jax.evaluation import plane
 
     out = pathlib.Path(FLAGS.plane)
-    result = plane.measure(model, bank, out, (1, 4), FLAGS.classes, FLAGS.seed)
+    result = plane.measure(model, bank, out, _options())
     for name, row in result["rows"].items():
         right, diversity = row["recognizability"]["mean"], row["diversity"]["mean"]
         print(f"{name}: recognized {right:.1%}, {diversity:.2f} times as diverse")
@@ -131,10 +132,6 @@ def _place(model, bank):
 def _compare(models, bank):
     from figr_jax.evaluation import comparison
 
-    command.refuse(
-        ("plane", "judge_sheet", "joint", "curve_classes", "scratch"),
-        "is for one --checkpoint; leave it out",
-    )
     out = FLAGS.out or "comparison"
     comparison.make(models, bank, out, _options())
     print(pathlib.Path(out, "comparison.md").read_text())
@@ -146,6 +143,38 @@ def _folder(path):
     is_run = pathlib.Path(path, "snapshots").is_dir() or FLAGS.curves
     name = f"report_{FLAGS.dataset}" if FLAGS.dataset else "report"
     return FLAGS.out or (f"{path}/{name}" if is_run else name)
+
+
+def _find_dataset(models):
+    """Returns the name of the data set to measure: one that every model knows.
+
+    Args:
+      models: dict: path to `generation.FewShotGenerator`.
+
+    Raises:
+      BadInput: if there is none, or a mix leaves open which one.
+    """
+    from figr_jax.data import datasets
+
+    known = {}
+    for path, model in models.items():
+        known[path] = datasets.parts(model.config.dataset.name)
+        if known[path] == ["none"]:
+            raise errors.BadInput(
+                f"--checkpoint={path}: imported weights have no data set to measure "
+                "them on"
+            )
+    first, *others = known.values()
+    shared = [name for name in first if all(name in names for names in others)]
+    trained = "; ".join(f"{path} on {', '.join(x)}" for path, x in known.items())
+    if FLAGS.dataset is None and len(shared) == 1:
+        return shared[0]
+    if FLAGS.dataset in shared:
+        return FLAGS.dataset
+    if not shared:
+        raise errors.BadInput(f"--checkpoint: trained on no common data set: {trained}")
+    flag = f"--dataset={FLAGS.dataset}" if FLAGS.dataset else "--dataset is missing"
+    raise errors.BadInput(f"{flag}: must be {' or '.join(shared)}; trained: {trained}")
 
 
 def main():
@@ -172,25 +201,19 @@ def main():
         )
     from figr_jax import compilation, generation
     from figr_jax.data import bank as banks
-    from figr_jax.data import datasets
     from figr_jax.evaluation import human
 
+    paths = FLAGS.checkpoint
+    if twice := [path for path in paths if paths.count(path) > 1]:
+        raise errors.BadInput(f"--checkpoint={twice[0]}: is given twice")
+    if len(paths) > 1:
+        command.refuse(
+            ("plane", "judge_sheet", "joint", "curve_classes", "scratch"),
+            "is for one --checkpoint; leave it out",
+        )
     compilation.keep_programs()
-    models = {path: generation.load(path) for path in FLAGS.checkpoint}
-    model = models[FLAGS.checkpoint[0]]
-    name = FLAGS.dataset or model.config.dataset.name
-    for path, other in models.items():
-        known = other.config.dataset.name
-        if known == "none":
-            raise errors.BadInput(
-                f"--checkpoint={path}: imported weights have no data set to measure "
-                "them on"
-            )
-        if name not in (known, *datasets.parts(known)):
-            raise errors.BadInput(
-                f"--dataset={name}: {path} was trained on {known}; give a data set "
-                "that every checkpoint was trained on"
-            )
+    models = {path: generation.load(path) for path in paths}
+    model, name = models[paths[0]], _find_dataset(models)
     size = model.config.dataset.image_size, model.config.dataset.channels
     bank = banks.load(name, *size, FLAGS.data_dir)
     if len(models) > 1:

@@ -55,7 +55,10 @@ def measure(embedding, support, background):
     Returns:
       `[n, n]` squared distances of features.
     """
+    # Thin lines are grey, and the network takes only what is darker than half for ink.
     ink = styles.find_ink(support, background)
+    most = np.array([styles.find_darkness(image) for image in ink])[:, None, None]
+    ink = np.clip(ink / np.maximum(most, 0.1), 0, 1)
     dark = np.round(255 * (1 - ink[..., None])).astype(np.uint8)
     features = embedding(dark).astype(np.float64)
     return ((features[:, None] - features) ** 2).sum(-1)

@@ -215,7 +215,7 @@ def test_each_data_set_of_a_mix_has_its_own_split():
 
 def test_a_mix_is_measured_one_data_set_at_a_time():
     bank = make_mix()
-    with pytest.raises(BadInput, match="give evaluate --dataset=d"):
+    with pytest.raises(BadInput, match="one data set at a time can be measured"):
         embedding.load_all(bank, splits.choose(bank, "random", 1, 0))
 
 

@@ -101,6 +101,25 @@ def dark_edges_of_a_scanner():
     return save(page)
 
 
+def lay_on_desk(angle):
+    sheet = place(cup(300, 14), 600, 800, 150, 260)
+    desk = Image.new("L", (1400, 1200), 60)
+    turned = sheet.rotate(angle, expand=True, fillcolor=0)
+    whole = Image.new("L", sheet.size, 255).rotate(angle, expand=True, fillcolor=0)
+    desk.paste(turned, (300, 120), whole)
+    return save(add_noise(desk.filter(ImageFilter.GaussianBlur(1)), 3))
+
+
+@guise
+def sheet_on_a_dark_desk():
+    return lay_on_desk(0)
+
+
+@guise
+def crooked_sheet_on_a_dark_desk():
+    return lay_on_desk(4)
+
+
 @guise
 def white_chalk_on_a_board():
     return save(add_noise(cup(800, 24, paper=30, ink=230), 4))

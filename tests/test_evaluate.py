@@ -193,7 +193,7 @@ def test_checkpoints_are_compared_class_by_class(small, workdir, bank, tmp_path)
 
 def test_a_model_is_put_on_the_published_plane(small, workdir, bank, tmp_path):
     model = figr_jax.load(workdir)
-    result = plane.measure(model, bank, tmp_path, (1, 4), 6, 0)
+    result = plane.measure(model, bank, tmp_path, OPTIONS)
     rows = result["rows"]
     assert rows["human drawings"]["diversity"]["mean"] == pytest.approx(1)
     assert rows["jitter, 1 shot"]["diversity"]["mean"] < 1

@@ -22,6 +22,7 @@ _STROKE = 0.16  # of the side; where brightness varies, wider dark areas are sha
 _EDGE = 0.03  # of the shorter side: margin with a frame or the edge of a scan
 _THIN = 0.012  # of the shorter side: a frame with thinner lines is always erased
 _SMALL = 0.6  # of the image; a larger drawing may include lines at the edge
+_SHEET = 0.25  # of the picture: the smallest sheet of paper on a dark desk
 _UNEVEN = 10  # grey levels by which paper differs from its median in uneven light
 _MANY_GREYS = 1.5  # half-inked pixels for each fully inked one
 _PHOTO_SIDE = 128  # pixels of the longer side; smaller images are grey from scaling
@@ -117,6 +118,11 @@ def trace(drawing):
         return _Traced(None, on_dark, False)
     ink = np.clip((depth - max(0.25 * full, 4 * noise)) / (0.3 * full), 0, 1)
     ink = _drop_specks(_drop_edges(ink))
+    if on_dark and (sheet := _find_sheet(ink)) is not None:
+        paper = np.median(grey[sheet])
+        traced = trace(np.where(sheet, grey, paper).astype(np.uint8)[..., None])
+        if traced.ink is not None and not traced.on_dark:
+            return traced
     rows, columns = (np.flatnonzero((ink > styles.INK).any(axis)) for axis in (1, 0))
     if not len(rows):
         return _Traced(None, on_dark, False)
@@ -126,6 +132,27 @@ def trace(drawing):
     is_photo = half_inked > _MANY_GREYS and max(ink.shape) > _PHOTO_SIDE
     is_photo |= (border > styles.INK).mean() > 0.3  # the paper ends in the picture
     return _Traced(ink, on_dark, bool(is_photo))
+
+
+def _find_sheet(ink):
+    """Finds a sheet of paper that lies on a dark desk: `[H, W]` bool, or None.
+
+    The desk is taken for paper then, and the sheet for a solid shape with holes. Only a
+    shape that is large, nearly a rectangle and has holes is taken for a sheet.
+    """
+    labels, count = _label(ink)
+    if not count:
+        return None
+    largest = labels == np.bincount(labels.ravel())[1:].argmax() + 1
+    sheet = ndimage.binary_fill_holes(largest)
+    box = ndimage.find_objects(sheet.astype(int))[0]
+    is_sheet = (
+        sheet.mean() > _SHEET
+        and sheet[box].mean() > 0.85
+        and 0.6 * sheet.sum() < largest.sum() < sheet.sum()
+    )
+    margin = max(2, round(0.02 * min(ink.shape)))
+    return ndimage.binary_erosion(sheet, iterations=margin) if is_sheet else None
 
 
 def _find_paper(grey):

@@ -1,14 +1,12 @@
 """Compares checkpoints on the same supports, class by class."""
 
-import jax
-import numpy as np
-
 from figr_jax import build, files, provenance, recipe
 from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import (
     controls,
     embedding,
     judging,
+    measurement,
     presentation,
     samples,
     supports,
@@ -35,9 +33,12 @@ def make(models, bank, out, options):
     first, *others = models.values()
     split, shots = first.split(bank), first.config.inner.shots
     for name, other in models.items():
+        measurement.check(other, options, f"--checkpoint={name}")
         _check_same(name, shots, other.config.inner.shots, "shots")
         size = first.networks.image_size
         _check_same(name, size, other.networks.image_size, "pixels of height")
+        channels = first.networks.channels
+        _check_same(name, channels, other.networks.channels, "channels")
     unseen = [set(other.split(bank).report) for other in others]
     shared = [name for name in split.report if all(name in x for x in unseen)]
     split = split._replace(report=tuple(shared))
@@ -45,10 +46,9 @@ def make(models, bank, out, options):
     eligible = supports.find_eligible(bank, heldout, shots)
     reported = supports.find_report_classes(bank, split, eligible)
     classes = supports.choose(reported, options.classes, options.seed)
-    out = files.make_folder(out, "--out")
     judge = judging.Judge(*embedding.load_all(bank, split))
-    states = np.random.SeedSequence(options.seed).generate_state(options.draws)
-    seeds = [int(state >> 1) for state in states]  # as a report
+    out = files.make_folder(out, "--out")
+    seeds = supports.draw_seeds(options.seed, options.draws)
     draws = [
         supports.draw_supports(bank, classes, shots, seed, eligible) for seed in seeds
     ]
@@ -58,7 +58,15 @@ def make(models, bank, out, options):
         sets = _generate(name, model, out, draws, seeds, options)
         say(f"judging: {name}")
         arms[name] = judging.judge_all(judge, sets, draws, k)
-    for name, sets in _make_controls(draws, seeds, options.count).items():
+    pairs = list(zip(draws, seeds, strict=True))
+    controlled = {
+        "support jittered": [
+            controls.jitter_all(draw.supports, options.count, seed)
+            for draw, seed in pairs
+        ],
+        "held-out real": [draw.real for draw in draws],
+    }
+    for name, sets in controlled.items():
         arms[name] = judging.judge_all(judge, sets, draws, k)
     rows = {name: judging.summary(arm, options.seed) for name, arm in arms.items()}
     base = next(iter(models))
@@ -104,15 +112,6 @@ def _generate(name, model, out, draws, seeds, options):
     return sets
 
 
-def _make_controls(draws, seeds, count):
-    jittered = []
-    for draw, seed in zip(draws, seeds, strict=True):
-        keys = jax.random.split(jax.random.key(seed), len(draw.supports))
-        pairs = zip(draw.supports, keys, strict=True)
-        jittered.append([controls.jitter(x, count, key) for x, key in pairs])
-    return {"support jittered": jittered, "held-out real": [x.real for x in draws]}
-
-
 def _write_table(result):
     shown = result["options"]["metrics"]
     lines = [
@@ -121,7 +120,7 @@ def _write_table(result):
         f"{result['options']['draws']} support(s) of each class, the same for every "
         f"row; {result['options']['count']} images of each; mean and 95 % bootstrap "
         f"interval over classes; k = {result['neighbours']}. Differences are class by "
-        "class: where an interval holds 0, there is none to speak of.",
+        "class: an interval that contains 0 shows no difference.",
         "",
         *presentation.write_rows({**result["arms"], **result["differences"]}, shown),
         "",

@@ -101,6 +101,12 @@ def jitter(support, count, key):
     return jnp.clip(jnp.round(moved), 0, 255).astype("uint8")
 
 
+def jitter_all(supports, count, seed):
+    """Jitters each of several supports, see `jitter`: a list, one a class."""
+    keys = jax.random.split(jax.random.key(seed), len(supports))
+    return [jitter(x, count, key) for x, key in zip(supports, keys, strict=True)]
+
+
 def copy(support, count):
     """Repeats the support: `[shots, ...]` to `[count, ...]`."""
     times = -(-count // len(support))
@@ -130,11 +136,9 @@ def make_controls(judge, draw, bank, training, known, count, seed):
     """
     distances = distance.cdist(judge.class_means(draw.supports), known)
     nearest = training[distances.argmin(1)]
-    keys = jax.random.split(jax.random.key(seed), len(draw.supports))
-    pairs = zip(draw.supports, keys, strict=True)
     return {
         "held-out real": draw.real,
         "support copied": [copy(x, count) for x in draw.supports],
-        "support jittered": [jitter(x, count, key) for x, key in pairs],
+        "support jittered": jitter_all(draw.supports, count, seed),
         "nearest training class": [bank.class_images(c)[:count] for c in nearest],
     }

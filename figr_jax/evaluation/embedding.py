@@ -72,8 +72,7 @@ def load_all(bank, split, seed=0):
     names = datasets.parts(bank.dataset)
     if len(names) > 1:
         raise BadInput(
-            f"{bank.dataset}: one data set at a time can be measured; give evaluate "
-            f"--dataset={names[0]} or another one, and train with "
+            f"{bank.dataset}: one data set at a time can be measured; train with "
             "--config.run.evaluate_every=0"
         )
     return [load(bank, split, kind, seed) for kind in embedding_training.STEPS]

@@ -6,6 +6,7 @@ import numpy as np
 
 from figr_jax import build, generation, networks
 from figr_jax.data import bank as banks
+from figr_jax.errors import BadInput
 from figr_jax.evaluation import judging, presentation, samples, supports
 
 
@@ -29,6 +30,33 @@ class Options(NamedTuple):
     scratch: int = 2
     seed: int = 0
     metrics: tuple[str, ...] = tuple(presentation.METRICS)
+
+
+def check(model, options, flag="--checkpoint"):
+    """Checks a model and options before any work.
+
+    Args:
+      model: `generation.FewShotGenerator`.
+      options: `Options`.
+      flag: the flag that names the model, for messages.
+
+    Raises:
+      BadInput: if an option does not fit, or the model was chosen by report classes.
+    """
+    if model.config.sampling.chosen_on == "report":
+        raise BadInput(
+            f"{flag}: its sampling was chosen on report classes, so a report would "
+            "flatter it; choose it on tuning classes (experiments/quality.py)"
+        )
+    if options.classes == 1:
+        raise BadInput("--classes=1: at least 2 are needed to tell one from another")
+    if options.curve_classes == 1:
+        raise BadInput("--curve_classes=1: at least 2 are needed, or 0 for no curves")
+    known = presentation.METRICS
+    if unknown := [name for name in options.metrics if name not in known]:
+        raise BadInput(
+            f"--metrics={unknown[0]}: no such metric; there are {', '.join(known)}"
+        )
 
 
 class Measurement(NamedTuple):

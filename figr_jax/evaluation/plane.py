@@ -8,7 +8,6 @@ prototypical network is trained in episodes of 40 classes, not 60; the views of 
 are ours (see `views`).
 """
 
-import jax
 import numpy as np
 
 from figr_jax import build, files, pictures, provenance, recipe
@@ -17,6 +16,7 @@ from figr_jax.evaluation import (
     controls,
     embedding,
     judging,
+    measurement,
     metrics,
     presentation,
     supports,
@@ -24,10 +24,9 @@ from figr_jax.evaluation import (
 from figr_jax.evaluation.samples import Images, adapt_and_draw
 
 COUNT = 500  # samples of each class
-METRICS = ("recognizability", "diversity")
 
 
-def measure(model, bank, out, shots, classes, seed):
+def measure(model, bank, out, options, shots=(1, 4)):
     """Measures a model from several numbers of exemplars, and draws the plane.
 
     Args:
@@ -35,21 +34,21 @@ def measure(model, bank, out, shots, classes, seed):
       bank: `bank.Bank` of its data set.
       out: folder, made if need be: gets `plane.json`, `plane.png`, and the
         images, so that a stopped measurement resumes.
+      options: `measurement.Options`, of which `classes` and `seed` count.
       shots: numbers of exemplars.
-      classes: how many report classes, chosen by seed; 0: all.
-      seed: of every random draw.
 
     Returns:
       The dict of `plane.json`: for each row `recognizability` and `diversity`, the
       latter as a multiple of human drawings, with `mean`, `low` and `high`.
     """
-    split = model.split(bank)
+    measurement.check(model, options)
+    seed, split = options.seed, model.split(bank)
     _, heldout = split.indices(bank.names)
     eligible = supports.find_eligible(bank, heldout, max(shots))
     reported = supports.find_report_classes(bank, split, eligible)
-    chosen = supports.choose(reported, classes, seed)
-    out = files.make_folder(out, "--out")
+    chosen = supports.choose(reported, options.classes, seed)
     judge = judging.Judge(*embedding.load_all(bank, split))
+    out = files.make_folder(out, "--plane")
     draw = supports.draw_supports(bank, chosen, max(shots), seed, eligible)
     others = draw.prototypes[len(chosen) :]
     # Human drawings are all that are not the exemplar.
@@ -59,20 +58,22 @@ def measure(model, bank, out, shots, classes, seed):
         x[(x != exemplar).any((1, 2, 3))]
         for x, exemplar in zip(images, exemplars, strict=True)
     ]
-    keys = jax.random.split(jax.random.key(seed), len(chosen))
     sets = {"human drawings": human}
     for n in shots:
         say(f"adapting to {n} exemplar(s) of each class")
         sets[f"model, {n} shot"] = _generate(model, draw.supports[:, :n], out, seed)
-        jittered = zip(draw.supports[:, :n], keys, strict=True)
-        sets[f"jitter, {n} shot"] = [
-            controls.jitter(x, COUNT, key) for x, key in jittered
-        ]
+        jittered = controls.jitter_all(draw.supports[:, :n], COUNT, seed)
+        sets[f"jitter, {n} shot"] = jittered
     prototypes = np.concatenate([exemplars, others])
-    rows = {name: _judge(judge, x, prototypes, seed) for name, x in sets.items()}
-    scale = rows["human drawings"]["diversity"]["mean"]
-    for row in rows.values():
-        row["diversity"] = {key: x / scale for key, x in row["diversity"].items()}
+    values = {name: _judge(judge, x, prototypes) for name, x in sets.items()}
+    scale = values["human drawings"]["diversity"]
+    rows = {
+        name: {
+            "recognizability": _summarize(row["recognizability"], 1, seed),
+            "diversity": _summarize(row["diversity"], scale, seed),
+        }
+        for name, row in values.items()
+    }
     result = {
         "checkpoint": recipe.identify(model),
         "dataset": bank.dataset,
@@ -108,18 +109,24 @@ def _generate(model, given, out, seed):
     return cache.get(f"{given.shape[1]} shots", [], given, run)["images"]
 
 
-def _judge(judge, sets, prototypes, seed):
-    """Returns the mean and the interval of both metrics over classes."""
+def _judge(judge, sets, prototypes):
+    """Measures both metrics of each class: a dict of `[classes]`."""
     ((prototypes, _),) = judge.features([prototypes])
-    values = {metric: [] for metric in METRICS}
+    values = {"recognizability": [], "diversity": []}
     for label, (classy, varied) in enumerate(judge.features(sets)):
         labels = np.full(len(classy), label)
         right = metrics.recognizability(classy, labels, prototypes, judging.WAYS)
         values["recognizability"].append(right.mean())
         values["diversity"].append(metrics.diversity(varied))
-    summary = {}
-    for metric, x in values.items():
-        x = np.array(x)
-        low, high = metrics.bootstrap(lambda i, x=x: x[i].mean(), len(x), seed)
-        summary[metric] = {"mean": float(x.mean()), "low": low, "high": high}
-    return summary
+    return {metric: np.array(x) for metric, x in values.items()}
+
+
+def _summarize(values, scale, seed):
+    """Returns the ratio of two means over classes, with its interval."""
+    scale = np.broadcast_to(scale, values.shape)
+
+    def ratio(rows):
+        return values[rows].mean() / scale[rows].mean()
+
+    low, high = metrics.bootstrap(ratio, len(values), seed)
+    return {"mean": float(ratio(np.arange(len(values)))), "low": low, "high": high}

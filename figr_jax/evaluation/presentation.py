@@ -210,7 +210,7 @@ def _explain(result):
         "where it says otherwise. The row of held-out real images is the floor: other "
         "real images, judged in the same way. A model that does not beat the jittered "
         "support has shown nothing: the last row is the mean of the differences, and "
-        "where its interval holds 0 there is none to speak of."
+        "an interval of it that contains 0 shows no difference."
     )
     yield ""
     if result["options"]["scratch"]:

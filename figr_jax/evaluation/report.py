@@ -43,7 +43,9 @@ def make(model, bank, out, options, joint=None):
       BadInput: if there are too few held-out classes or images, or an option or a
         model does not fit.
     """
-    _check(model, joint, options)
+    measurement.check(model, options)
+    if joint:
+        _check_joint(model, joint)
     split = model.split(bank)
     training, heldout = split.indices(bank.names)
     eligible = supports.find_eligible(bank, heldout, model.config.inner.shots)
@@ -51,8 +53,8 @@ def make(model, bank, out, options, joint=None):
     ways = min(judging.WAYS, len(eligible))
     if ways < judging.WAYS:
         say(f"recognizability is {ways}-way: no more held-out classes can be judged")
-    out = files.make_folder(out, "--out")
     embeddings = embedding.load_all(bank, split)
+    out = files.make_folder(out, "--out")
     work = measurement.Measurement(
         *(model, joint, jax.jit(model.networks.init)(jax.random.key(options.seed))),
         *(bank, training, eligible),
@@ -61,8 +63,7 @@ def make(model, bank, out, options, joint=None):
         samples.Images(out / "images", model, options.seed, options.count),
         options,
     )
-    states = np.random.SeedSequence(options.seed).generate_state(options.draws)
-    seeds = [int(state >> 1) for state in states]  # keys of jax have 31 bits for it
+    seeds = supports.draw_seeds(options.seed, options.draws)
     draws = [work.draw_supports(work.classes, work.shots, seed) for seed in seeds]
     drawn, seconds = _draw_arms(work, draws, seeds)
     arms = {}
@@ -112,23 +113,7 @@ def make(model, bank, out, options, joint=None):
     return result
 
 
-def _check(model, joint, options):
-    if model.config.sampling.chosen_on == "report":
-        raise BadInput(
-            "--checkpoint: its sampling was chosen on report classes, so a report "
-            "would flatter it; choose it on tuning classes (experiments/quality.py)"
-        )
-    if options.classes == 1:
-        raise BadInput("--classes=1: at least 2 are needed to tell one from another")
-    if options.curve_classes == 1:
-        raise BadInput("--curve_classes=1: at least 2 are needed, or 0 for no curves")
-    known = presentation.METRICS
-    if unknown := [name for name in options.metrics if name not in known]:
-        raise BadInput(
-            f"--metrics={unknown[0]}: no such metric; there are {', '.join(known)}"
-        )
-    if not joint:
-        return
+def _check_joint(model, joint):
     if joint.networks != model.networks or joint.info["split"] != model.info["split"]:
         raise BadInput("--joint: must have the same networks and split as --checkpoint")
     if joint.config.inner.steps != 1:

@@ -29,6 +29,12 @@ class Draw(NamedTuple):
     real: list[np.ndarray]
 
 
+def draw_seeds(seed, draws):
+    """Draws the seeds of several draws of supports: a list of ints of 31 bits."""
+    states = np.random.SeedSequence(seed).generate_state(draws)
+    return [int(state >> 1) for state in states]
+
+
 def draw_supports(bank, classes, shots, seed, eligible=()):
     """Draws a support for each class.
 
