@@ -189,7 +189,7 @@ def find_faults(prepared, names, style, find_odd=None):
         faults.append(
             f"{len(photo)} of {count} images seem to be no drawings on plain paper "
             f"({name_some([names[i] for i in photo])}): draw lines of even darkness on "
-            "paper that fills the picture, in even light, or crop away what is around it"
+            "paper that fills the picture, in even light, and crop away frames"
         )
     support = prepared.support[~prepared.blank]
     if len(support) > 1 and (support == support[0]).all():
