@@ -1,6 +1,7 @@
-"""Conv4-64, the network of the embeddings that metrics compare images by.
+"""Conv4-64, the network of the embeddings that images are compared by.
 
-With 256 features, as in Boutin et al. (2022, appendix). It sees images at 50x50, grey
+In metrics (`evaluation.embedding`), and in the check of a support (`kinds`). With 256
+features, as in Boutin et al. (2022, appendix). It sees images at 50x50, grey
 ones binarised at 0.5.
 """
 
@@ -55,8 +56,8 @@ class Embedding(NamedTuple):
 
     Attributes:
       variables: of `Conv4`.
-      record: what it is: kind, seed, steps, and of the prototypical one its accuracy
-        on held-out classes.
+      record: what it is: kind, seed, steps; of the prototypical one its accuracy on
+        held-out classes; of that of `kinds` its threshold.
     """
 
     variables: Any

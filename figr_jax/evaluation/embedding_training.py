@@ -146,7 +146,7 @@ def accuracy(embedding, bank, classes, seed, draws=10, ways=20):
     """`ways`-way 1-shot accuracy on real images of held-out classes.
 
     Args:
-      embedding: `Embedding`.
+      embedding: `conv4.Embedding`.
       bank: `bank.Bank`.
       classes: `[k]` class indices.
       seed: of the choice of prototypes.
@@ -159,7 +159,7 @@ def accuracy(embedding, bank, classes, seed, draws=10, ways=20):
     draw = np.random.default_rng(seed)
     images = [bank.class_images(c) for c in classes]
     ends = np.cumsum([len(x) for x in images])[:-1]
-    features = np.split(embedding(np.concatenate(images)), ends)  # in large batches
+    features = np.split(embedding(np.concatenate(images)), ends)
     found = []
     for _ in range(draws):
         chosen = [draw.integers(len(f)) for f in features]

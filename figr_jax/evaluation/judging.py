@@ -23,7 +23,7 @@ class Judge:
     """Compares images with what was not shown, in the features of two embeddings."""
 
     def __init__(self, prototypical, simclr):
-        """Takes the two `embedding.Embedding`s."""
+        """Takes the two `conv4.Embedding`s."""
         self._embeddings = prototypical, simclr
         self._known = {}
 
@@ -134,8 +134,8 @@ def pool(scores):
     """Pools z-scores over classes: the sum over the root of their number (Stouffer).
 
     Classes are independent, draws of a class are not: they share its images. So each
-    draw is pooled by itself, and the median over draws is taken. The mean over draws
-    would deviate less than a z-score does.
+    draw is pooled by itself, and the median over draws is taken. It deviates like a
+    z-score if the draws agree, and by 0.67 if three draws are independent.
 
     Args:
       scores: `[draws, classes]`, standard normal if nothing is copied.

@@ -73,7 +73,7 @@ METRICS = {
         "Z_U, pooled",
         "{:.1f}",
         "the same over all classes: their sum over the root of their number, the "
-        "median over draws; a z-score too, so copies where it is far below -2",
+        "median over draws; compare it with the row of real images",
     ),
 }
 PAIRED = "model less support jittered, class by class"

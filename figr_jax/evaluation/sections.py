@@ -12,7 +12,7 @@ SCRATCH_STEPS = 1000
 
 
 def measure_curves(work):
-    """Metrics against inner steps and against shots, of one draw of some classes.
+    """Measures metrics against inner steps and against shots, on some classes.
 
     Args:
       work: `measurement.Measurement`.
@@ -49,13 +49,13 @@ def measure_curves(work):
 
 
 def measure_scratch(work, seed, generated, k):
-    """GANs that are trained on a support alone, for a few classes of one draw.
+    """Trains GANs on one support alone each, for a few classes of one draw.
 
     Args:
       work: `measurement.Measurement`.
       seed: of the draw.
-      generated: what the model drew of all classes: it stands beside them on the same
-        few, else they could not be compared.
+      generated: images of the model for all classes, `[classes, m, H, W, C]` uint8;
+        those of the few classes are measured for comparison.
       k: of the manifold metrics.
 
     Returns:
@@ -63,7 +63,7 @@ def measure_scratch(work, seed, generated, k):
     """
     few = supports.choose(work.classes, work.options.scratch, work.options.seed)
     draw = work.draw_supports(few, work.shots, seed)
-    # At the rate of meta-training: one that falls would be over long before.
+    # The constant rate of meta-training: a decaying one would end too early.
     inner = build.inner(work.model.config)._replace(steps=SCRATCH_STEPS)
     made = work.adapt("from scratch", work.random, inner, draw, seed)["images"][:, 0]
     alike = generated[np.isin(work.classes, few)]
