@@ -166,7 +166,7 @@ def plane(points, anchors, x, y):
     for i, (name, where) in enumerate(points.items()):
         axes.plot(*where, "osD^vPX*"[i % 8], color=f"C{i}", label=name, alpha=0.8)
     for i, (name, where) in enumerate(anchors.items()):
-        axes.plot(*where, "x+123"[i % 5], color="0.4", label=name)
+        axes.plot(*where, "x+1234|_"[i % 8], color="0.4", label=name)
     axes.set(xlabel=x, ylabel=y)
     axes.margins(0.1)
     axes.grid(alpha=0.3)
