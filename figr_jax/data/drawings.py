@@ -135,10 +135,10 @@ def trace(drawing):
 
 
 def _find_sheet(ink):
-    """Finds a sheet of paper that lies on a dark desk: `[H, W]` bool, or None.
+    """Finds a sheet of paper on a dark desk: `[H, W]` bool, or None.
 
-    The desk is taken for paper then, and the sheet for a solid shape with holes. Only a
-    shape that is large, nearly a rectangle and has holes is taken for a sheet.
+    `ink` is `[H, W]`, traced with the desk as paper: the sheet is a solid shape in it,
+    and the drawing its holes. A sheet is large, and nearly an upright rectangle.
     """
     labels, count = _label(ink)
     if not count:

@@ -184,7 +184,7 @@ def specks(ink):
     touching[1] = 1  # the 8 neighbours within an image, none in other images
     pieces, _ = ndimage.label(inked, touching)
     is_speck = np.bincount(pieces.ravel()) < _SPECK * ink[0].size
-    is_speck[0] = False  # what is not inked
+    is_speck[0] = False  # the background
     total = inked.sum((1, 2))
     return is_speck[pieces].sum((1, 2)) / np.maximum(total, 1)
 

@@ -90,7 +90,8 @@ def measure(model, bank, out, options, shots=(1, 4)):
         for name, row in rows.items()
     }
     labels = "diversity, as a multiple of human drawings", "recognizability"
-    anchors = {f"{k} (read off their plot)": v for k, v in presentation.ANCHORS.items()}
+    known = presentation.ANCHORS if bank.dataset == "omniglot" else {}
+    anchors = {f"{name} (read off their plot)": point for name, point in known.items()}
     picture = pictures.plane(points, anchors, *labels)
     pictures.save(out / "plane.png", picture)
     return result
