@@ -54,9 +54,9 @@ def main():
     compilation.keep_programs()
     model = figr_jax.load(_CHECKPOINT.value)
     measured = tuning.Tuning(model, _DATASET.value, count=COUNT)
-    draw, inner = measured.draw, build.sampling(model.config)
+    draw, options = measured.draw, build.sampling(model.config)
     drawn, _ = samples.adapt_and_draw(
-        model.networks, inner, model.slow, draw.supports, 0, COUNT
+        model.networks, options, model.slow, draw.supports, 0, COUNT
     )
     sets = {
         "held-out real": draw.real,

@@ -87,10 +87,11 @@ def measure(workdir):
     eligible = supports.find_eligible(bank, split.indices(bank.names)[1], shots)
     classes = supports.choose(eligible, _CLASSES.value, 0)
     draw = supports.draw_supports(bank, classes, shots, 0, eligible)
-    inner = build.sampling(model.config)
-    inner = inner._replace(steps=max(STEPS, inner.steps))
+    options = build.sampling(model.config)
+    inner = options.inner._replace(steps=max(STEPS, options.inner.steps))
     drawn, seconds = samples.adapt_and_draw(
-        model.networks, inner, model.slow, draw.supports, 0, COUNT
+        *(model.networks, options._replace(inner=inner), model.slow),
+        *(draw.supports, 0, COUNT),
     )
     judge = judging.Judge(*embedding.load_all(bank, split))
     keys = jax.random.split(jax.random.key(0), len(classes))

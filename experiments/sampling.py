@@ -80,11 +80,11 @@ def main():
         model.config.sampling.update(
             decay_rate=rate, critic_steps=critic_steps, latent_scale=scale
         )
-        inner = build.sampling(model.config)
+        options = build.sampling(model.config)
         name = f"rate x {rate:g}, {critic_steps} critic step(s)"
         name += f", latents x {scale:g}" if scale != 1 else ""
         drawn, seconds = samples.adapt_and_draw(
-            *(model.networks, inner, model.slow, draw.supports, 0, COUNT), what=name
+            *(model.networks, options, model.slow, draw.supports, 0, COUNT), what=name
         )
         arms[name] = measure(drawn[:, 0]) | {"seconds_per_class": seconds}
         means = (f"{metric} {arms[name][metric]['mean']:.3f}" for metric in METRICS)

@@ -163,7 +163,7 @@ def describe(model, info, measured):
     """Writes the text of the model card."""
     config, report, origin = model.config, info["report"], provenance.describe()
     networks, inner, sampling = config.networks, config.inner, config.sampling
-    sampler = build.sampling(config)
+    adapted = build.sampling(config).inner
     std = ", minibatch_std" if networks.minibatch_std else ""
     lines = [
         f"# {_NAME.value}",
@@ -177,7 +177,7 @@ def describe(model, info, measured):
         f"steps of {inner.optimizer} at {inner.learning_rate:g}; outer "
         f"{config.outer.optimizer} at {config.outer.learning_rate:g}, "
         f"{config.outer.tasks} tasks per meta-step.",
-        f"- Sampling: {sampler.steps} inner steps of {sampler.critic_steps} critic "
+        f"- Sampling: {adapted.steps} inner steps of {adapted.critic_steps} critic "
         f"updates, at {sampling.rate:g} of the inner learning rate, multiplied by "
         f"{sampling.decay_rate:g} after each update; latents scaled by "
         f"{sampling.latent_scale:g}; best of {sampling.best_of}.",

@@ -82,9 +82,9 @@ class Tuning:
         """
         values = model.config.to_dict()
         values["sampling"] |= fields
-        inner = build.sampling(config.from_dict(values))
+        options = build.sampling(config.from_dict(values))
         drawn, seconds = samples.adapt_and_draw(
-            *(model.networks, inner, model.slow),
+            *(model.networks, options, model.slow),
             self.supports if supports is None else supports,
             *(self._seed, self._count),
         )

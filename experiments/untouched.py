@@ -70,9 +70,9 @@ class Digits:
 
     def measure(self, model, _, given):
         """Measures recognizability: a dict as of `tuning.Tuning.measure`."""
-        inner = build.sampling(model.config)
+        options = build.sampling(model.config)
         drawn, _ = samples.adapt_and_draw(
-            model.networks, inner, model.slow, 255 - given, 0, self._count
+            model.networks, options, model.slow, 255 - given, 0, self._count
         )
         right = []
         for first, prototypes in enumerate(self._prototypes):

@@ -7,14 +7,13 @@ import jax
 import numpy as np
 import optax
 from jax import lax
-from jax import numpy as jnp
 
 from figr_jax import losses
 from figr_jax.networks import GanParams
 
 
 class Inner(NamedTuple):
-    """Options of adaptation and sampling. Hashable: a static argument of `jax.jit`.
+    """Options of adaptation. Hashable: a static argument of `jax.jit`.
 
     Attributes:
       loss: losses of the critic and the generator.
@@ -22,17 +21,12 @@ class Inner(NamedTuple):
         adaptation.
       steps: inner steps K.
       critic_steps: critic updates in an inner step.
-      latent_scale: standard deviation of the latents when sampling; inner steps take
-        standard normal ones.
-      best_of: candidates for each image; the adapted critic chooses one of them.
     """
 
     loss: losses.Loss
     optimizer: optax.GradientTransformation
     steps: int = 10
     critic_steps: int = 1
-    latent_scale: float = 1.0
-    best_of: int = 1
 
 
 class Episode(NamedTuple):
@@ -117,12 +111,26 @@ def init_state(slow, inner):
       slow: `GanParams`, the initial fast parameters.
       inner: `Inner`, whose optimizer gets a fresh state for each network.
     """
-    # Inside a shard_map a fresh optimizer state has the type of a replicated array, but
-    # inner steps make it vary over devices, and the carry of a scan must keep its type.
-    # Adding a zero taken from a parameter, which may vary already, sets the right type.
-    zero = jax.tree.leaves(slow)[0].ravel()[0] * 0
     optimizer = GanParams(*(inner.optimizer.init(p) for p in slow))
-    return InnerState(slow, jax.tree.map(lambda x: x + zero.astype(x.dtype), optimizer))
+    return InnerState(slow, vary_like(slow, optimizer))
+
+
+def vary_like(reference, tree):
+    """Gives fresh arrays the type of arrays that may vary over devices.
+
+    Inside a `jax.shard_map`, a fresh array counts as equal on all devices. As the carry
+    of a scan it would change its type, which a scan forbids. Adding a zero that is
+    computed from the reference sets the right type, and changes no value.
+
+    Args:
+      reference: pytree of arrays of the right type, such as parameters.
+      tree: pytree of fresh arrays.
+
+    Returns:
+      The tree with the same values.
+    """
+    zero = jax.tree.leaves(reference)[0].ravel()[0] * 0
+    return jax.tree.map(lambda x: x + zero.astype(x.dtype), tree)
 
 
 def _update(inner, gradient, optimizer_state, params):
@@ -217,28 +225,3 @@ def adapt(networks, slow, episode, key, inner):
     others = 0 if episode.others is None else len(episode.others)
     noise = draw_noise(key, networks, len(episode.support), inner, others)
     return adapt_with_noise(networks, slow, episode, noise, inner)
-
-
-def choose_candidates(networks, fast, support, candidates, loss):
-    """Finds, for each image, the candidate that the adapted critic prefers.
-
-    Args:
-      networks: `Networks`.
-      fast: fast parameters, `GanParams`.
-      support: `[shots, H, W, C]` float32 in [-1, 1].
-      candidates: latents `[N, best_of, latent]`.
-      loss: `losses.Loss`.
-
-    Returns:
-      `[N]` int32, indices of the candidates.
-    """
-    n, best_of, latent = candidates.shape
-    if best_of == 1:
-        return jnp.zeros(n, jnp.int32)
-    fake = networks.generate(
-        fast.generator, candidates.reshape(n * best_of, latent), support
-    )
-    values = networks.criticize(fast.critic, fake).reshape(n, best_of)
-    # The generator's loss defines whether a high or a low critic value is better.
-    one = jax.vmap(lambda value: loss.generator(lambda _: value, None))
-    return one(values.ravel()).reshape(n, best_of).argmin(1)

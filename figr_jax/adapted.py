@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from figr_jax import adaptation, compilation
+from figr_jax import adaptation, compilation, sampling
 from figr_jax.data import images
 from figr_jax.networks import GanParams, Networks
 
@@ -19,14 +19,14 @@ class Adapted(NamedTuple):
 
     Attributes:
       networks: `networks.Networks`.
-      inner: `adaptation.Inner` of the adaptation.
+      sampling: `sampling.Sampling`, the options of adaptation and sampling.
       fast: fast parameters, `networks.GanParams`.
       support: `[shots, H, W, C]` uint8.
       trace: `adaptation.Trace` of numpy arrays `[inner_steps]`.
     """
 
     networks: Networks
-    inner: adaptation.Inner
+    sampling: sampling.Sampling
     fast: GanParams
     support: np.ndarray
     trace: adaptation.Trace
@@ -53,7 +53,7 @@ class Adapted(NamedTuple):
 
         Args:
           latents: `[count, latent]` float32, standard normal; they are multiplied by
-            `inner.latent_scale`.
+            `sampling.latent_scale`.
 
         Returns:
           `[count, H, W, C]` uint8.
@@ -72,7 +72,8 @@ class Adapted(NamedTuple):
     def best_latents(self, count, seed=0):
         """Draws latents of good images of the class.
 
-        For each image the adapted critic chooses one of `inner.best_of` candidates.
+        For each image the adapted critic chooses one of `sampling.best_of`
+        candidates.
         Row i depends on the support, the seeds and i alone.
 
         Args:
@@ -82,18 +83,18 @@ class Adapted(NamedTuple):
         Returns:
           `[count, latent]` float32.
         """
-        candidates = draw_candidates(
-            count, self.inner.best_of, self.networks.latent, seed
-        )
-        if self.inner.best_of == 1:
+        best_of = self.sampling.best_of
+        candidates = draw_candidates(count, best_of, self.networks.latent, seed)
+        if best_of == 1:
             return candidates[:, 0]
         program = compile_for(_choose, self.networks, self._key())
         chosen = _in_batches(program, (self.fast, self.support), candidates)
         return candidates[np.arange(count), chosen]
 
     def _key(self):
-        """Returns the part of `inner` that generation depends on, which excludes K."""
-        return self.inner._replace(steps=0)
+        """Returns the options that generation depends on, which excludes K."""
+        inner = self.sampling.inner._replace(steps=0)
+        return self.sampling._replace(inner=inner)
 
 
 def draw_candidates(count, best_of, latent, seed):
@@ -126,30 +127,27 @@ def check_whole(name, value):
 
 
 @functools.cache
-def compile_for(function, networks, inner, *static):
-    """Jits `function(networks, inner, *static, ...)`; further arguments are arrays.
+def compile_for(function, networks, options, *static):
+    """Jits `function(networks, options, *static, ...)`; further arguments are arrays.
 
     Cached: models with the same networks share their programs.
     """
     compiled = jax.jit(
-        functools.partial(function, networks, inner, *static),
+        functools.partial(function, networks, options, *static),
         compiler_options=compilation.options(),
     )
     return compilation.in_float32(compiled)
 
 
-def _generate(networks, inner, generator, support, latents):
-    latents = inner.latent_scale * latents
-    return images.to_uint8(
-        networks.generate(generator, latents, images.to_float(support))
-    )
+def _generate(networks, options, generator, support, latents):
+    support = images.to_float(support)
+    drawn = sampling.generate(networks, options, generator, support, latents)
+    return images.to_uint8(drawn)
 
 
-def _choose(networks, inner, fast, support, candidates):
-    return adaptation.choose_candidates(
-        *(networks, fast, images.to_float(support)),
-        *(inner.latent_scale * candidates, inner.loss),
-    )
+def _choose(networks, options, fast, support, candidates):
+    support = images.to_float(support)
+    return sampling.choose_candidates(networks, options, fast, support, candidates)
 
 
 def _in_batches(program, adapted, rows):

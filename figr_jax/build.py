@@ -10,6 +10,7 @@ import optax
 from figr_jax import adaptation, losses
 from figr_jax import networks as families
 from figr_jax.errors import BadInput
+from figr_jax.sampling import Sampling
 
 
 def networks(config):
@@ -35,15 +36,14 @@ def inner(config):
 
 
 def sampling(config):
-    """Builds the `adaptation.Inner` with which a trained model adapts."""
+    """Builds the `sampling.Sampling` with which a trained model adapts and samples."""
     base, fields = inner(config), config.sampling
-    return base._replace(
+    adapted = base._replace(
         optimizer=_scaled(base.optimizer, fields.rate, fields.decay_rate),
         steps=base.steps if fields.steps < 0 else fields.steps,
         critic_steps=fields.critic_steps or base.critic_steps,
-        latent_scale=fields.latent_scale,
-        best_of=fields.best_of,
     )
+    return Sampling(adapted, fields.latent_scale, fields.best_of)
 
 
 def outer(config):

@@ -55,7 +55,8 @@ class FewShotGenerator:
         Arguments and errors are those of `adapt`.
         """
         support = self._check(np.asarray(support))
-        inner = build.sampling(self.config)
+        sampling = build.sampling(self.config)
+        inner = sampling.inner
         if inner_steps is not None:
             inner = inner._replace(steps=check_whole("inner_steps", inner_steps))
         networks, seed = self.networks, np.uint32(check_whole("seed", seed))
@@ -72,7 +73,8 @@ class FewShotGenerator:
                 .T
             )
             trace = adaptation.Trace(*columns)
-            yield Adapted(networks, inner, state.fast, support, trace)
+            options = sampling._replace(inner=inner)
+            yield Adapted(networks, options, state.fast, support, trace)
             if i < inner.steps:
                 now = jax.tree.map(lambda x, i=i: x[i], noise)
                 state, trace = step(state, support, now)

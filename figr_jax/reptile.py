@@ -10,6 +10,7 @@ import jax
 import optax
 from jax import flatten_util, lax
 from jax import numpy as jnp
+from jax.sharding import PartitionSpec
 
 from figr_jax import adaptation
 from figr_jax.networks import GanParams
@@ -52,6 +53,21 @@ def task_numbers(tasks, axis=None):
     """Returns the numbers of this device's `tasks` tasks in a meta-step."""
     first = lax.axis_index(axis) * tasks if axis else 0
     return first + jnp.arange(tasks)
+
+
+def share_tasks(function, mesh, specs):
+    """Maps a function over the devices that share the tasks of a meta-step.
+
+    Args:
+      function: function of arrays, which calls `meta_step` with `AXIS`. All devices
+        return the same.
+      mesh: `jax.sharding.Mesh` with the axis `AXIS`.
+      specs: `PartitionSpec` of each argument.
+
+    Returns:
+      A function of the same arrays, undivided.
+    """
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec())
 
 
 def _mean(tree):
@@ -103,7 +119,7 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
             difference = jax.tree.map(lambda x: x.sum(0), differences)
         return jax.tree.map(jnp.add, total, difference), trace
 
-    zeros = jax.tree.map(lambda x: x * 0, start)
+    zeros = adaptation.vary_like(start, jax.tree.map(jnp.zeros_like, start))
     groups = _split_groups((episodes, keys), group)
     total, traces = lax.scan(add_group, zeros, groups)
     means = jax.tree.map(lambda x: x / len(numbers), total), _mean(traces)

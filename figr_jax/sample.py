@@ -74,7 +74,7 @@ def _recipe(model, paths):
             "has no effect with --recipe; leave one of them out",
         )
         return recipe.read(FLAGS.recipe, model), {}
-    steps = build.sampling(model.config).steps
+    steps = build.sampling(model.config).inner.steps
     if FLAGS.inner_steps is not None:
         steps = FLAGS.inner_steps
     if FLAGS.heldout:

@@ -5,7 +5,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from figr_jax import adaptation, build, config, losses, networks, reptile
+from figr_jax import adaptation, build, config, losses, networks, reptile, sampling
 
 RATE, STEPS = 0.1, 7
 ADAPT = jax.jit(adaptation.adapt, static_argnums=(0, 4))
@@ -77,7 +77,7 @@ def test_a_trained_model_may_adapt_otherwise_than_in_meta_training(steps, rate):
     cfg = config.default()
     cfg.inner.update(optimizer="sgd", learning_rate=RATE, steps=STEPS)
     cfg.sampling.update(critic_steps=3, decay_rate=0.7, steps=steps, rate=rate)
-    inner = build.sampling(cfg)._replace(loss=loss)
+    inner = build.sampling(cfg).inner._replace(loss=loss)
     support = jnp.full((4, 1, 1, 1), 0.5)
     fast, _ = adaptation.adapt(
         nets, slow, adaptation.Episode(support), jax.random.key(1), inner
@@ -91,7 +91,7 @@ def test_a_trained_model_may_adapt_otherwise_than_in_meta_training(steps, rate):
 def test_a_trained_model_adapts_as_in_training_unless_told():
     cfg = config.default()
     cfg.inner.update(critic_steps=3, optimizer="adam", learning_rate=1e-3)
-    assert build.sampling(cfg) == build.inner(cfg)
+    assert build.sampling(cfg) == sampling.Sampling(build.inner(cfg))
 
 
 def test_reptile_on_quadratic_tasks_has_its_closed_form():

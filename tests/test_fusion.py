@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from conftest import quick
 
-from figr_jax import adaptation, build, generation, losses, networks
+from figr_jax import adaptation, build, generation, losses, networks, sampling
 from figr_jax.networks import fusion
 
 
@@ -67,13 +68,14 @@ def test_features_are_read_at_displaced_positions():
 
 
 def test_the_critic_chooses_among_candidates():
-    nets, loss = make(), losses.wgan_gp()
+    nets = make()
     fast = jax.jit(nets.init)(jax.random.key(0))
     support = jax.random.uniform(jax.random.key(1), (3, 8, 8, 1), minval=-1)
     candidates = jax.random.normal(jax.random.key(2), (6, 4, 7))
     for name in ("wgan_gp", "wgan_gp_published"):  # which values real images low
-        loss = losses.LOSSES[name](10.0)
-        chosen = adaptation.choose_candidates(nets, fast, support, candidates, loss)
+        inner = adaptation.Inner(losses.LOSSES[name](10.0), optax.sgd(1e-3))
+        options = sampling.Sampling(inner)
+        chosen = sampling.choose_candidates(nets, options, fast, support, candidates)
         images = nets.generate(fast.generator, candidates.reshape(24, 7), support)
         values = nets.criticize(fast.critic, images).reshape(6, 4)
         best = values.argmax(1) if name == "wgan_gp" else values.argmin(1)

@@ -5,10 +5,10 @@ import pytest
 from conftest import quick
 
 import figr_jax
+from experiments import low_data
 from figr_jax import training
 from figr_jax.data import bank as banks
 from figr_jax.errors import BadInput
-from figr_jax.evaluation import low_data
 
 OPTIONS = low_data.Options(real=(4,), generated=6, steps=60, batch=16)
 
@@ -70,7 +70,7 @@ def test_generated_images_are_of_disjoint_supports(trained, monkeypatch):
     model, _ = trained
     seen = []
 
-    def adapt(networks, inner, slow, supports, seed, count, what):
+    def adapt(networks, options, slow, supports, seed, count, what):
         seen.append(supports)
         return np.zeros((len(supports), 1, count, 16, 16, 1), np.uint8), 0.0
 

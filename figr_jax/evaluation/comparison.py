@@ -55,7 +55,7 @@ def make(models, bank, out, options):
     k = judging.neighbours(draws)
     arms = {}
     for name, model in models.items():
-        sets = _generate(name, model, out, draws, seeds, options)
+        sets = _generate(model, out, draws, seeds, options)
         say(f"judging: {name}")
         arms[name] = judging.judge_all(judge, sets, draws, k)
     pairs = list(zip(draws, seeds, strict=True))
@@ -97,18 +97,13 @@ def _check_same(name, first, other, what):
         )
 
 
-def _generate(name, model, out, draws, seeds, options):
+def _generate(model, out, draws, seeds, options):
     """Generates the images of a checkpoint: for each draw and class `[m, H, W, C]`."""
     images = samples.Images(out / "images", model, options.seed, options.count)
-    inner, sets = build.sampling(model.config), []
+    how, sets = build.sampling(model.config), []
     for draw, seed in zip(draws, seeds, strict=True):
-
-        def run(draw=draw, seed=seed):
-            given = model.networks, inner, model.slow, draw.supports, seed
-            drawn, _ = samples.adapt_and_draw(*given, options.count, what=name)
-            return {"images": drawn[:, 0]}
-
-        sets.append(images.get("model", [seed], draw.supports, run)["images"])
+        made, _ = images.adapt_and_draw("model", how, model.slow, draw.supports, seed)
+        sets.append(made[:, 0])
     return sets
 
 

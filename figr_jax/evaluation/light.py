@@ -38,7 +38,7 @@ class Light:
         self._draw = supports.draw_supports(bank, classes, shots, self._seed, eligible)
         self._judge = judging.Judge(*embedding.load_all(bank, split))
         self._networks = build.networks(cfg)
-        self._inner = build.sampling(cfg)
+        self._sampling = build.sampling(cfg)
         floor = self._measure(self._draw.real)
         told = "  ".join(f"{name} {value:.3f}" for name, value in floor.items())
         say(f"held-out real images, as evaluations see them: {told}")
@@ -51,7 +51,7 @@ class Light:
         """Adapts, draws, judges: the means over classes of `METRICS`, a dict."""
         drawn, _ = samples.adapt_and_draw(
             self._networks,
-            self._inner,
+            self._sampling,
             slow,
             self._draw.supports,
             self._seed,

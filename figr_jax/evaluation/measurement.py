@@ -79,28 +79,21 @@ class Measurement(NamedTuple):
         return self.model.config.inner.shots
 
     @property
-    def inner(self):
-        """Returns how the model adapts."""
+    def sampling(self):
+        """Returns the model's `sampling.Sampling`."""
         return build.sampling(self.model.config)
 
     def draw_supports(self, classes, shots, seed):
         """Draws a support for each class, see `supports.draw_supports`."""
         return supports.draw_supports(self.bank, classes, shots, seed, self.eligible)
 
-    def adapt(self, name, slow, inner, draw, seed, at=None):
+    def adapt_and_draw(self, name, slow, options, draw, seed, at=None):
         """Returns the images and seconds of `samples.adapt_and_draw`, cached."""
         is_joint = self.joint and slow is self.joint.slow
-        what = [name, inner.steps, at, seed, is_joint and self.joint.info["checksums"]]
-
-        def run():
-            drawn, seconds = samples.adapt_and_draw(
-                *(self.model.networks, inner, slow, draw.supports, seed),
-                *(self.options.count, at),
-                what=name,
-            )
-            return {"images": drawn, "seconds": np.array(seconds)}
-
-        return self.images.get(f"{name}-{inner.steps}", what, draw.supports, run)
+        weights = self.joint.info["checksums"] if is_joint else name
+        return self.images.adapt_and_draw(
+            name, options, slow, draw.supports, seed, at, weights
+        )
 
     def summarize(self, sets, draw, k=None):
         """Summarizes one draw, see `judging.judge_all`."""

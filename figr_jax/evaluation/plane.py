@@ -21,7 +21,7 @@ from figr_jax.evaluation import (
     presentation,
     supports,
 )
-from figr_jax.evaluation.samples import Images, adapt_and_draw
+from figr_jax.evaluation.samples import Images
 
 COUNT = 500  # samples of each class
 
@@ -59,11 +59,14 @@ def measure(model, bank, out, options, shots=(1, 4)):
         for x, exemplar in zip(images, exemplars, strict=True)
     ]
     sets = {"human drawings": human}
+    cache = Images(out / "images", model, seed, COUNT)
+    options = build.sampling(model.config)
     for n in shots:
+        given = draw.supports[:, :n]
         say(f"adapting to {n} exemplar(s) of each class")
-        sets[f"model, {n} shot"] = _generate(model, draw.supports[:, :n], out, seed)
-        jittered = controls.jitter_all(draw.supports[:, :n], COUNT, seed)
-        sets[f"jitter, {n} shot"] = jittered
+        made, _ = cache.adapt_and_draw(f"{n} shots", options, model.slow, given, seed)
+        sets[f"model, {n} shot"] = made[:, 0]
+        sets[f"jitter, {n} shot"] = controls.jitter_all(given, COUNT, seed)
     prototypes = np.concatenate([exemplars, others])
     values = {name: _judge(judge, x, prototypes) for name, x in sets.items()}
     scale = values["human drawings"]["diversity"]
@@ -95,19 +98,6 @@ def measure(model, bank, out, options, shots=(1, 4)):
     picture = pictures.plane(points, anchors, *labels)
     pictures.save(out / "plane.png", picture)
     return result
-
-
-def _generate(model, given, out, seed):
-    """Generates the images of each class from its exemplars `[classes, n, H, W, C]`."""
-    cache = Images(out / "images", model, seed, COUNT)
-    inner = build.sampling(model.config)
-
-    def run():
-        networks = model.networks
-        drawn, _ = adapt_and_draw(networks, inner, model.slow, given, seed, COUNT)
-        return {"images": drawn[:, 0]}
-
-    return cache.get(f"{given.shape[1]} shots", [], given, run)["images"]
 
 
 def _judge(judge, sets, prototypes):

@@ -144,10 +144,10 @@ def _draw_arms(work, draws, seeds):
     known = controls.embed_classes(work.judge, work.bank, training)
     for draw, seed in zip(draws, seeds, strict=True):
         for name, slow in sources.items():
-            made = work.adapt(name, slow, work.inner, draw, seed)
-            drawn[name].append(made["images"][:, 0])
+            made, taken = work.adapt_and_draw(name, slow, work.sampling, draw, seed)
+            drawn[name].append(made[:, 0])
             if name == "model":
-                seconds.append(float(made["seconds"]))
+                seconds.append(taken)
         made = controls.make_controls(
             *(work.judge, draw, work.bank, training, known, work.options.count, seed)
         )

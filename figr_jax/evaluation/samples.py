@@ -11,7 +11,7 @@ import tqdm
 from jax import lax
 from jax import numpy as jnp
 
-from figr_jax import adaptation, compilation, files
+from figr_jax import adaptation, compilation, files, sampling
 from figr_jax.data import images
 from figr_jax.errors import say
 
@@ -20,25 +20,24 @@ _CLASSES = 10  # classes in one call, at most
 
 
 @functools.cache
-def _compile(networks, inner, shots, count, at, size):
+def _compile(networks, options, shots, count, at, size):
     """Adapts to a chunk of `size` supports, draws after the inner steps `at`."""
+    inner, best_of = options.inner, options.best_of
     wanted = np.isin(np.arange(inner.steps) + 1, at)
     kept = [step - 1 for step in at if step]
 
     def one(slow, support, key):
         noise_key, latent_key = jax.random.split(key)
         noise = adaptation.draw_noise(noise_key, networks, shots, inner)
-        latents = jax.random.normal(
-            latent_key, (count * inner.best_of, networks.latent)
-        )
-        latents = inner.latent_scale * latents.reshape(count, inner.best_of, -1)
+        latents = jax.random.normal(latent_key, (count * best_of, networks.latent))
+        latents = latents.reshape(count, best_of, -1)
 
         def draw(fast, latents):
-            best = adaptation.choose_candidates(
-                networks, fast, support, latents, inner.loss
-            )
+            best = sampling.choose_candidates(networks, options, fast, support, latents)
             chosen = latents[np.arange(count), best]
-            return images.to_uint8(networks.generate(fast.generator, chosen, support))
+            return images.to_uint8(
+                sampling.generate(networks, options, fast.generator, support, chosen)
+            )
 
         first = draw(slow, latents)
 
@@ -71,29 +70,32 @@ def _compile(networks, inner, shots, count, at, size):
     return chunk.lower(slow, supports, keys).compile()
 
 
-def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="model"):
+def adapt_and_draw(
+    networks, options, slow, supports, seed, count, at=None, what="model"
+):
     """Adapts to each class and draws images.
 
     Args:
       networks: `networks.Networks`.
-      inner: `adaptation.Inner`.
+      options: `sampling.Sampling`.
       slow: slow parameters, `networks.GanParams`.
       supports: `[classes, shots, H, W, C]` uint8.
       seed: of noise and latents.
       count: images to draw of each class.
       at: ascending numbers of inner steps after which to draw, the last one
-        `inner.steps`; by default that alone.
+        `options.inner.steps`; by default that alone.
       what: what is done, for the progress bar.
 
     Returns:
       `[classes, len(at), count, H, W, C]` uint8, and the seconds a class took, without
       compilation.
     """
-    at = tuple(at or (inner.steps,))
+    steps = options.inner.steps
+    at = tuple(at or (steps,))
     keys = jax.random.split(jax.random.key(seed), len(supports))
     drawn, seconds = [], []
-    size = min(_CLASSES, len(supports), max(1, _CHUNK // max(1, inner.steps)))
-    function = _compile(networks, inner, supports.shape[1], count, at, size)
+    size = min(_CLASSES, len(supports), max(1, _CHUNK // max(1, steps)))
+    function = _compile(networks, options, supports.shape[1], count, at, size)
     with tqdm.tqdm(total=len(supports), desc=what, unit=" classes") as bar:
         for first in range(0, len(supports), size):
             # The last chunk is padded.
@@ -108,10 +110,18 @@ def adapt_and_draw(networks, inner, slow, supports, seed, count, at=None, what="
 
 
 class Images:
-    """Caches the images of a report's arms, so that a stopped report can resume."""
+    """Generates images and caches them, so that a stopped report can resume."""
 
     def __init__(self, folder, model, seed, count):
-        """Keeps them in `folder`, under names that tell all that they depend on."""
+        """Opens the cache of a model.
+
+        Args:
+          folder: folder of the caches of all models.
+          model: `generation.FewShotGenerator`.
+          seed: seed of the report.
+          count: images per class.
+        """
+        self._networks, self._count = model.networks, count
         what = [model.info["checksums"], model.info["config"], seed, count]
         # Other code or another device draws a little otherwise, and in another time.
         what += [compilation.describe_code(), jax.devices()[0].device_kind]
@@ -119,25 +129,31 @@ class Images:
         self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def get(self, name, what, supports, make):
-        """Returns the cached result of `make()`, a dict of arrays.
+    def adapt_and_draw(self, name, options, slow, supports, seed, at=None, weights=""):
+        """Returns the images and seconds of `adapt_and_draw`, cached.
 
         Args:
-          name: of the file, for people.
-          what: JSON-able: all else that the arrays depend on.
-          supports: array that they depend on.
-          make: function of nothing.
+          name: name of the images, for the file and the progress bar.
+          options: `sampling.Sampling`.
+          slow: slow parameters, `networks.GanParams`.
+          supports: `[classes, shots, H, W, C]` uint8.
+          seed: seed of noise and latents.
+          at: numbers of inner steps after which to draw.
+          weights: name of the slow parameters, if they are not the model's own.
         """
-        digest = hashlib.sha256(json.dumps(what).encode())
+        steps = options.inner.steps
+        digest = hashlib.sha256(json.dumps([steps, at, seed, weights]).encode())
         digest.update(np.ascontiguousarray(supports))
-        digest = digest.hexdigest()[:12]
-        path = self._folder / f"{name}-{digest}.npz"
+        path = self._folder / f"{name}-{steps}-{digest.hexdigest()[:12]}.npz"
         if path.exists():
             try:
                 with np.load(path) as stored:
-                    return {key: stored[key] for key in stored.files}
+                    return stored["images"], float(stored["seconds"])
             except Exception as error:  # a damaged archive raises many kinds
                 say(f"{path}: damaged ({error}); generating again")
-        arrays = make()
-        files.write_arrays(path, arrays)
-        return arrays
+        drawn, seconds = adapt_and_draw(
+            *(self._networks, options, slow, supports, seed, self._count, at),
+            what=name,
+        )
+        files.write_arrays(path, {"images": drawn, "seconds": np.array(seconds)})
+        return drawn, seconds

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from figr_jax import build
+from figr_jax import build, sampling
 from figr_jax.errors import say
 from figr_jax.evaluation import supports
 
@@ -29,8 +29,9 @@ def measure_curves(work):
 
     few = supports.choose(work.classes, wanted, seed)
     draw = work.draw_supports(few, work.shots, seed)
-    inner = work.inner._replace(steps=CURVE_STEPS[-1])
-    made = work.adapt("inner steps", slow, inner, draw, seed, CURVE_STEPS)["images"]
+    inner = work.sampling.inner._replace(steps=CURVE_STEPS[-1])
+    options = work.sampling._replace(inner=inner)
+    made, _ = work.adapt_and_draw("inner steps", slow, options, draw, seed, CURVE_STEPS)
     found = {n: work.summarize(made[:, i], draw) for i, n in enumerate(CURVE_STEPS)}
     curves = {"inner steps": curve(found, draw)}
     # The same classes for every number of shots, so those that have enough for all.
@@ -43,7 +44,7 @@ def measure_curves(work):
     draw, found = work.draw_supports(few, all_shots[-1], seed), {}
     for n in all_shots:
         fewer = draw._replace(supports=draw.supports[:, :n])
-        made = work.adapt(f"{n} shots", slow, work.inner, fewer, seed)["images"]
+        made, _ = work.adapt_and_draw(f"{n} shots", slow, work.sampling, fewer, seed)
         found[n] = work.summarize(made[:, 0], fewer)
     return {**curves, "shots": curve(found, draw)}
 
@@ -65,8 +66,10 @@ def measure_scratch(work, seed, generated, k):
     draw = work.draw_supports(few, work.shots, seed)
     # The constant rate of meta-training: a decaying one would end too early.
     inner = build.inner(work.model.config)._replace(steps=SCRATCH_STEPS)
-    made = work.adapt("from scratch", work.random, inner, draw, seed)["images"][:, 0]
-    alike = generated[np.isin(work.classes, few)]
+    made, _ = work.adapt_and_draw(
+        "from scratch", work.random, sampling.Sampling(inner), draw, seed
+    )
+    made, alike = made[:, 0], generated[np.isin(work.classes, few)]
     name = f"{len(few)} classes, one draw:"
     return {
         f"{name} from scratch, {SCRATCH_STEPS} steps": work.summarize(made, draw, k),

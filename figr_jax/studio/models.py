@@ -107,7 +107,7 @@ class Model:
             "image_size": config.dataset.image_size,
             "channels": config.dataset.channels,
             "shots": config.inner.shots,
-            "inner_steps": build.sampling(config).steps,
+            "inner_steps": build.sampling(config).inner.steps,
             "latent": config.networks.latent,
             "networks": f"{config.networks.family}, width {config.networks.width}",
             "meta_steps": info.get("step"),

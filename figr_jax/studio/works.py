@@ -33,7 +33,7 @@ class Adaptation(NamedTuple):
     def write_recipe(self, latents):
         """Returns the recipe of the images of these latents, a dict for JSON."""
         adapted = self.adapted
-        steps = adapted.inner.steps
+        steps = adapted.sampling.inner.steps
         values = recipe.Recipe(adapted.support, self.seed, steps, latents)
         return recipe.write(values, self.snapshot, self.dataset)
 

@@ -146,7 +146,7 @@ def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, grou
 
     def shared_block(state, count, seed, source):
         specs = (P(), P(), P(), source.spec(axis))
-        shared = jax.shard_map(block, mesh=mesh, in_specs=specs, out_specs=P())
+        shared = reptile.share_tasks(block, mesh, specs)
         return shared(state, count, seed, source)
 
     return shared_block if axis else block

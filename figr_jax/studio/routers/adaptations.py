@@ -32,7 +32,7 @@ def adapt(
         raise HTTPException(400, hints[0])
     steps = asked.inner_steps
     if steps is None:
-        steps = build.sampling(generator.config).steps
+        steps = build.sampling(generator.config).inner.steps
     kept = sum(x.nbytes for x in jax.tree.leaves(generator.slow))
     work = works.adapt(generator, prepared.support, asked.seed, steps)
     return common.add_job(queue, work, kept) | {"hints": hints}

@@ -1,0 +1,67 @@
+"""Sampling from an adapted model: scaled latents, and the best of several candidates.
+
+The paper has neither: its latents are standard normal, and each gives one image.
+"""
+
+from typing import NamedTuple
+
+import jax
+from jax import numpy as jnp
+
+from figr_jax.adaptation import Inner
+
+
+class Sampling(NamedTuple):
+    """Options of adaptation to a support and of sampling. Hashable.
+
+    Attributes:
+      inner: `adaptation.Inner` of the adaptation.
+      latent_scale: standard deviation of the latents; inner steps take standard normal
+        ones.
+      best_of: candidates for each image; the adapted critic chooses one of them.
+    """
+
+    inner: Inner
+    latent_scale: float = 1.0
+    best_of: int = 1
+
+
+def generate(networks, sampling, generator, support, latents):
+    """Generates images from latents.
+
+    Args:
+      networks: `Networks`.
+      sampling: `Sampling`.
+      generator: fast parameters of the generator.
+      support: `[shots, H, W, C]` float32 in [-1, 1].
+      latents: `[N, latent]`, standard normal; scaled here.
+
+    Returns:
+      `[N, H, W, C]` float32 in [-1, 1].
+    """
+    return networks.generate(generator, sampling.latent_scale * latents, support)
+
+
+def choose_candidates(networks, sampling, fast, support, candidates):
+    """Finds, for each image, the candidate that the adapted critic prefers.
+
+    Args:
+      networks: `Networks`.
+      sampling: `Sampling`.
+      fast: fast parameters, `GanParams`.
+      support: `[shots, H, W, C]` float32 in [-1, 1].
+      candidates: latents `[N, best_of, latent]`, standard normal.
+
+    Returns:
+      `[N]` int32, indices of the candidates.
+    """
+    n, best_of, latent = candidates.shape
+    if best_of == 1:
+        return jnp.zeros(n, jnp.int32)
+    latents = candidates.reshape(n * best_of, latent)
+    fake = generate(networks, sampling, fast.generator, support, latents)
+    values = networks.criticize(fast.critic, fake)
+    # The generator's loss defines whether a high or a low critic value is better.
+    loss = sampling.inner.loss.generator
+    losses = jax.vmap(lambda value: loss(lambda _: value, None))(values)
+    return losses.reshape(n, best_of).argmin(1)
