@@ -1,11 +1,8 @@
-"""Image grids in the layout of the paper's figures, plots, and PNG files."""
-
-import io
+"""Image grids in the layout of the paper's figures, and plots."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from figr_jax import files
 from figr_jax.data import images
@@ -204,13 +201,6 @@ def curves(lines, x):
     return _draw(figure)
 
 
-def encode(image):
-    """Encodes `[H, W, C]` uint8, C = 1 or 3, as a PNG that depends on pixels alone."""
-    file = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "PNG")
-    return file.getvalue()
-
-
 def save(path, image):
     """Writes `[H, W, C]` uint8, C = 1 or 3, as a PNG, atomically."""
-    files.write_bytes(path, encode(image))
+    files.write_bytes(path, images.encode(image))

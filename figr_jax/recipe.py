@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 import figr_jax
-from figr_jax import files, pictures
+from figr_jax import files
 from figr_jax.data import images
 from figr_jax.errors import BadInput
 
@@ -36,7 +36,7 @@ class Recipe(NamedTuple):
 
 def encode(image):
     """Encodes an image as a PNG file in base64, a string."""
-    return base64.b64encode(pictures.encode(image)).decode()
+    return base64.b64encode(images.encode(image)).decode()
 
 
 def decode(text, channels, max_pixels=images.MAX_PIXELS):

@@ -94,6 +94,7 @@ def _read_support(model, paths):
       The support, and `support.png`, which shows it before and after.
     """
     from figr_jax import pictures
+    from figr_jax.data import images
 
     redraw = FLAGS.prepare == "auto"
     originals, prepared = model.prepare(paths, FLAGS.invert, redraw)
@@ -111,7 +112,7 @@ def _read_support(model, paths):
             "(--invert, --noinvert)"
         )
     shown = pictures.before_and_after(originals, prepared.support, _columns(count))
-    return prepared.support, {"support.png": pictures.encode(shown)}
+    return prepared.support, {"support.png": images.encode(shown)}
 
 
 def _columns(shots):
@@ -127,6 +128,7 @@ def main(argv):
         )
     # Slow to import, so after the flags are checked.
     from figr_jax import compilation, files, generation, outputs, pictures
+    from figr_jax.data import images
 
     compilation.keep_programs()
 
@@ -149,11 +151,11 @@ def main(argv):
         generated = adapted.draw(recipe.latents)
     end = time.perf_counter()
 
-    shown["grid.png"] = pictures.encode(
+    shown["grid.png"] = images.encode(
         pictures.panel(recipe.support, generated, _columns(shots))
     )
     for name, image in zip(names, generated, strict=True):
-        shown[name] = pictures.encode(image)
+        shown[name] = images.encode(image)
     outputs.write(out, shown, "sample")
     print(
         f"adapted in {between - begin:.1f} s, generated in {end - between:.1f} s, "

@@ -38,6 +38,7 @@ from figr_jax import (
     shipped,
     training,
 )
+from figr_jax.data import images
 from figr_jax.training import sample_grid
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -126,7 +127,7 @@ def draw_shipped(name):
         support = np.stack(drawings[:shots])
         generated = model.adapt(support).generate(sample_grid.GRID_ROWS * shots)
         panels.append(pictures.panel(support, generated, columns=shots))
-    return pictures.encode(pictures.side_by_side(panels)), {
+    return images.encode(pictures.side_by_side(panels)), {
         "meta_steps": model.info["step"],
         "heldout": [label for label, _ in classes],
         "config": model.config.to_dict(),

@@ -1,7 +1,9 @@
-"""Images: decoding, squaring, polarity, and conversion to floats and back.
+"""Images: decoding, encoding, squaring, polarity, and conversion to floats and back.
 
 This module does not import jax, so that processes that decode a data set start fast.
 """
+
+import io
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError, features
@@ -86,6 +88,22 @@ def decode(file, channels, max_pixels=MAX_PIXELS):
     except Exception as error:  # Pillow has no common class for damaged files
         raise Unreadable(str(error) or type(error).__name__) from error
     return pixels
+
+
+def encode(image):
+    """Encodes an image as a PNG file that depends on the pixels alone.
+
+    Args:
+      image: PIL image, or `[H, W]` or `[H, W, C]` uint8, C = 1 or 3.
+
+    Returns:
+      Bytes.
+    """
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def from_pil(image, channels):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from figr_jax import pictures, provenance
+from figr_jax.data import images
 
 FILES = ("figure1.png", "figure2.png", "counts.json")
 _CLASSES, _COLUMNS = 120, 12  # of figure 1, as in the paper
@@ -60,7 +61,7 @@ def render(bank, metadata):
         **provenance.describe(),
     }
     return {
-        "figure1.png": pictures.encode(overview),
-        "figure2.png": pictures.encode(density),
+        "figure1.png": images.encode(overview),
+        "figure2.png": images.encode(density),
         "counts.json": (json.dumps(numbers, indent=2) + "\n").encode(),
     }

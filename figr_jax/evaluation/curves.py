@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from figr_jax import files, outputs, pictures
+from figr_jax.data import images
 from figr_jax.errors import BadInput
 
 
@@ -60,6 +61,6 @@ def draw(workdirs, out):
             lines.setdefault(name.replace("_", " "), {})[str(workdir)] = exact
     out = files.make_folder(out, "--out")
     outputs.check(out, ["curves.png"], "curves", "--out")
-    drawn = pictures.encode(pictures.curves(lines, "meta-step"))
+    drawn = images.encode(pictures.curves(lines, "meta-step"))
     outputs.write(out, {"curves.png": drawn}, "curves")
     return out / "curves.png"

@@ -42,9 +42,7 @@ def to_png(image, size, transparent):
       transparent: makes the background transparent, and grey ink black.
     """
     pixels = _enlarge(image, size)
-    file = io.BytesIO()
-    (_without_background(pixels) if transparent else pixels).save(file, "PNG")
-    return file.getvalue()
+    return images.encode(_without_background(pixels) if transparent else pixels)
 
 
 def to_svg(image, transparent):
@@ -58,10 +56,10 @@ def to_svg(image, transparent):
     is_grey = pixels.mode == "L"
     if is_grey and images.background(image).mean() < 128:
         pixels = pixels.point(lambda value: 255 - value)  # the tracer wants dark ink
-    file = io.BytesIO()
-    pixels.convert("RGB").save(file, "PNG")
     svg = vtracer.convert_raw_image_to_svg(
-        file.getvalue(), img_format="png", colormode="binary" if is_grey else "color"
+        images.encode(pixels.convert("RGB")),
+        img_format="png",
+        colormode="binary" if is_grey else "color",
     )
     # Without a viewBox the SVG cannot be scaled.
     svg = svg.replace("<svg ", f'<svg viewBox="0 0 {_TRACED} {_TRACED}" ', 1)
@@ -75,7 +73,7 @@ def to_sheet(drawn, size):
     """Returns the PNG bytes of a contact sheet; each image is `size` pixels wide."""
     large = [np.asarray(_enlarge(image, size)) for image in drawn]
     large = np.stack(large).reshape(len(drawn), size, size, -1)
-    return pictures.encode(pictures.sheet(large, _COLUMNS))
+    return images.encode(pictures.sheet(large, _COLUMNS))
 
 
 def to_zip(drawn, size, transparent, recipe):

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import io
 import os
 import pathlib
 import struct
@@ -10,7 +9,6 @@ import zipfile
 import zlib
 
 import numpy as np
-from PIL import Image
 
 from figr_jax.data import images
 from figr_jax.errors import BadInput
@@ -225,9 +223,7 @@ class Array:
 
     def read(self, item):
         """Encodes an image as a PNG file."""
-        file = io.BytesIO()
-        Image.fromarray(self._pixels[item]).save(file, "PNG")
-        return file.getvalue()
+        return images.encode(self._pixels[item])
 
     def name(self, item):
         """Returns the number, as text."""

@@ -4,7 +4,6 @@ The fonts are those that come with matplotlib, so nothing is downloaded. Renderi
 faces of all characters takes about half a minute.
 """
 
-import io
 import pathlib
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,8 @@ import tqdm
 from matplotlib import ft2font
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
+
+from figr_jax.data import images
 
 SIZE = 64  # height and width, pixels
 INK = 52  # pixels of the longer side of a character's ink box
@@ -205,13 +206,6 @@ def draw_classes() -> dict[str, dict[str, np.ndarray]]:
     return {characters[index]: classes[characters[index]] for index in first}
 
 
-def _encode_png(picture: np.ndarray) -> bytes:
-    """Returns a picture, `(height, width)` uint8, as a grey PNG file."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return file.getvalue()
-
-
 class Glyphs(tfds.core.GeneratorBasedBuilder):
     """Builder of the data set, sorted by class, in array_record files.
 
@@ -257,6 +251,6 @@ class Glyphs(tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[str, dict]]:
         for label, (character, pictures) in enumerate(classes.items()):
             for face, picture in pictures.items():
-                image = _encode_png(picture)
+                image = images.encode(picture)
                 example = {"image": image, "label": label, "face": face}
                 yield f"U+{ord(character):04X} {face}", example

@@ -6,6 +6,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from figr_jax.data import images
+
 SIZE = 64  # pixels: the largest size of the paper; larger images are upscaled from it
 
 _PNG_BYTES = 550  # approximate size of an image
@@ -71,6 +73,4 @@ def draw(svg):
         image = image.convert("L")
     if image.getextrema()[0] == 255:
         raise ValueError("blank")
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+    return images.encode(image)
