@@ -174,9 +174,13 @@ def inner_step(networks, state, episode, noise, inner):
         (noise.critic_latents, noise.penalty_mix, noise.reals),
     )
 
+    # A relativistic loss compares the fake images with the last real ones.
+    real = support if noise.reals is None else episode.others[noise.reals[-1]]
+
     def generator_loss(generator):
         fake = networks.generate(generator, noise.generator_latents, support)
-        return inner.loss.generator(functools.partial(networks.criticize, critic), fake)
+        criticize = functools.partial(networks.criticize, critic)
+        return inner.loss.generator(criticize, real, fake)
 
     value, gradient = jax.value_and_grad(generator_loss)(state.fast.generator)
     generator, generator_optimizer = _update(

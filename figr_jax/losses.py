@@ -17,15 +17,19 @@ class Loss(NamedTuple):
     Attributes:
       critic: `(critic, real, fake, mix) -> (loss, penalty)`, two scalars; real and fake
         are `[N, H, W, C]`, mix is `[N]` in [0, 1]. The penalty is unweighted.
-      generator: `(critic, fake) -> loss`, a scalar.
+      generator: `(critic, real, fake) -> loss`, a scalar.
+      real_is_high: whether the critic learns to give real images high values.
     """
 
     critic: Callable
     generator: Callable
+    real_is_high: bool = True
 
 
 def input_gradient(critic, images):
-    """Computes the gradient of the sum of all values by each image: `[N, H, W, C]`.
+    """Computes the gradient of the sum of all values by each image.
+
+    Takes and returns `[..., N, H, W, C]`.
 
     This is the gradient of the image's own value, unless the critic compares the images
     of a batch (`minibatch_std`).
@@ -87,7 +91,8 @@ def wgan_gp(penalty_weight=10.0):
         loss = fake_values.mean() - real_values.mean() + penalty_weight * penalty
         return loss, penalty
 
-    def generator_loss(critic, fake):
+    def generator_loss(critic, real, fake):
+        del real
         return -critic(fake).mean()
 
     return Loss(critic_loss, generator_loss)
@@ -113,10 +118,11 @@ def wgan_gp_published(penalty_weight=10.0):
         distance = jnp.mean(jnp.concatenate([real_values, -fake_values]))
         return distance + penalty_weight * penalty, penalty
 
-    def generator_loss(critic, fake):
+    def generator_loss(critic, real, fake):
+        del real
         return critic(fake).mean()
 
-    return Loss(critic_loss, generator_loss)
+    return Loss(critic_loss, generator_loss, real_is_high=False)
 
 
 def non_saturating():
@@ -137,8 +143,40 @@ def non_saturating():
         )
         return loss, jnp.zeros(())
 
-    def generator_loss(critic, fake):
+    def generator_loss(critic, real, fake):
+        del real
         return jax.nn.softplus(-critic(fake)).mean()
+
+    return Loss(critic_loss, generator_loss)
+
+
+def relativistic(penalty_weight=1.0):
+    """Builds the relativistic pairing loss with two zero-centred gradient penalties.
+
+    L_D = E softplus(D(fake) - D(real)) + weight / 2 * penalty,
+    L_G = E softplus(D(real) - D(fake)),
+    penalty = E ||grad D(real)||^2 + E ||grad D(fake)||^2
+    (Huang et al. 2024, "The GAN is dead; long live the GAN!", equations 2 and 4).
+
+    Args:
+      penalty_weight: weight of the penalty (gamma).
+
+    Returns:
+      A `Loss`.
+    """
+
+    def critic_loss(critic, real, fake, mix):
+        del mix
+        both = jnp.stack([real, fake])
+        square = jnp.sum(input_gradient(critic, both) ** 2, axis=(2, 3, 4))
+        penalty = square.mean(1).sum()
+        real_values, fake_values = critic(both)
+        distance = jax.nn.softplus(fake_values - real_values).mean()
+        return distance + penalty_weight / 2 * penalty, penalty
+
+    def generator_loss(critic, real, fake):
+        real_values, fake_values = _real_and_fake(critic, real, fake)
+        return jax.nn.softplus(real_values - fake_values).mean()
 
     return Loss(critic_loss, generator_loss)
 
@@ -147,5 +185,6 @@ def non_saturating():
 LOSSES = {
     "wgan_gp": wgan_gp,
     "wgan_gp_published": wgan_gp_published,
+    "relativistic": relativistic,
     "non_saturating": lambda penalty_weight: non_saturating(),
 }

@@ -5,7 +5,6 @@ The paper has neither: its latents are standard normal, and each gives one image
 
 from typing import NamedTuple
 
-import jax
 from jax import numpy as jnp
 
 from figr_jax.adaptation import Inner
@@ -61,7 +60,5 @@ def choose_candidates(networks, sampling, fast, support, candidates):
     latents = candidates.reshape(n * best_of, latent)
     fake = generate(networks, sampling, fast.generator, support, latents)
     values = networks.criticize(fast.critic, fake)
-    # The generator's loss defines whether a high or a low critic value is better.
-    loss = sampling.inner.loss.generator
-    losses = jax.vmap(lambda value: loss(lambda _: value, None))(values)
-    return losses.reshape(n, best_of).argmin(1)
+    sign = 1 if sampling.inner.loss.real_is_high else -1
+    return (sign * values).reshape(n, best_of).argmax(1)

@@ -41,7 +41,7 @@ def quadratic_task():
             0.5 * (critic(real).mean() - real.mean()) ** 2,
             jnp.zeros(()),
         ),
-        lambda critic, fake: 0.5 * (fake.mean() - critic(fake).mean()) ** 2,
+        lambda critic, real, fake: 0.5 * (fake.mean() - critic(fake).mean()) ** 2,
     )
     return nets, loss
 

@@ -53,7 +53,7 @@ def test_wgan_gp():
     value, penalty = loss.critic(linear, REAL, FAKE, MIX)
     expected = linear(FAKE).mean() - linear(REAL).mean() + 10 * penalty
     assert float(value) == pytest.approx(float(expected), rel=1e-5)
-    assert float(loss.generator(linear, FAKE)) == -float(linear(FAKE).mean())
+    assert float(loss.generator(linear, REAL, FAKE)) == -float(linear(FAKE).mean())
 
 
 def test_published_loss_differs_in_sign_and_weight():
@@ -61,7 +61,7 @@ def test_published_loss_differs_in_sign_and_weight():
     value, penalty = loss.critic(linear, REAL, FAKE, MIX)
     expected = (linear(REAL).mean() - linear(FAKE).mean()) / 2 + 10 * penalty
     assert float(value) == pytest.approx(float(expected), rel=1e-5)
-    assert float(loss.generator(linear, FAKE)) == float(linear(FAKE).mean())
+    assert float(loss.generator(linear, REAL, FAKE)) == float(linear(FAKE).mean())
 
 
 def test_non_saturating_of_an_undecided_critic():
@@ -70,4 +70,31 @@ def test_non_saturating_of_an_undecided_critic():
     value, penalty = loss.critic(undecided, REAL, FAKE, MIX)
     assert float(value) == pytest.approx(2 * math.log(2))
     assert float(penalty) == 0
-    assert float(loss.generator(undecided, FAKE)) == pytest.approx(math.log(2))
+    assert float(loss.generator(undecided, REAL, FAKE)) == pytest.approx(math.log(2))
+
+
+def test_relativistic_compares_each_real_image_with_a_fake_one():
+    loss = losses.relativistic(penalty_weight=3.0)
+    value, penalty = loss.critic(linear, REAL, FAKE, MIX)
+    difference = linear(REAL) - linear(FAKE)
+    # The gradient of a linear critic is w at real and at fake images.
+    assert float(penalty) == pytest.approx(2 * float(jnp.sum(WEIGHTS**2)), rel=1e-5)
+    expected = jnp.log1p(jnp.exp(-difference)).mean() + 1.5 * penalty
+    assert float(value) == pytest.approx(float(expected), rel=1e-5)
+    expected = jnp.log1p(jnp.exp(difference)).mean()
+    got = loss.generator(linear, REAL, FAKE)
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_the_critic_learns_the_side_that_real_images_are_on(name):
+    """One descent step on the distance moves real values to that side of fake ones."""
+    loss = losses.LOSSES[name](0.0)
+
+    def gap(weights):
+        critic = lambda x: jnp.einsum("...hwc,hwc->...", x, weights)  # noqa: E731
+        return critic, (critic(REAL) - critic(FAKE)).mean()
+
+    gradient = jax.grad(lambda w: loss.critic(gap(w)[0], REAL, FAKE, MIX)[0])(WEIGHTS)
+    change = gap(WEIGHTS - 0.01 * gradient)[1] - gap(WEIGHTS)[1]
+    assert (float(change) > 0) == loss.real_is_high

@@ -92,7 +92,7 @@ def test_losses_penalties_and_gradients(pair, name):
         def generator_loss(generator):
             criticize = functools.partial(pair.networks.criticize, params.critic)
             fake = pair.networks.generate(generator, latents, pair.support)
-            return loss.generator(criticize, fake)
+            return loss.generator(criticize, None, fake)
 
         (value, penalty), critic = jax.value_and_grad(critic_loss, has_aux=True)(
             params.critic
