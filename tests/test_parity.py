@@ -92,7 +92,7 @@ def test_losses_penalties_and_gradients(pair, name):
         def generator_loss(generator):
             criticize = functools.partial(pair.networks.criticize, params.critic)
             fake = pair.networks.generate(generator, latents, pair.support)
-            return loss.generator(criticize, None, fake)
+            return loss.generator(criticize, pair.support, fake)
 
         (value, penalty), critic = jax.value_and_grad(critic_loss, has_aux=True)(
             params.critic
@@ -108,7 +108,7 @@ def test_losses_penalties_and_gradients(pair, name):
         name, pair.critic, pair.real, pair.fake.detach(), torch.tensor(pair.mix)
     )
     fake = pair.generator(torch.tensor(latents))
-    generator_value = torch_peer.generator_loss(name, pair.critic, fake)
+    generator_value = torch_peer.generator_loss(name, pair.critic, pair.real, fake)
     theirs = published.to_params(
         gradient(generator_value, pair.generator), gradient(value, pair.critic)
     )[0]

@@ -171,6 +171,13 @@ def gradient_penalty(critic, real, fake, mix, dims):
     return ((gradient.norm(2, dim=dims) - 1) ** 2).mean()
 
 
+def squared_slope(critic, images):
+    """Computes the mean squared norm of the input gradient at some images."""
+    inputs = images.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(inputs).sum(), inputs, create_graph=True)
+    return (gradient**2).sum((1, 2, 3)).mean()
+
+
 def critic_loss(name, critic, real, fake, mix, weight=10.0):
     """Computes the named critic loss and its penalty; see `figr_jax.losses`."""
     values = critic(torch.cat([real, fake]))
@@ -178,6 +185,10 @@ def critic_loss(name, critic, real, fake, mix, weight=10.0):
     if name == "non_saturating":
         loss = F.softplus(-real_values).mean() + F.softplus(fake_values).mean()
         return loss, torch.zeros(())
+    if name == "relativistic":
+        penalty = squared_slope(critic, real) + squared_slope(critic, fake)
+        loss = F.softplus(fake_values - real_values).mean()
+        return loss + weight / 2 * penalty, penalty
     if name == "wgan_gp":
         penalty = gradient_penalty(critic, real, fake, mix, (1, 2, 3))
         return fake_values.mean() - real_values.mean() + weight * penalty, penalty
@@ -186,9 +197,11 @@ def critic_loss(name, critic, real, fake, mix, weight=10.0):
     return (values * targets.to(values)).mean() + weight * penalty, penalty
 
 
-def generator_loss(name, critic, fake):
+def generator_loss(name, critic, real, fake):
     """Computes the named generator loss; see `figr_jax.losses`."""
     values = critic(fake)
+    if name == "relativistic":
+        return F.softplus(critic(real) - values).mean()
     if name == "non_saturating":
         return F.softplus(-values).mean()
     return values.mean() * (1 if name == "wgan_gp_published" else -1)
@@ -220,7 +233,7 @@ def adapt(generator, critic, support, noise, loss, learning_rate, weight=10.0):
         d_loss.backward()
         critic_optimizer.step()
 
-        g_loss = generator_loss(loss, critic, generator(generator_latents))
+        g_loss = generator_loss(loss, critic, support, generator(generator_latents))
         generator_optimizer.zero_grad()
         g_loss.backward()
         generator_optimizer.step()
