@@ -157,7 +157,7 @@ def _generate(model, known, options):
             known[:, i * shots : (i + 1) * shots],
             options.seed + i,
             int(max(sizes)),
-            what=f"support {i + 1} of {parts}",
+            label=f"support {i + 1} of {parts}",
         )[0][:, 0, :size]
         for i, size in enumerate(sizes)
     ]

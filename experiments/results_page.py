@@ -98,28 +98,6 @@ def weights():
     return lines
 
 
-def sampling():
-    """Writes the tables of sampling settings."""
-    lines = ["## How a trained model adapts", ""]
-    for path in sorted(RESULTS.glob("sampling_*.json")):
-        record = json.loads(path.read_text())
-        which = "all of them" if record["reported"] else "none of them"
-        lines += [
-            f"{record['dataset']}: the same weights after {record['meta_steps']:,} "
-            "meta-steps, with 10 inner steps. The rows differ in the factor of the "
-            "inner learning rate from one update to the next, the critic updates per "
-            "inner step, and the standard deviation of the latents. Measured on "
-            f"{record['classes']} held-out classes, {which} in the report. "
-            f"{source(record, path.name)}",
-            "",
-            *presentation.write_rows(record["arms"], METRICS),
-            "",
-            f"![plane]({path.with_suffix('.png').name})",
-            "",
-        ]
-    return lines
-
-
 def tuning():
     """Writes the table of quality.jsonl: trained models with sampling settings."""
     rows = []
@@ -373,7 +351,7 @@ def others():
     for path in sorted(RESULTS.glob("*.json")):
         record = json.loads(path.read_text())
         shown = path.name.startswith(
-            ("figure_", "low_data", "sampling", "sketches", "time_to_quality")
+            ("figure_", "low_data", "sketches", "time_to_quality")
         )
         if not shown and "times_faster_than_torch" not in record:
             command = f"`{record['command']}`" if "command" in record else "-"
@@ -402,7 +380,6 @@ def main():
         sketches,
         inputs,
         untouched,
-        sampling,
         low_data,
         figures,
         trials,

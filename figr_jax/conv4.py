@@ -65,13 +65,13 @@ class Embedding(NamedTuple):
 
     def __call__(self, images):
         """Features of images: `[n, H, W, C]` uint8 to `[n, FEATURES]` float32."""
-        found = []
+        features = []
         for first in range(0, len(images), _AT_ONCE):
             some = np.asarray(images[first : first + _AT_ONCE])
             short = _AT_ONCE - len(some)
             padded = np.concatenate([some, np.repeat(some[:1], short, 0)])
-            found.append(np.asarray(_embed(self.variables, padded))[: len(some)])
-        return np.concatenate(found or [np.zeros((0, FEATURES), np.float32)])
+            features.append(np.asarray(_embed(self.variables, padded))[: len(some)])
+        return np.concatenate(features or [np.zeros((0, FEATURES), np.float32)])
 
 
 @jax.jit

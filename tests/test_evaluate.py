@@ -151,7 +151,7 @@ def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypat
     run = samples.adapt_and_draw
 
     def count(*args, **options):
-        calls.append(options["what"])
+        calls.append(options["label"])
         return run(*args, **options)
 
     judged, judge_all = [], judging.judge_all

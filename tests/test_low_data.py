@@ -70,7 +70,7 @@ def test_generated_images_are_of_disjoint_supports(trained, monkeypatch):
     model, _ = trained
     seen = []
 
-    def adapt(networks, options, slow, supports, seed, count, what):
+    def adapt(networks, options, slow, supports, seed, count, label):
         seen.append(supports)
         return np.zeros((len(supports), 1, count, 16, 16, 1), np.uint8), 0.0
 

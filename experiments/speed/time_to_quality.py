@@ -2,9 +2,10 @@
 
 python experiments/speed/time_to_quality.py --minutes=8
 
-Trains three configs on Omniglot, split `weak`, 4 shots, with experiments/sweep.py: the
-paper's algorithm and ResNet at the best known learning rates, the subpixel networks,
-and fusion. Skips trials that experiments/results/sweep.jsonl contains. Plots
+Trains on Omniglot, split `weak`, 4 shots, with experiments/sweep.py: the paper's
+algorithm and ResNet at the best known learning rates, the subpixel networks, and the
+fusion networks with both losses. Skips trials that experiments/results/sweep.jsonl
+contains. Plots
 recognizability and KID of 50 tuning classes against core minutes to time_to_quality.png
 in experiments/results, and writes the data to the .json next to it.
 """
@@ -49,11 +50,22 @@ RECIPES = (
         ["--config.networks.minibatch_std=False"],
     ),
     (
-        "fusion, no inner step when sampling",
-        "k5",
+        "fusion, WGAN-GP",
+        "fusion_wgan8",
         "configs/omniglot_fusion.py",
         "steps=0",
-        ["--config.inner.steps=5"],
+        [
+            "--config.inner.loss=wgan_gp",
+            "--config.inner.penalty_weight=10.0",
+            "--config.outer.learning_rate=1e-3",
+        ],
+    ),
+    (
+        "fusion, relativistic loss",
+        "fusion8",
+        "configs/omniglot_fusion.py",
+        "steps=0",
+        ["--config.outer.learning_rate=1e-3"],
     ),
 )
 

@@ -31,20 +31,20 @@ def list_files(paths):
     Raises:
       BadInput: if a path does not exist or a folder has no images.
     """
-    found = []
+    listed = []
     for path in [paths] if isinstance(paths, str | pathlib.Path) else paths:
         if not os.path.exists(path):  # unlike Path.exists, also of a name too long
             raise BadInput(f"{path or '(empty)'}: no such file or folder of images")
         path = pathlib.Path(path)
         if path.is_file():
-            found.append(path)
+            listed.append(path)
         elif path.is_dir():
-            found += _list_folder(path)
+            listed += _list_folder(path)
         else:  # a pipe, which would be waited for
             raise BadInput(f"{path}: neither a file nor a folder")
-    if not found:
+    if not listed:
         raise BadInput("no support images were given")
-    return found
+    return listed
 
 
 def _list_folder(folder):
@@ -54,21 +54,21 @@ def _list_folder(folder):
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".") and path.is_file() and path.name not in ours
     ]
-    found = [path for path in visible if path.suffix.lower() in images.SUFFIXES]
+    pictures = [path for path in visible if path.suffix.lower() in images.SUFFIXES]
     others = [path.name for path in visible if path.suffix.lower() in _OTHER_SUFFIXES]
     if others:
         warn(
             f"{folder}: {len(others)} files are ignored ({name_some(others)}); save "
             "them as PNG or JPEG"
         )
-    if not found:
+    if not pictures:
         why = "but those that figr_jax.sample wrote, " if ours else ""
         inner = next((path for path in sorted(folder.iterdir()) if path.is_dir()), None)
         hint = f"; to take those of one inside, give it, as {inner}" if inner else ""
         raise BadInput(
             f"{folder}: no images in this folder, {why}wanted is {images.FORMATS}{hint}"
         )
-    return found
+    return pictures
 
 
 def read(given, channels):

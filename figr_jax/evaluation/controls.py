@@ -115,8 +115,8 @@ def copy(support, count):
 
 def embed_classes(judge, bank, classes):
     """Returns the mean features of a few images of each class: `[classes, F]`."""
-    found = (bank.class_images(c) for c in classes)
-    return judge.class_means([x[:: -(-len(x) // _FEW)] for x in found])
+    images = (bank.class_images(c) for c in classes)
+    return judge.class_means([x[:: -(-len(x) // _FEW)] for x in images])
 
 
 def make_controls(judge, draw, bank, training, known, count, seed):

@@ -20,7 +20,7 @@ def read(workdir):
     Raises:
       BadInput: if there is nothing to read.
     """
-    path, found = pathlib.Path(workdir) / "metrics.jsonl", {}
+    path, series = pathlib.Path(workdir) / "metrics.jsonl", {}
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError as error:
@@ -35,10 +35,10 @@ def read(workdir):
             continue  # being written, or damaged
         for name, value in record.items():
             if isinstance(value, int | float):
-                found.setdefault(name, []).append((step, value))
-    if not found:
+                series.setdefault(name, []).append((step, value))
+    if not series:
         raise BadInput(f"--curves={workdir}: {path.name} holds no record yet")
-    return found
+    return series
 
 
 def draw(workdirs, out):

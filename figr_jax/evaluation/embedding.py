@@ -16,7 +16,7 @@ _FORMAT = 2  # of what is cached; another one is trained again
 
 def find_paths(bank, split, kind, seed=0, steps=None):
     """Returns where an embedding is shipped and where it is cached, see `load`."""
-    what = {
+    key = {
         "format": _FORMAT,
         "kind": kind,
         "seed": seed,
@@ -24,7 +24,7 @@ def find_paths(bank, split, kind, seed=0, steps=None):
         "version": bank.version,
         "heldout": sorted(split.heldout),
     }
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
     folder = pathlib.Path(bank.images.filename).parent
     name = f"{folder.name}-{kind}-{digest}.npz"
     return SHIPPED / f"{bank.dataset}-{name}", folder.with_name(name)
@@ -52,10 +52,10 @@ def load(bank, split, kind, seed=0, steps=None):
     steps = steps or embedding_training.STEPS[kind]
     embedding = conv4.Embedding(variables, {"kind": kind, "seed": seed, "steps": steps})
     if kind == "prototypical":
-        found = embedding_training.accuracy(embedding, bank, heldout, seed)
-        embedding.record["heldout_accuracy"] = found
+        accuracy = embedding_training.accuracy(embedding, bank, heldout, seed)
+        embedding.record["heldout_accuracy"] = accuracy
         ways = min(20, len(heldout))
-        say(f"  {ways}-way 1-shot, {len(heldout)} held-out classes: {found:.1%}")
+        say(f"  {ways}-way 1-shot, {len(heldout)} held-out classes: {accuracy:.1%}")
     try:
         conv4.write(paths[1], embedding)
     except OSError as error:  # prepared data may be shared and read-only

@@ -160,12 +160,12 @@ def accuracy(embedding, bank, classes, seed, draws=10, ways=20):
     images = [bank.class_images(c) for c in classes]
     ends = np.cumsum([len(x) for x in images])[:-1]
     features = np.split(embedding(np.concatenate(images)), ends)
-    found = []
+    accuracies = []
     for _ in range(draws):
         chosen = [draw.integers(len(f)) for f in features]
         prototypes = np.stack([f[i] for f, i in zip(features, chosen, strict=True)])
         for label, (f, i) in enumerate(zip(features, chosen, strict=True)):
             rest = np.delete(f, i, axis=0)
             labels = np.full(len(rest), label)
-            found.append(metrics.recognizability(rest, labels, prototypes, ways))
-    return float(np.concatenate(found).mean())
+            accuracies.append(metrics.recognizability(rest, labels, prototypes, ways))
+    return float(np.concatenate(accuracies).mean())

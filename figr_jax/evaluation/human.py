@@ -171,8 +171,8 @@ def tally(key, answers):
     def share(chosen):
         hits = [answers[name] == key[name]["answer"] for name in chosen]
         low, high = metrics.wilson(sum(hits), len(hits))
-        found = {"right": sum(hits), "count": len(hits)}
-        return {**found, "accuracy": sum(hits) / len(hits), "low": low, "high": high}
+        counts = {"right": sum(hits), "count": len(hits)}
+        return {**counts, "accuracy": sum(hits) / len(hits), "low": low, "high": high}
 
     def share_by(field):
         groups = {}

@@ -52,8 +52,8 @@ class Judge:
         keys = [hashlib.sha256(np.ascontiguousarray(x)).digest() for x in sets]
         new = {k: x for k, x in zip(keys, sets, strict=True) if k not in self._known}
         if new:
-            found = self.features(list(new.values()))
-            self._known.update(zip(new, found, strict=True))
+            features = self.features(list(new.values()))
+            self._known.update(zip(new, features, strict=True))
         return [self._known[key] for key in keys]
 
     def __call__(self, drawn, draw, k=None):
@@ -71,22 +71,22 @@ class Judge:
         ours, reference = self.features(drawn), self._remembered(draw.reference)
         supports = self._remembered(draw.supports)
         names = "recognizability", "diversity", "vendi", "kid", "copying"
-        found = {name: [] for name in names}
+        measured = {name: [] for name in names}
         # As many as there are real ones: these metrics depend on how many images.
         same = [len(x) for x in draw.real]
         centre = np.concatenate([x for _, x in reference]).mean(0)
         for label, (classy, varied) in enumerate(ours):
             labels = np.full(len(classy), label)
             right = metrics.recognizability(classy, labels, prototypes, WAYS)
-            found["recognizability"].append(right.mean())
+            measured["recognizability"].append(right.mean())
             few = varied[: same[label]]
-            found["diversity"].append(metrics.diversity(few))
-            found["vendi"].append(metrics.vendi(few - centre))
+            measured["diversity"].append(metrics.diversity(few))
+            measured["vendi"].append(metrics.vendi(few - centre))
             real = [x.astype(np.float64) for x in reference[label]]
-            found["kid"].append(metrics.kid(real[0], classy.astype(np.float64)))
+            measured["kid"].append(metrics.kid(real[0], classy.astype(np.float64)))
             support = supports[label][1]
-            found["copying"].append(metrics.copying(varied, real[1], support))
-        found = {name: np.array(values) for name, values in found.items()}
+            measured["copying"].append(metrics.copying(varied, real[1], support))
+        measured = {name: np.array(values) for name, values in measured.items()}
         ours = [f[0][:m] for f, m in zip(ours, same, strict=True)]
         reference = [f[0] for f in reference]
         sizes = [np.array([len(f) for f in sets]) for sets in (reference, ours)]
@@ -94,8 +94,8 @@ class Judge:
         k = k or neighbours([draw])
         for name, values in metrics.manifold(*sets, k).items():
             of = sizes[0] if name in ("recall", "coverage") else sizes[1]
-            found[name] = metrics.by_class(values, of)
-        return found | _find_blemishes(drawn, draw)
+            measured[name] = metrics.by_class(values, of)
+        return measured | _find_blemishes(drawn, draw)
 
 
 def _find_blemishes(drawn, draw):
@@ -122,12 +122,12 @@ def summary(values, seed):
     means = {name: value.mean(0) for name, value in values.items()}
     statistics = {name: lambda i, v=v: v[i].mean() for name, v in means.items()}
     statistics["pooled_copying"] = lambda i: pool(values["copying"][:, i])
-    found, classes = {}, values["copying"].shape[1]
+    summaries, classes = {}, values["copying"].shape[1]
     for name, statistic in statistics.items():
         low, high = metrics.bootstrap(statistic, classes, seed)
         mean = float(statistic(np.arange(classes)))
-        found[name] = {"mean": mean, "low": low, "high": high}
-    return found
+        summaries[name] = {"mean": mean, "low": low, "high": high}
+    return summaries
 
 
 def pool(scores):
@@ -158,10 +158,10 @@ def compare(values, others, seed):
       others: the same.
       seed: of the bootstrap.
     """
-    found = summary({name: x - others[name] for name, x in values.items()}, seed)
-    pooled = found["pooled_copying"]
-    found["pooled_copying"] = {key: x / np.sqrt(2) for key, x in pooled.items()}
-    return found
+    differences = summary({name: x - others[name] for name, x in values.items()}, seed)
+    pooled = differences["pooled_copying"]
+    differences["pooled_copying"] = {key: x / np.sqrt(2) for key, x in pooled.items()}
+    return differences
 
 
 def judge_all(judge, drawn, draws, k=None):
@@ -175,4 +175,4 @@ def judge_all(judge, drawn, draws, k=None):
     """
     k = k or neighbours(draws)
     judged = [judge(sets, draw, k) for sets, draw in zip(drawn, draws, strict=True)]
-    return {name: np.stack([found[name] for found in judged]) for name in judged[0]}
+    return {name: np.stack([one[name] for one in judged]) for name in judged[0]}

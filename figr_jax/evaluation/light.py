@@ -56,6 +56,6 @@ class Light:
             self._draw.supports,
             self._seed,
             COUNT,
-            what="evaluating",
+            label="evaluating",
         )
         return self._measure(drawn[:, 0])

@@ -228,6 +228,6 @@ def bootstrap(statistic, classes, seed=0, draws=1000, confidence=0.95):
       confidence: of the interval.
     """
     draw = np.random.default_rng(seed)
-    found = [statistic(draw.integers(0, classes, classes)) for _ in range(draws)]
+    statistics = [statistic(draw.integers(0, classes, classes)) for _ in range(draws)]
     tail = (1 - confidence) / 2
-    return tuple(float(q) for q in np.quantile(found, [tail, 1 - tail]))
+    return tuple(float(q) for q in np.quantile(statistics, [tail, 1 - tail]))

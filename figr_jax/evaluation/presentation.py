@@ -161,7 +161,7 @@ def _has_anchors(result):
 def write_table(result):
     """Formats `report.json` as Markdown."""
     checkpoint, options = result["checkpoint"], result["options"]
-    found = result["embeddings"]["prototypical"]["heldout_accuracy"]
+    accuracy = result["embeddings"]["prototypical"]["heldout_accuracy"]
     lines = [
         f"# {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
         "",
@@ -169,7 +169,7 @@ def write_table(result):
         "each; mean and 95 % bootstrap interval over classes. "
         f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
         f"({result['provenance']['device']}). On real images of all held-out classes "
-        f"the prototypical network reaches {found:.1%}.",
+        f"the prototypical network reaches {accuracy:.1%}.",
         "",
         *write_rows(
             {**result["arms"], PAIRED: result["model_less_jittered"]},

@@ -71,7 +71,7 @@ def _compile(networks, options, shots, count, at, size):
 
 
 def adapt_and_draw(
-    networks, options, slow, supports, seed, count, at=None, what="model"
+    networks, options, slow, supports, seed, count, at=None, label="model"
 ):
     """Adapts to each class and draws images.
 
@@ -84,7 +84,7 @@ def adapt_and_draw(
       count: images to draw of each class.
       at: ascending numbers of inner steps after which to draw, the last one
         `options.inner.steps`; by default that alone.
-      what: what is done, for the progress bar.
+      label: label of the progress bar.
 
     Returns:
       `[classes, len(at), count, H, W, C]` uint8, and the seconds a class took, without
@@ -96,7 +96,7 @@ def adapt_and_draw(
     drawn, seconds = [], []
     size = min(_CLASSES, len(supports), max(1, _CHUNK // max(1, steps)))
     function = _compile(networks, options, supports.shape[1], count, at, size)
-    with tqdm.tqdm(total=len(supports), desc=what, unit=" classes") as bar:
+    with tqdm.tqdm(total=len(supports), desc=label, unit=" classes") as bar:
         for first in range(0, len(supports), size):
             # The last chunk is padded.
             rows = np.arange(first, first + size) % len(supports)
@@ -122,10 +122,10 @@ class Images:
           count: images per class.
         """
         self._networks, self._count = model.networks, count
-        what = [model.info["checksums"], model.info["config"], seed, count]
+        key = [model.info["checksums"], model.info["config"], seed, count]
         # Other code or another device draws a little otherwise, and in another time.
-        what += [compilation.describe_code(), jax.devices()[0].device_kind]
-        text = json.dumps(what, sort_keys=True)
+        key += [compilation.describe_code(), jax.devices()[0].device_kind]
+        text = json.dumps(key, sort_keys=True)
         self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -153,7 +153,7 @@ class Images:
                 say(f"{path}: damaged ({error}); generating again")
         drawn, seconds = adapt_and_draw(
             *(self._networks, options, slow, supports, seed, self._count, at),
-            what=name,
+            label=name,
         )
         files.write_arrays(path, {"images": drawn, "seconds": np.array(seconds)})
         return drawn, seconds

@@ -24,16 +24,16 @@ def measure_curves(work):
     seed, wanted = work.options.seed, work.options.curve_classes
     slow = work.model.slow
 
-    def curve(found, draw):
-        return {"model": found, "held-out real": work.summarize(draw.real, draw)}
+    def curve(summaries, draw):
+        return {"model": summaries, "held-out real": work.summarize(draw.real, draw)}
 
     few = supports.choose(work.classes, wanted, seed)
     draw = work.draw_supports(few, work.shots, seed)
     inner = work.sampling.inner._replace(steps=CURVE_STEPS[-1])
     options = work.sampling._replace(inner=inner)
     made, _ = work.adapt_and_draw("inner steps", slow, options, draw, seed, CURVE_STEPS)
-    found = {n: work.summarize(made[:, i], draw) for i, n in enumerate(CURVE_STEPS)}
-    curves = {"inner steps": curve(found, draw)}
+    summaries = {n: work.summarize(made[:, i], draw) for i, n in enumerate(CURVE_STEPS)}
+    curves = {"inner steps": curve(summaries, draw)}
     # The same classes for every number of shots, so those that have enough for all.
     counts, all_shots = np.diff(work.bank.class_start)[work.classes], list(CURVE_SHOTS)
     while (counts >= all_shots[-1] + supports.BESIDE).sum() < 2:
@@ -41,12 +41,12 @@ def measure_curves(work):
     enough = work.classes[counts >= all_shots[-1] + supports.BESIDE]
     few = supports.choose(enough, wanted, seed)
     # And the same real images to judge by, for metrics depend on how many there are.
-    draw, found = work.draw_supports(few, all_shots[-1], seed), {}
+    draw, summaries = work.draw_supports(few, all_shots[-1], seed), {}
     for n in all_shots:
         fewer = draw._replace(supports=draw.supports[:, :n])
         made, _ = work.adapt_and_draw(f"{n} shots", slow, work.sampling, fewer, seed)
-        found[n] = work.summarize(made[:, 0], fewer)
-    return {**curves, "shots": curve(found, draw)}
+        summaries[n] = work.summarize(made[:, 0], fewer)
+    return {**curves, "shots": curve(summaries, draw)}
 
 
 def measure_scratch(work, seed, generated, k):

@@ -50,16 +50,16 @@ def draw_supports(bank, classes, shots, seed, eligible=()):
     """
     supports, prototypes, reference, real = [], [], [], []
     for index in classes:
-        found = bank.class_images(index)
-        order = np.random.default_rng([seed, index]).permutation(len(found))
-        supports.append(found[order[:shots]])
-        prototypes.append(found[order[-1]])
-        reference.append(found[order[shots:-1:2][:_MOST]])
-        real.append(found[order[shots + 1 : -1 : 2][:_MOST]])
+        pixels = bank.class_images(index)
+        order = np.random.default_rng([seed, index]).permutation(len(pixels))
+        supports.append(pixels[order[:shots]])
+        prototypes.append(pixels[order[-1]])
+        reference.append(pixels[order[shots:-1:2][:_MOST]])
+        real.append(pixels[order[shots + 1 : -1 : 2][:_MOST]])
     for index in np.setdiff1d(eligible, classes):
-        found = bank.class_images(index)
-        order = np.random.default_rng([seed, index]).permutation(len(found))
-        prototypes.append(found[order[-1]])
+        pixels = bank.class_images(index)
+        order = np.random.default_rng([seed, index]).permutation(len(pixels))
+        prototypes.append(pixels[order[-1]])
     return Draw(np.stack(supports), np.stack(prototypes), reference, real)
 
 
@@ -117,10 +117,10 @@ def find_tuning_classes(bank, split, eligible):
 
 
 def _find_among(bank, split, eligible, kind):
-    found = np.intersect1d(eligible, split.find(getattr(split, kind), bank.names))
-    if len(found) < 2:
+    classes = np.intersect1d(eligible, split.find(getattr(split, kind), bank.names))
+    if len(classes) < 2:
         raise BadInput(
-            f"{bank.dataset}: {len(found)} {kind} classes with enough images; 2 are "
+            f"{bank.dataset}: {len(classes)} {kind} classes with enough images; 2 are "
             "needed: train with more held-out classes (--config.dataset.heldout)"
         )
-    return found
+    return classes

@@ -36,7 +36,7 @@ def find(paths=()):
         paths += sorted(shipped.names(), key=lambda name: (name != DEFAULT, name))
     if not paths:
         raise BadInput(
-            "no trained model: give one with --checkpoint, or train one in ten "
+            "no trained model: give one with --checkpoint, or train one in four "
             "minutes: python -m figr_jax.main --config=configs/quickstart.py"
         )
     models = {}
