@@ -5,7 +5,7 @@ import difflib
 import jax
 import numpy as np
 
-from figr_jax import adaptation, build, config, kinds, snapshots
+from figr_jax import adaptation, build, config, export, kinds, snapshots
 from figr_jax.adapted import Adapted, check_whole, compile_for
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images, inputs, splits, styles
@@ -55,10 +55,8 @@ class FewShotGenerator:
         Arguments and errors are those of `adapt`.
         """
         support = self._check(np.asarray(support))
-        sampling = build.sampling(self.config)
-        inner = sampling.inner
-        if inner_steps is not None:
-            inner = inner._replace(steps=check_whole("inner_steps", inner_steps))
+        options = self._sampling(inner_steps)
+        inner = options.inner
         networks, seed = self.networks, np.uint32(check_whole("seed", seed))
         noise = compile_for(_draw_noise, networks, inner, len(support))(seed)
         noise = jax.tree.map(np.asarray, noise)
@@ -73,12 +71,42 @@ class FewShotGenerator:
                 .T
             )
             trace = adaptation.Trace(*columns)
-            options = sampling._replace(inner=inner)
             yield Adapted(networks, options, state.fast, support, trace)
             if i < inner.steps:
                 now = jax.tree.map(lambda x, i=i: x[i], noise)
                 state, trace = step(state, support, now)
                 traces.append(jax.tree.map(float, trace))
+
+    def export(self, path, shots=None, count=24, inner_steps=None):
+        """Writes the model as one file that needs JAX alone, see `export.write`.
+
+        `docs/extending.md` shows how to read it. With latents drawn as in
+        `adapted.draw_candidates`, it generates the images of `adapt` and `generate`, up
+        to rounding.
+
+        Args:
+          path: path of the new file.
+          shots: number of support images; by default that of meta-training.
+          count: number of images per call.
+          inner_steps: K; by default that of the model's config.
+
+        Raises:
+          BadInput: if the file exists, or its folder does not.
+          ValueError: if a number is negative or not an integer.
+        """
+        shots = check_whole(
+            "shots", self.config.inner.shots if shots is None else shots
+        )
+        count, options = check_whole("count", count), self._sampling(inner_steps)
+        export.write(self.networks, options, self.slow, path, shots, count)
+
+    def _sampling(self, inner_steps):
+        """Returns the `sampling.Sampling`, with K replaced unless it is None."""
+        options = build.sampling(self.config)
+        if inner_steps is None:
+            return options
+        steps = check_whole("inner_steps", inner_steps)
+        return options._replace(inner=options.inner._replace(steps=steps))
 
     @property
     def style(self):

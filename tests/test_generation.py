@@ -1,5 +1,8 @@
 import filecmp
 import json
+import pathlib
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -227,3 +230,26 @@ def test_imported_weights_can_be_sampled(tmp_path):
     args = (f"--checkpoint={tmp_path}/run", f"--support={crosses}")
     run_verb("sample", *args, f"--out={tmp_path}/out", "--count=1")
     assert (tmp_path / "out" / "grid.png").exists()
+
+
+def test_an_exported_model_needs_only_jax_and_numpy(workdir, tmp_path):
+    """The reader of docs/extending.md, in a process that cannot import this package."""
+    model, support = figr_jax.load(workdir), tmp_path / "support.npy"
+    shape = (model.config.inner.shots, 8, 8, 1)
+    np.save(support, np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    model.export(tmp_path / "sketch-32.jax", count=5)
+    page = (pathlib.Path(__file__).parent.parent / "docs/extending.md").read_text()
+    reader = page.partition("from jax import export")[2].partition("```")[0]
+    absent = "figr_jax", "flax", "optax", "orbax", "tensorflow_datasets", "PIL"
+    program = (
+        f"import sys\nsys.modules.update(dict.fromkeys({absent}))\n"
+        f"import numpy as np\nfrom jax import export{reader}\n"
+        "np.save('new.npy', new)\n"
+    )
+    command = [sys.executable, "-I", "-c", program]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=300)
+    ours = model.adapt(np.load(support)).generate(5)
+    difference = np.load(tmp_path / "new.npy").astype(int) - ours
+    assert abs(difference).max() <= 1
+    with pytest.raises(BadInput, match="exists; give the path of a new file"):
+        model.export(tmp_path / "sketch-32.jax")
