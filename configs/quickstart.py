@@ -19,6 +19,8 @@ def get_config():
         shots=4,
         others=8,
         steps=3,
+        loss="relativistic",
+        penalty_weight=1.0,
         optimizer="adam",
         learning_rate=1e-3,
         optimizer_args="b1=0.0",
