@@ -45,7 +45,7 @@ setuptools.setup(
         "beautifulsoup4",  # with it, TFDS can download from Google Drive (figr8)
         "Pillow>=10.1",  # decodes, resizes and writes images
         "matplotlib",  # carries the free fonts of the glyphs data set
-        "flatbuffers",  # jax.export writes exported models with it
+        "flatbuffers",  # jax.export writes and reads exported models with it
         "scipy",  # comes with jax; ndimage finds the ink of drawings
         "tqdm",  # comes with TFDS; progress bars
     ],

@@ -2,8 +2,8 @@
 
 python -m figr_jax.main --config=configs/quickstart.py
 
-Needs no download. The settings are those of configs/omniglot_fusion.py, but with 3
-inner steps in meta-training, which give clean images soonest
+Needs no download. Networks, loss and inner optimizer are those of
+configs/omniglot_fusion.py. Three inner steps in meta-training give clean images soonest
 (experiments/results/sweep.jsonl).
 """
 

@@ -3,7 +3,7 @@
 python -m figr_jax.main --config=configs/subpixel.py
 
 The generator does not see the support, as in the paper. This was the quickstart before
-the family `fusion`; experiments/speed/time_to_quality.py compares the two.
+the family `fusion`; experiments/speed/time_to_quality.py compares them.
 """
 
 from figr_jax import config as schema

@@ -1,4 +1,4 @@
-"""Low-data accuracy: does a classifier of few real images gain from generated ones?
+"""Low-data accuracy of classifiers of few real images, with and without generated ones.
 
 python experiments/low_data.py --checkpoint=omniglot-32
 
@@ -114,7 +114,7 @@ def measure(model, bank, options):
       `low` and `high` of the accuracy, with a 95 % bootstrap interval over classes.
 
     Raises:
-      BadInput: if fewer than 2 classes have images enough.
+      BadInput: if fewer than 2 classes have enough images.
     """
     _, heldout = model.split(bank).indices(bank.names)
     counts, most = np.diff(bank.class_start), max(options.real)
@@ -124,9 +124,9 @@ def measure(model, bank, options):
             f"{bank.dataset}: {len(classes)} held-out classes with more than {most} "
             "images; 2 are needed"
         )
-    draw = np.random.default_rng(options.seed)
-    images = [draw.permutation(bank.class_images(c)) for c in classes]
-    found = {}
+    rng = np.random.default_rng(options.seed)
+    images = [rng.permutation(bank.class_images(c)) for c in classes]
+    accuracy = {}
     for real in options.real:
         known = np.stack([x[:real] for x in images])
         rest = [x[real:] for x in images]
@@ -135,8 +135,8 @@ def measure(model, bank, options):
             errors.say(f"{real} real images of {len(classes)} classes, {arm}")
             predict = _train(known, drawn, arm, options)
             right = [np.mean(predict(x) == label) for label, x in enumerate(rest)]
-            found.setdefault(real, {})[arm] = _summary(np.array(right), options.seed)
-    return len(classes), found
+            accuracy.setdefault(real, {})[arm] = _summary(np.array(right), options.seed)
+    return len(classes), accuracy
 
 
 def _summary(right, seed):
@@ -181,8 +181,8 @@ def _train(known, drawn, arm, options):
             images, (-(-len(images) // batch) * batch, *images.shape[1:])
         )
         cut = np.split(padded, len(padded) // batch)
-        found = [np.asarray(predict(state[0], x)) for x in cut]
-        return np.concatenate(found)[: len(images)]
+        labels = [np.asarray(predict(state[0], x)) for x in cut]
+        return np.concatenate(labels)[: len(images)]
 
     return classify
 

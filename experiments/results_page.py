@@ -98,21 +98,28 @@ def weights():
     return lines
 
 
+OLD_SIMCLR = (
+    "Rows of commit c69d23e and earlier have a diversity and a Z_U of an older SimCLR; "
+    "these two cannot be compared with later rows."
+)
+
+
 def tuning():
     """Writes the table of quality.jsonl: trained models with sampling settings."""
     rows = []
     for line in (RESULTS / "quality.jsonl").read_text().splitlines():
         record = json.loads(line)
         values = (f"{record[metric]['mean']:.3f}" for metric in METRICS)
-        cells = [record["checkpoint"], record["setting"], *values, record["commit"]]
+        cells = [record["checkpoint"], record.get("dataset", "omniglot")]
+        cells += [str(record["classes"]), record["setting"], *values, record["commit"]]
         rows.append(cells)
-    head = ["checkpoint", "sampling", *METRICS, "commit"]
+    head = ["checkpoint", "data set", "classes", "sampling", *METRICS, "commit"]
     text = [
-        "Means over 50 tuning classes, which no report measures. "
-        "`experiments/gpu/run.sh` trained the models in parallel on one H200, for "
-        "1,400 meta-steps of 16 tasks each: `plain` mixes the features in place, "
-        "`warp` also displaces them. `python experiments/quality.py` adds rows to "
-        "[quality.jsonl](quality.jsonl)."
+        "Means over tuning classes, which no report measures. "
+        "`experiments/gpu/run.sh` trained the models in `runs/gpu` in parallel on one "
+        "H200, for 1,400 meta-steps of 16 tasks each: `plain` mixes the features in "
+        "place, `warp` also displaces them. `python experiments/quality.py` adds rows "
+        f"to [quality.jsonl](quality.jsonl). {OLD_SIMCLR}"
     ]
     return ["## Tuning classes", "", *text, "", *table(head, rows), ""]
 
@@ -133,8 +140,9 @@ def sweeps():
         "## Sweeps",
         "",
         "All trials of `python experiments/sweep.py` ([sweep.jsonl](sweep.jsonl)): "
-        "trained on Omniglot, split `weak`, 4 shots, one task per meta-step, seed 0. "
-        "Means over 50 tuning classes, 32 images each.",
+        "trained on Omniglot, split `weak`, 4 shots, seed 0. Means over 50 tuning "
+        "classes, 32 images each. Until commit 5bf3756 the loss of "
+        f"configs/omniglot_fusion.py was `wgan_gp`. {OLD_SIMCLR}",
         "",
         *table([*head, *METRICS, "commit"], rows),
         "",

@@ -53,7 +53,10 @@ def write_own_set(model, folder):
 
 
 def train(name, own, init_from):
-    """Trains on the own set; returns the model and the core minutes.
+    """Trains on the own set.
+
+    Returns:
+      The model, and the core minutes with start and compilation.
 
     Raises:
       FailedWork: if training fails.
@@ -64,6 +67,7 @@ def train(name, own, init_from):
     program += ["--config.dataset.split=random", f"--config.dataset.heldout={HELDOUT}"]
     program += [f"--config.run.meta_steps={_META_STEPS.value}"]
     program += [f"--config.run.init_from={init_from}", "--config.run.sample_every=0"]
+    program += [f"--data_dir={_DATA_DIR.value}"] if _DATA_DIR.value else []
     begin = _core_minutes()
     if subprocess.run(program, cwd=ROOT).returncode:
         raise errors.FailedWork(f"training failed: {' '.join(program)}")

@@ -80,8 +80,8 @@ class Digits:
             for digit in range(DIGITS):
                 features = self._embedding(drawn[first * DIGITS + digit, 0])
                 labels = np.full(len(features), digit)
-                found = metrics.recognizability(features, labels, known, DIGITS)
-                right.append(found.mean())
+                hits = metrics.recognizability(features, labels, known, DIGITS)
+                right.append(hits.mean())
         right = np.reshape(right, (-1, DIGITS)).mean(0)  # classes, not supports
         low, high = metrics.bootstrap(lambda i: right[i].mean(), DIGITS)
         mean = float(right.mean())
@@ -107,8 +107,8 @@ def main():
         for way in ("none", "auto"):
             given = [prepare(bank, some, style, way == "auto") for some in numbers]
             seen = np.stack([prepared.support for prepared in given])
-            found = measured.measure(model, {}, seen)["recognizability"]
-            results[name][way] = found
+            values = measured.measure(model, {}, seen)
+            results[name][way] = values["recognizability"]
         print(name, results[name], flush=True)
     record = {"checkpoint": _CHECKPOINT.value, "data_sets": results}
     files.write_json(RESULTS / "untouched.json", record | provenance.describe())

@@ -104,6 +104,11 @@ def draw_noise(key, networks, shots, inner, others=0):
     )
 
 
+def sampling_key(seed):
+    """Returns the PRNG key for the noise of an adaptation to a user's support."""
+    return jax.random.fold_in(jax.random.key(seed), 0)
+
+
 def init_state(slow, inner):
     """Makes the `InnerState` before the first inner step.
 

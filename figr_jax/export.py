@@ -1,4 +1,4 @@
-"""Export of a model as one file that generates images with JAX alone (StableHLO)."""
+"""Export of a model as one file that generates images with JAX, as StableHLO."""
 
 import pathlib
 
@@ -40,7 +40,7 @@ def write(networks, options, slow, path, shots, count):
 
     def generate(support, seed, candidates):
         support = images.to_float(support)
-        key = jax.random.fold_in(jax.random.key(seed), 0)
+        key = adaptation.sampling_key(seed)
         noise = adaptation.draw_noise(key, networks, shots, options.inner)
         episode = adaptation.Episode(support)
         fast, _ = adaptation.adapt_with_noise(

@@ -78,11 +78,11 @@ class FewShotGenerator:
                 traces.append(jax.tree.map(float, trace))
 
     def export(self, path, shots=None, count=24, inner_steps=None):
-        """Writes the model as one file that needs JAX alone, see `export.write`.
+        """Writes the model as one file that needs JAX, not this package.
 
-        `docs/extending.md` shows how to read it. With latents drawn as in
-        `adapted.draw_candidates`, it generates the images of `adapt` and `generate`, up
-        to rounding.
+        See `export.write`; `docs/extending.md` shows how to read it. With latents drawn
+        as in `adapted.draw_candidates`, it generates the images of `adapt` and
+        `generate`, up to rounding.
 
         Args:
           path: path of the new file.
@@ -92,12 +92,14 @@ class FewShotGenerator:
 
         Raises:
           BadInput: if the file exists, or its folder does not.
-          ValueError: if a number is negative or not an integer.
+          ValueError: if a number is not an integer, `shots` or `count` is less than 1,
+            or `inner_steps` is negative.
         """
-        shots = check_whole(
-            "shots", self.config.inner.shots if shots is None else shots
-        )
-        count, options = check_whole("count", count), self._sampling(inner_steps)
+        shots = self.config.inner.shots if shots is None else shots
+        for name, number in (("shots", shots), ("count", count)):
+            if check_whole(name, number) == 0:
+                raise ValueError(f"{name}=0: must be at least 1")
+        options = self._sampling(inner_steps)
         export.write(self.networks, options, self.slow, path, shots, count)
 
     def _sampling(self, inner_steps):
@@ -211,8 +213,7 @@ class FewShotGenerator:
 
 
 def _draw_noise(networks, inner, shots, seed):
-    key = jax.random.fold_in(jax.random.key(seed), 0)
-    return adaptation.draw_noise(key, networks, shots, inner)
+    return adaptation.draw_noise(adaptation.sampling_key(seed), networks, shots, inner)
 
 
 def _init_state(networks, inner, slow):

@@ -25,12 +25,12 @@ class Sampling(NamedTuple):
     best_of: int = 1
 
 
-def generate(networks, sampling, generator, support, latents):
+def generate(networks, options, generator, support, latents):
     """Generates images from latents.
 
     Args:
       networks: `Networks`.
-      sampling: `Sampling`.
+      options: `Sampling`.
       generator: fast parameters of the generator.
       support: `[shots, H, W, C]` float32 in [-1, 1].
       latents: `[N, latent]`, standard normal; scaled here.
@@ -38,15 +38,15 @@ def generate(networks, sampling, generator, support, latents):
     Returns:
       `[N, H, W, C]` float32 in [-1, 1].
     """
-    return networks.generate(generator, sampling.latent_scale * latents, support)
+    return networks.generate(generator, options.latent_scale * latents, support)
 
 
-def choose_candidates(networks, sampling, fast, support, candidates):
+def choose_candidates(networks, options, fast, support, candidates):
     """Finds, for each image, the candidate that the adapted critic prefers.
 
     Args:
       networks: `Networks`.
-      sampling: `Sampling`.
+      options: `Sampling`.
       fast: fast parameters, `GanParams`.
       support: `[shots, H, W, C]` float32 in [-1, 1].
       candidates: latents `[N, best_of, latent]`, standard normal.
@@ -58,7 +58,7 @@ def choose_candidates(networks, sampling, fast, support, candidates):
     if best_of == 1:
         return jnp.zeros(n, jnp.int32)
     latents = candidates.reshape(n * best_of, latent)
-    fake = generate(networks, sampling, fast.generator, support, latents)
+    fake = generate(networks, options, fast.generator, support, latents)
     values = networks.criticize(fast.critic, fake)
-    sign = 1 if sampling.inner.loss.real_is_high else -1
+    sign = 1 if options.inner.loss.real_is_high else -1
     return (sign * values).reshape(n, best_of).argmax(1)

@@ -120,7 +120,7 @@ def test_losses_penalties_and_gradients(pair, name):
         assert relative_error(our, their) < 1e-3
 
 
-@pytest.mark.parametrize("name", ["wgan_gp", "wgan_gp_published"])
+@pytest.mark.parametrize("name", ["wgan_gp", "wgan_gp_published", "relativistic"])
 def test_ten_inner_steps(pair, name):
     # In float64: ten steps amplify rounding, by how much depends on the machine's
     # products, and where a unit changes its sign float32 shows another path.

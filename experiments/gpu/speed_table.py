@@ -81,12 +81,14 @@ def prepare(row):
         dtype=row.dtype,
     )
     is_paper = row.family != "fusion"
-    # Inner steps of the paper, and of configs/omniglot_fusion.py.
+    # The inner loop of the paper, and that of configs/omniglot_fusion.py.
     inner_steps = 2 if _TINY.value else 10 if is_paper else 5
     sizes = meta_step.Sizes(4, row.tasks, inner_steps, row.tasks)
     if is_paper:
         return nets, sizes, *meta_step.make_ours(nets, sizes)
-    inner = adaptation.Inner(losses.wgan_gp(), optax.adam(1e-3, b1=0.0), inner_steps)
+    inner = adaptation.Inner(
+        losses.relativistic(), optax.adam(1e-3, b1=0.0), inner_steps
+    )
     return nets, sizes, *meta_step.make_ours(nets, sizes, inner, others=8)
 
 

@@ -5,9 +5,8 @@ python experiments/speed/time_to_quality.py --minutes=8
 Trains on Omniglot, split `weak`, 4 shots, with experiments/sweep.py: the paper's
 algorithm and ResNet at the best known learning rates, the subpixel networks, and the
 fusion networks with both losses. Skips trials that experiments/results/sweep.jsonl
-contains. Plots
-recognizability and KID of 50 tuning classes against core minutes to time_to_quality.png
-in experiments/results, and writes the data to the .json next to it.
+contains. Plots recognizability and KID of 50 tuning classes against core minutes to
+time_to_quality.png in experiments/results, and writes the data to the .json next to it.
 """
 
 import json
@@ -50,7 +49,7 @@ RECIPES = (
         ["--config.networks.minibatch_std=False"],
     ),
     (
-        "fusion, WGAN-GP",
+        "fusion, WGAN-GP, no inner step when sampling",
         "fusion_wgan8",
         "configs/omniglot_fusion.py",
         "steps=0",
@@ -61,7 +60,7 @@ RECIPES = (
         ],
     ),
     (
-        "fusion, relativistic loss",
+        "fusion, relativistic loss, no inner step when sampling",
         "fusion8",
         "configs/omniglot_fusion.py",
         "steps=0",

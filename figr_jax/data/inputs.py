@@ -89,10 +89,10 @@ def read(given, channels):
         given = [given]
     elif not isinstance(given, Iterable):
         raise BadInput(f"support of type {type(given).__name__}: give files or images")
-    found, names = [], []
+    arrays, names = [], []
     for number, value in enumerate(given, 1):
         if isinstance(value, Image.Image | np.ndarray):
-            found.append(_convert(value, channels))
+            arrays.append(_convert(value, channels))
             names.append(f"image {number}")
             continue
         if not isinstance(value, str | os.PathLike):
@@ -100,11 +100,11 @@ def read(given, channels):
                 f"image {number} of type {type(value).__name__}: give a path"
             )
         for path in list_files(os.fspath(value)):
-            found.append(_decode(path, channels))
+            arrays.append(_decode(path, channels))
             names.append(str(path))
-    if not found:
+    if not arrays:
         raise BadInput("no support images were given")
-    return found, names
+    return arrays, names
 
 
 def _is_one_array(value):

@@ -55,7 +55,7 @@ def make(models, bank, out, options):
     k = judging.neighbours(draws)
     arms = {}
     for name, model in models.items():
-        sets = _generate(model, out, draws, seeds, options)
+        sets = _generate(name, model, out, draws, seeds, options)
         say(f"judging: {name}")
         arms[name] = judging.judge_all(judge, sets, draws, k)
     pairs = list(zip(draws, seeds, strict=True))
@@ -97,12 +97,14 @@ def _check_same(name, first, other, what):
         )
 
 
-def _generate(model, out, draws, seeds, options):
+def _generate(name, model, out, draws, seeds, options):
     """Generates the images of a checkpoint: for each draw and class `[m, H, W, C]`."""
     images = samples.Images(out / "images", model, options.seed, options.count)
     how, sets = build.sampling(model.config), []
     for draw, seed in zip(draws, seeds, strict=True):
-        made, _ = images.adapt_and_draw("model", how, model.slow, draw.supports, seed)
+        made, _ = images.adapt_and_draw(
+            "model", how, model.slow, draw.supports, seed, label=name
+        )
         sets.append(made[:, 0])
     return sets
 

@@ -1,6 +1,6 @@
 """The light form of the protocol, for a run that trains: a few classes, three metrics.
 
-Losses of a Wasserstein GAN do not tell whether its images are good; these do.
+The losses of a GAN do not show whether its images are good; these metrics do.
 """
 
 import numpy as np

@@ -90,7 +90,7 @@ class Measurement(NamedTuple):
     def adapt_and_draw(self, name, slow, options, draw, seed, at=None):
         """Returns the images and seconds of `samples.adapt_and_draw`, cached."""
         is_joint = self.joint and slow is self.joint.slow
-        weights = self.joint.info["checksums"] if is_joint else name
+        weights = self.joint.info["checksums"] if is_joint else ""
         return self.images.adapt_and_draw(
             name, options, slow, draw.supports, seed, at, weights
         )

@@ -60,11 +60,11 @@ def measure(model, bank, out, options, shots=(1, 4)):
     ]
     sets = {"human drawings": human}
     cache = Images(out / "images", model, seed, COUNT)
-    options = build.sampling(model.config)
+    how = build.sampling(model.config)
     for n in shots:
         given = draw.supports[:, :n]
         say(f"adapting to {n} exemplar(s) of each class")
-        made, _ = cache.adapt_and_draw(f"{n} shots", options, model.slow, given, seed)
+        made, _ = cache.adapt_and_draw(f"{n} shots", how, model.slow, given, seed)
         sets[f"model, {n} shot"] = made[:, 0]
         sets[f"jitter, {n} shot"] = controls.jitter_all(given, COUNT, seed)
     prototypes = np.concatenate([exemplars, others])

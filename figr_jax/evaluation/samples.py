@@ -129,17 +129,21 @@ class Images:
         self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def adapt_and_draw(self, name, options, slow, supports, seed, at=None, weights=""):
+    def adapt_and_draw(
+        self, name, options, slow, supports, seed, at=None, weights="", label=""
+    ):
         """Returns the images and seconds of `adapt_and_draw`, cached.
 
         Args:
-          name: name of the images, for the file and the progress bar.
+          name: name of the file. Calls with other options or slow parameters need
+            other names.
           options: `sampling.Sampling`.
           slow: slow parameters, `networks.GanParams`.
           supports: `[classes, shots, H, W, C]` uint8.
           seed: seed of noise and latents.
           at: numbers of inner steps after which to draw.
-          weights: name of the slow parameters, if they are not the model's own.
+          weights: JSON-able checksums of slow parameters that belong to another model.
+          label: label of the progress bar; by default the name.
         """
         steps = options.inner.steps
         digest = hashlib.sha256(json.dumps([steps, at, seed, weights]).encode())
@@ -153,7 +157,7 @@ class Images:
                 say(f"{path}: damaged ({error}); generating again")
         drawn, seconds = adapt_and_draw(
             *(self._networks, options, slow, supports, seed, self._count, at),
-            label=name,
+            label=label or name,
         )
         files.write_arrays(path, {"images": drawn, "seconds": np.array(seconds)})
         return drawn, seconds
