@@ -130,7 +130,6 @@ def test_every_shipped_config_runs_a_meta_step(path, tmp_path, all_data):
     cfg.inner.shots = 2
     if cfg.dataset.split == "weak":  # noise has no alphabets to choose from
         cfg.dataset.update(split="random", heldout=50)
-    cfg.run.init_from = ""  # of the networks before they were shrunk
     training.train(cfg, tmp_path, all_data)
     (record,) = metrics(tmp_path)
     assert np.isfinite(list(record.values())).all()
