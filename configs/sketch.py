@@ -34,9 +34,9 @@ def get_config():
     config.sampling.update(
         steps=3,
         critic_steps=2,
-        rate=0.1,
+        rate=0.3,
         decay_rate=0.8,
-        latent_scale=1.3,
+        latent_scale=1.6,
         chosen_on="tuning",
         best_of=2,
     )
