@@ -156,7 +156,7 @@ def relativistic(penalty_weight=1.0):
     L_D = E softplus(D(fake) - D(real)) + weight / 2 * penalty,
     L_G = E softplus(D(real) - D(fake)),
     penalty = E ||grad D(real)||^2 + E ||grad D(fake)||^2
-    (Huang et al. 2024, "The GAN is dead; long live the GAN!", equations 2 and 4).
+    (Huang et al. 2024, "The GAN is dead; long live the GAN!", section 2).
 
     Args:
       penalty_weight: weight of the penalty (gamma).
