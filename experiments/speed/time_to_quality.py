@@ -4,8 +4,8 @@ python experiments/speed/time_to_quality.py --minutes=8
 
 Trains on Omniglot, split `weak`, 4 shots, with experiments/sweep.py: the paper's
 algorithm and ResNet at the best known learning rates, the subpixel networks, and the
-fusion networks with both losses. Skips trials that experiments/results/sweep.jsonl
-contains. Plots recognizability and KID of 50 tuning classes against core minutes to
+fusion networks with both losses. Each recipe samples with the settings that tuning
+classes chose for it. Skips trials that experiments/results/sweep.jsonl contains. Plots recognizability and KID of 50 tuning classes against core minutes to
 time_to_quality.png in experiments/results, and writes the data to the .json next to it.
 """
 
@@ -49,10 +49,10 @@ RECIPES = (
         ["--config.networks.minibatch_std=False"],
     ),
     (
-        "fusion, WGAN-GP, no inner step when sampling",
+        "fusion, WGAN-GP",
         "fusion_wgan8",
         "configs/omniglot_fusion.py",
-        "steps=0",
+        "steps=3,rate=0.1,latent_scale=1.3",
         [
             "--config.inner.loss=wgan_gp",
             "--config.inner.penalty_weight=10.0",
@@ -60,10 +60,10 @@ RECIPES = (
         ],
     ),
     (
-        "fusion, relativistic loss, no inner step when sampling",
+        "fusion, relativistic loss",
         "fusion8",
         "configs/omniglot_fusion.py",
-        "steps=0",
+        "",
         ["--config.outer.learning_rate=1e-3"],
     ),
 )
