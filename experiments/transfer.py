@@ -43,9 +43,9 @@ def write_own_set(model, folder):
     dataset = model.config.dataset
     bank = banks.load(DATASET, dataset.image_size, dataset.channels, _DATA_DIR.value)
     split = model.split(bank)
-    eligible = supports.find_eligible(bank, split.indices(bank.names)[1], COUNT)
-    unseen = supports.find_report_classes(bank, split, eligible)
-    for index in supports.choose(unseen, CLASSES + HELDOUT, 0):
+    wanted = CLASSES + HELDOUT
+    unseen, _ = supports.choose_classes(bank, split, "report", COUNT, wanted, 0)
+    for index in unseen:
         to = folder / bank.names[index].replace("/", "_")
         to.mkdir(parents=True)
         for i, image in enumerate(bank.class_images(index)[:COUNT]):

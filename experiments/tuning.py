@@ -55,11 +55,10 @@ class Tuning:
         size = own.image_size, own.channels
         bank = banks.load(dataset or own.name, *size, data_dir)
         split = model.split(bank)
-        _, heldout = split.indices(bank.names)
-        eligible = supports.find_eligible(bank, heldout, shots)
-        tuning = supports.find_tuning_classes(bank, split, eligible)
+        self.classes, eligible = supports.choose_classes(
+            bank, split, "tuning", shots, classes, 0
+        )
         self.dataset, self._count, self._seed = bank.dataset, count, seed
-        self.classes = supports.choose(tuning, classes, 0)
         self.draw = supports.draw_supports(bank, self.classes, shots, seed, eligible)
         self.judge = judging.Judge(*embedding.load_all(bank, split))
 

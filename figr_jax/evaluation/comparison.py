@@ -30,22 +30,13 @@ def make(models, bank, out, options):
       BadInput: if the checkpoints do not share shots, image size and enough report
         classes.
     """
-    first, *others = models.values()
-    split, shots = first.split(bank), first.config.inner.shots
-    for name, other in models.items():
-        measurement.check(other, options, f"--checkpoint={name}")
-        _check_same(name, shots, other.config.inner.shots, "shots")
-        size = first.networks.image_size
-        _check_same(name, size, other.networks.image_size, "pixels of height")
-        channels = first.networks.channels
-        _check_same(name, channels, other.networks.channels, "channels")
-    unseen = [set(other.split(bank).report) for other in others]
-    shared = [name for name in split.report if all(name in x for x in unseen)]
-    split = split._replace(report=tuple(shared))
-    _, heldout = split.indices(bank.names)
-    eligible = supports.find_eligible(bank, heldout, shots)
-    reported = supports.find_report_classes(bank, split, eligible)
-    classes = supports.choose(reported, options.classes, options.seed)
+    for name, model in models.items():
+        measurement.check(model, options, f"--checkpoint={name}")
+    shots = _check_same(models)
+    split = _find_shared(models, bank)
+    classes, eligible = supports.choose_classes(
+        bank, split, "report", shots, options.classes, options.seed
+    )
     judge = judging.Judge(*embedding.load_all(bank, split))
     out = files.make_folder(out, "--out")
     seeds = supports.draw_seeds(options.seed, options.draws)
@@ -53,26 +44,24 @@ def make(models, bank, out, options):
         supports.draw_supports(bank, classes, shots, seed, eligible) for seed in seeds
     ]
     k = judging.neighbours(draws)
+    drawn = {
+        name: _generate(name, model, out, draws, seeds, options)
+        for name, model in models.items()
+    }
+    drawn["support jittered"] = [
+        controls.jitter_all(draw.supports, options.count, seed)
+        for draw, seed in zip(draws, seeds, strict=True)
+    ]
+    drawn["held-out real"] = [draw.real for draw in draws]
     arms = {}
-    for name, model in models.items():
-        sets = _generate(name, model, out, draws, seeds, options)
+    for name, sets in drawn.items():
         say(f"judging: {name}")
         arms[name] = judging.judge_all(judge, sets, draws, k)
-    pairs = list(zip(draws, seeds, strict=True))
-    controlled = {
-        "support jittered": [
-            controls.jitter_all(draw.supports, options.count, seed)
-            for draw, seed in pairs
-        ],
-        "held-out real": [draw.real for draw in draws],
-    }
-    for name, sets in controlled.items():
-        arms[name] = judging.judge_all(judge, sets, draws, k)
     rows = {name: judging.summary(arm, options.seed) for name, arm in arms.items()}
-    base = next(iter(models))
+    base, *others = models
     differences = {
         f"{name} less {base}": judging.compare(arms[name], arms[base], options.seed)
-        for name in list(models)[1:]
+        for name in others
     }
     result = {
         "dataset": bank.dataset,
@@ -89,12 +78,33 @@ def make(models, bank, out, options):
     return result
 
 
-def _check_same(name, first, other, what):
-    if other != first:
-        raise BadInput(
-            f"--checkpoint={name}: has {other} {what}, the first one {first}; give "
-            "checkpoints that agree"
-        )
+def _check_same(models):
+    """Checks that the models share shots and image size; returns the shots."""
+    described = {
+        name: {
+            "shots": model.config.inner.shots,
+            "pixels of height": model.networks.image_size,
+            "channels": model.networks.channels,
+        }
+        for name, model in models.items()
+    }
+    first = next(iter(described.values()))
+    for name, values in described.items():
+        for what, value in values.items():
+            if value != first[what]:
+                raise BadInput(
+                    f"--checkpoint={name}: has {value} {what}, the first one "
+                    f"{first[what]}; give checkpoints that agree"
+                )
+    return first["shots"]
+
+
+def _find_shared(models, bank):
+    """Returns the first model's split, with report classes that no model has seen."""
+    split, *others = (model.split(bank) for model in models.values())
+    unseen = [set(other.report) for other in others]
+    shared = [name for name in split.report if all(name in x for x in unseen)]
+    return split._replace(report=tuple(shared))
 
 
 def _generate(name, model, out, draws, seeds, options):

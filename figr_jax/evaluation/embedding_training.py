@@ -92,17 +92,8 @@ def train(bank, classes, kind, seed, steps=None):
     classes = np.asarray([c for c in classes if start[c + 1] - start[c] > 1])
     rows = np.concatenate([np.arange(start[c], start[c + 1]) for c in classes])
     draw, key = np.random.default_rng(seed), jax.random.key(seed)
-    channels = bank.images.shape[-1]
-    shape = jnp.zeros((1, conv4.SIZE, conv4.SIZE, channels))
-    variables = jax.jit(functools.partial(conv4.Conv4().init, train=False))(key, shape)
-    params, statistics = variables["params"], variables["batch_stats"]
-    loss = _prototypical_loss
-    if kind == "simclr":
-        loss = _simclr_loss
-        shapes = [(conv4.FEATURES, conv4.FEATURES), (conv4.FEATURES, 128)]
-        init = nn.initializers.lecun_normal()
-        head = [init(jax.random.fold_in(key, i), s) for i, s in enumerate(shapes)]
-        params = {"network": params, "head": head}
+    params, statistics = _init(key, bank.images.shape[-1], kind)
+    loss = {"prototypical": _prototypical_loss, "simclr": _simclr_loss}[kind]
     optimizer = optax.adam(
         optax.warmup_cosine_decay_schedule(0, _RATE, min(_WARM_UP, steps - 1), steps)
     )
@@ -132,14 +123,31 @@ def train(bank, classes, kind, seed, steps=None):
             begin = time.perf_counter()
         elif (i + 1) % _SAY_EVERY == 0:
             rate = i / (time.perf_counter() - begin)
-            minutes, seconds = divmod(round((steps - i - 1) / rate), 60)
-            mean = float(np.mean(values[-_SAY_EVERY:]))
-            say(
-                f"  step {i + 1}/{steps}  loss {mean:.3f}  {rate:.1f} steps/s  "
-                f"{minutes}:{seconds:02d} left"
-            )
+            _say_progress(i + 1, steps, np.mean(values[-_SAY_EVERY:]), rate)
     params = params["network"] if kind == "simclr" else params
     return {"params": params, "batch_stats": statistics}
+
+
+def _init(key, channels, kind):
+    """Initialises the parameters and batch statistics of a network."""
+    images = jnp.zeros((1, conv4.SIZE, conv4.SIZE, channels))
+    init = jax.jit(functools.partial(conv4.Conv4().init, train=False))
+    variables = init(key, images)
+    params, statistics = variables["params"], variables["batch_stats"]
+    if kind == "simclr":
+        shapes = [(conv4.FEATURES, conv4.FEATURES), (conv4.FEATURES, 128)]
+        init = nn.initializers.lecun_normal()
+        head = [init(jax.random.fold_in(key, i), s) for i, s in enumerate(shapes)]
+        params = {"network": params, "head": head}
+    return params, statistics
+
+
+def _say_progress(step, steps, loss, rate):
+    minutes, seconds = divmod(round((steps - step) / rate), 60)
+    say(
+        f"  step {step}/{steps}  loss {loss:.3f}  {rate:.1f} steps/s  "
+        f"{minutes}:{seconds:02d} left"
+    )
 
 
 def accuracy(embedding, bank, classes, seed, draws=10, ways=20):

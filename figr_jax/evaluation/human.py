@@ -46,10 +46,8 @@ def make_sheet(model, bank, out, classes, seed):
         if pathlib.Path(out, name).exists():
             raise BadInput(f"--judge_sheet={out}: holds {name} already; give another")
     split, shots = model.split(bank), model.config.inner.shots
-    _, heldout = split.indices(bank.names)
-    eligible = supports.find_eligible(bank, heldout, shots)
-    reported = supports.find_report_classes(bank, split, eligible)
-    chosen = supports.choose(reported, classes or SHEET_CLASSES, seed)
+    wanted = classes or SHEET_CLASSES
+    chosen, _ = supports.choose_classes(bank, split, "report", shots, wanted, seed)
     out = files.make_folder(out, "--judge_sheet")
     draw = supports.draw_supports(bank, chosen, shots, seed)
     generated, _ = samples.adapt_and_draw(

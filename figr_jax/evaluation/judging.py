@@ -24,13 +24,13 @@ class Judge:
 
     def __init__(self, prototypical, simclr):
         """Takes the two `conv4.Embedding`s."""
-        self._embeddings = prototypical, simclr
+        self.embeddings = prototypical, simclr
         self._known = {}
 
     def class_means(self, sets):
         """Mean prototypical features of each set: `[sets, F]`."""
         ends = np.cumsum([len(x) for x in sets])[:-1]
-        features = self._embeddings[0](np.concatenate(sets))
+        features = self.embeddings[0](np.concatenate(sets))
         return np.stack([x.mean(0) for x in np.split(features, ends)])
 
     def features(self, sets):
@@ -44,7 +44,7 @@ class Judge:
         """
         ends = np.cumsum([len(x) for x in sets])[:-1]
         pixels = np.concatenate(sets)  # padded to a batch once, not for each set
-        parts = [np.split(embed(pixels), ends) for embed in self._embeddings]
+        parts = [np.split(embed(pixels), ends) for embed in self.embeddings]
         return list(zip(*parts, strict=True))
 
     def _remembered(self, sets):

@@ -29,12 +29,10 @@ class Light:
           BadInput: if too few held-out classes have images to judge by.
         """
         shots, self._seed = cfg.inner.shots, cfg.run.seed
-        _, heldout = split.indices(bank.names)
-        eligible = supports.find_eligible(bank, heldout, shots)
-        allowed = eligible  # of few held-out classes, none is for tuning
-        if split.tuning:
-            allowed = supports.find_tuning_classes(bank, split, eligible)
-        classes = supports.choose(allowed, CLASSES, self._seed)
+        kind = "tuning" if split.tuning else "heldout"  # of few, none is for tuning
+        classes, eligible = supports.choose_classes(
+            bank, split, kind, shots, CLASSES, self._seed
+        )
         self._draw = supports.draw_supports(bank, classes, shots, self._seed, eligible)
         self._judge = judging.Judge(*embedding.load_all(bank, split))
         self._networks = build.networks(cfg)

@@ -1,5 +1,6 @@
 """One checkpoint on its held-out classes: what the parts of its report measure with."""
 
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -71,12 +72,18 @@ class Measurement(NamedTuple):
     classes: np.ndarray
     judge: judging.Judge
     images: samples.Images
+    folder: pathlib.Path  # that gets the report
     options: Options
 
     @property
     def shots(self):
         """Returns the number of support images of the model."""
         return self.model.config.inner.shots
+
+    @property
+    def names(self):
+        """Returns the names of the classes."""
+        return [self.bank.names[index] for index in self.classes]
 
     @property
     def sampling(self):

@@ -43,22 +43,14 @@ def measure(model, bank, out, options, shots=(1, 4)):
     """
     measurement.check(model, options)
     seed, split = options.seed, model.split(bank)
-    _, heldout = split.indices(bank.names)
-    eligible = supports.find_eligible(bank, heldout, max(shots))
-    reported = supports.find_report_classes(bank, split, eligible)
-    chosen = supports.choose(reported, options.classes, seed)
+    chosen, eligible = supports.choose_classes(
+        bank, split, "report", max(shots), options.classes, seed
+    )
     judge = judging.Judge(*embedding.load_all(bank, split))
     out = files.make_folder(out, "--plane")
     draw = supports.draw_supports(bank, chosen, max(shots), seed, eligible)
-    others = draw.prototypes[len(chosen) :]
-    # Human drawings are all that are not the exemplar.
-    images = [bank.class_images(c) for c in chosen]
-    exemplars = draw.supports[:, 0]
-    human = [
-        x[(x != exemplar).any((1, 2, 3))]
-        for x, exemplar in zip(images, exemplars, strict=True)
-    ]
-    sets = {"human drawings": human}
+    exemplars, others = draw.supports[:, 0], draw.prototypes[len(chosen) :]
+    sets = {"human drawings": _find_human_drawings(bank, chosen, exemplars)}
     cache = Images(out / "images", model, seed, COUNT)
     how = build.sampling(model.config)
     for n in shots:
@@ -68,36 +60,53 @@ def measure(model, bank, out, options, shots=(1, 4)):
         sets[f"model, {n} shot"] = made[:, 0]
         sets[f"jitter, {n} shot"] = controls.jitter_all(given, COUNT, seed)
     prototypes = np.concatenate([exemplars, others])
-    values = {name: _judge(judge, x, prototypes) for name, x in sets.items()}
-    scale = values["human drawings"]["diversity"]
-    rows = {
-        name: {
-            "recognizability": _summarize(row["recognizability"], 1, seed),
-            "diversity": _summarize(row["diversity"], scale, seed),
-        }
-        for name, row in values.items()
-    }
     result = {
         "checkpoint": recipe.identify(model),
         "dataset": bank.dataset,
         "classes": [bank.names[c] for c in chosen],
         "prototypes": len(prototypes),
         "samples": COUNT,
-        "rows": rows,
+        "rows": _measure_all(judge, sets, prototypes, seed),
         "anchors": presentation.ANCHORS,
         "provenance": provenance.describe(),
     }
     files.write_json(out / "plane.json", result)
+    pictures.save(out / "plane.png", _plot(result))
+    return result
+
+
+def _find_human_drawings(bank, classes, exemplars):
+    """Finds all images of each class that are not its exemplar."""
+    images = [bank.class_images(index) for index in classes]
+    return [
+        x[(x != exemplar).any((1, 2, 3))]
+        for x, exemplar in zip(images, exemplars, strict=True)
+    ]
+
+
+def _measure_all(judge, sets, prototypes, seed):
+    """Measures each row of the plane: see `measure`."""
+    values = {name: _judge(judge, x, prototypes) for name, x in sets.items()}
+    scale = values["human drawings"]["diversity"]
+    return {
+        name: {
+            "recognizability": _summarize(row["recognizability"], 1, seed),
+            "diversity": _summarize(row["diversity"], scale, seed),
+        }
+        for name, row in values.items()
+    }
+
+
+def _plot(result):
+    """Plots the rows of `plane.json`, with the published ones if it is Omniglot."""
     points = {
         name: (row["diversity"]["mean"], row["recognizability"]["mean"])
-        for name, row in rows.items()
+        for name, row in result["rows"].items()
     }
-    labels = "diversity, as a multiple of human drawings", "recognizability"
-    known = presentation.ANCHORS if bank.dataset == "omniglot" else {}
+    known = presentation.ANCHORS if result["dataset"] == "omniglot" else {}
     anchors = {f"{name} (read off their plot)": point for name, point in known.items()}
-    picture = pictures.plane(points, anchors, *labels)
-    pictures.save(out / "plane.png", picture)
-    return result
+    labels = "diversity, as a multiple of human drawings", "recognizability"
+    return pictures.plane(points, anchors, *labels)
 
 
 def _judge(judge, sets, prototypes):

@@ -3,12 +3,7 @@
 import jax
 import numpy as np
 
-from figr_jax import (
-    files,
-    pictures,
-    provenance,
-    recipe,
-)
+from figr_jax import files, pictures, provenance, recipe
 from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import (
     controls,
@@ -46,23 +41,7 @@ def make(model, bank, out, options, joint=None):
     measurement.check(model, options)
     if joint:
         _check_joint(model, joint)
-    split = model.split(bank)
-    training, heldout = split.indices(bank.names)
-    eligible = supports.find_eligible(bank, heldout, model.config.inner.shots)
-    reported = supports.find_report_classes(bank, split, eligible)
-    ways = min(judging.WAYS, len(eligible))
-    if ways < judging.WAYS:
-        say(f"recognizability is {ways}-way: no more held-out classes can be judged")
-    embeddings = embedding.load_all(bank, split)
-    out = files.make_folder(out, "--out")
-    work = measurement.Measurement(
-        *(model, joint, jax.jit(model.networks.init)(jax.random.key(options.seed))),
-        *(bank, training, eligible),
-        supports.choose(reported, options.classes, options.seed),
-        judging.Judge(*embeddings),
-        samples.Images(out / "images", model, options.seed, options.count),
-        options,
-    )
+    work = _prepare(model, joint, bank, out, options)
     seeds = supports.draw_seeds(options.seed, options.draws)
     draws = [work.draw_supports(work.classes, work.shots, seed) for seed in seeds]
     drawn, seconds = _draw_arms(work, draws, seeds)
@@ -70,32 +49,14 @@ def make(model, bank, out, options, joint=None):
     for name, sets in drawn.items():
         say(f"judging: {name}")
         arms[name] = judging.judge_all(work.judge, sets, draws)
-    names = [bank.names[c] for c in work.classes]
     right = arms["model"]["recognizability"].mean(0)
     shown = _choose_shown(right, options.seed)
     result = {
-        "checkpoint": {
-            "snapshot": recipe.identify(model),
-            "meta_steps": model.info.get("step"),
-            "dataset": bank.dataset,
-            "version": bank.version,
-            "figr_jax": model.info["version"],
-            "config": model.info["config"],
-        },
-        "joint": joint and recipe.identify(joint),
-        "options": options._asdict(),
-        "classes": names,
-        "ways": ways,
+        **_describe(work),
         "neighbours": judging.neighbours(draws),
-        "embeddings": {e.record["kind"]: e.record for e in embeddings},
-        "arms": {
-            name: judging.summary(arm, options.seed) for name, arm in arms.items()
-        },
-        "model_less_jittered": judging.compare(
-            arms["model"], arms["support jittered"], options.seed
-        ),
-        "recognizability_of_classes": dict(zip(names, right, strict=True)),
-        "shown": {which: [names[i] for i in rows] for which, rows in shown.items()},
+        **_summarize(arms, options.seed),
+        "recognizability_of_classes": dict(zip(work.names, right, strict=True)),
+        "shown": {key: [work.names[i] for i in rows] for key, rows in shown.items()},
         "seconds_per_class": seconds,
         "curves": sections.measure_curves(work) if options.curve_classes else {},
         "provenance": provenance.describe(),
@@ -106,11 +67,60 @@ def make(model, bank, out, options, joint=None):
     for which, rows in shown.items():
         given, generated = draws[0].supports[rows], drawn["model"][0][rows]
         sheet = presentation.draw_sheet(work.judge, given, generated)
-        pictures.save(out / f"{which}_classes.png", sheet)
-    presentation.write_plots(out, result)
-    files.write_json(out / "report.json", result)
-    files.write_bytes(out / "report.md", presentation.write_table(result).encode())
+        pictures.save(work.folder / f"{which}_classes.png", sheet)
+    presentation.write_plots(work.folder, result)
+    files.write_json(work.folder / "report.json", result)
+    table = presentation.write_table(result).encode()
+    files.write_bytes(work.folder / "report.md", table)
     return result
+
+
+def _prepare(model, joint, bank, out, options):
+    """Chooses the classes, loads the embeddings, makes the folder."""
+    split, seed = model.split(bank), options.seed
+    training, _ = split.indices(bank.names)
+    shots = model.config.inner.shots
+    classes, eligible = supports.choose_classes(
+        bank, split, "report", shots, options.classes, seed
+    )
+    ways = min(judging.WAYS, len(eligible))
+    if ways < judging.WAYS:
+        say(f"recognizability is {ways}-way: no more held-out classes can be judged")
+    judge = judging.Judge(*embedding.load_all(bank, split))
+    random = jax.jit(model.networks.init)(jax.random.key(seed))
+    folder = files.make_folder(out, "--out")
+    images = samples.Images(folder / "images", model, seed, options.count)
+    return measurement.Measurement(
+        *(model, joint, random, bank, training, eligible, classes),
+        *(judge, images, folder, options),
+    )
+
+
+def _describe(work):
+    """Says what is measured: the first part of `report.json`."""
+    model, joint = work.model, work.joint
+    return {
+        "checkpoint": {
+            "snapshot": recipe.identify(model),
+            "meta_steps": model.info.get("step"),
+            "dataset": work.bank.dataset,
+            "version": work.bank.version,
+            "figr_jax": model.info["version"],
+            "config": model.info["config"],
+        },
+        "joint": joint and recipe.identify(joint),
+        "options": work.options._asdict(),
+        "classes": work.names,
+        "ways": min(judging.WAYS, len(work.eligible)),
+        "embeddings": {e.record["kind"]: e.record for e in work.judge.embeddings},
+    }
+
+
+def _summarize(arms, seed):
+    """Summarizes the arms, and the difference of the model to the jittered support."""
+    summaries = {name: judging.summary(arm, seed) for name, arm in arms.items()}
+    difference = judging.compare(arms["model"], arms["support jittered"], seed)
+    return {"arms": summaries, "model_less_jittered": difference}
 
 
 def _check_joint(model, joint):

@@ -98,29 +98,29 @@ def choose(classes, count, seed):
     return np.sort(classes[order[: count or None]])
 
 
-def find_report_classes(bank, split, eligible):
-    """Finds the report classes among the eligible: indices, sorted.
+def choose_classes(bank, split, kind, shots, count, seed):
+    """Chooses the classes to measure.
+
+    Args:
+      bank: `bank.Bank`.
+      split: `splits.Split`.
+      kind: "report", "tuning" or "heldout", which is both.
+      shots: support images n.
+      count: number of classes; 0: all.
+      seed: seed of the choice.
+
+    Returns:
+      Indices of the chosen classes, and of all held-out classes that can be judged;
+      those that are not chosen give distractors. Both are sorted.
 
     Raises:
-      BadInput: if there are fewer than 2.
+      BadInput: if fewer than 2 classes have enough images.
     """
-    return _find_among(bank, split, eligible, "report")
-
-
-def find_tuning_classes(bank, split, eligible):
-    """Finds the tuning classes among the eligible: indices, sorted.
-
-    Raises:
-      BadInput: if there are fewer than 2.
-    """
-    return _find_among(bank, split, eligible, "tuning")
-
-
-def _find_among(bank, split, eligible, kind):
+    eligible = find_eligible(bank, split.indices(bank.names)[1], shots)
     classes = np.intersect1d(eligible, split.find(getattr(split, kind), bank.names))
     if len(classes) < 2:
         raise BadInput(
             f"{bank.dataset}: {len(classes)} {kind} classes with enough images; 2 are "
             "needed: train with more held-out classes (--config.dataset.heldout)"
         )
-    return classes
+    return choose(classes, count, seed), eligible
