@@ -44,7 +44,8 @@ setuptools.setup(
         "importlib_resources",  # TFDS imports it and does not declare it
         "beautifulsoup4",  # with it, TFDS can download from Google Drive (figr8)
         "Pillow>=10.1",  # decodes, resizes and writes images
-        "matplotlib",  # carries the free fonts of the glyphs data set
+        "matplotlib",  # carries the free fonts of the glyphs data set, renders outlines
+        "contourpy",  # comes with matplotlib; finds the outlines of SVG files
         "flatbuffers",  # jax.export writes and reads exported models with it
         "scipy",  # comes with jax; ndimage finds the ink of drawings
         "tqdm",  # comes with TFDS; progress bars
@@ -60,7 +61,7 @@ setuptools.setup(
             *("pytest", "ruff", "hypothesis", "pytest-xdist", "prdc", "vendi-score"),
             *("httpx", "playwright", "psutil"),
         ],
-        # A typed JSON API with its OpenAPI, its server, and a tracer for SVG.
+        # A typed JSON API with its OpenAPI, its server, and a tracer of colour images.
         "studio": ["fastapi", "uvicorn", "vtracer"],
         # Parity test, benchmark and import of the published code's weights only. Pinned
         # to the release that parity was measured with.

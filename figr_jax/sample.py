@@ -50,6 +50,7 @@ def define_flags():
         "auto: crop, centre and clean drawings that look unlike the model's data; "
         "none: only resize.",
     )
+    flags.DEFINE_boolean("svg", False, "Also write each image as an SVG of outlines.")
     command.define_path("out", "samples", "Folder for the pictures.")
     command.define_path(
         "data_dir", None, "For --heldout: folder of prepared data sets."
@@ -127,15 +128,21 @@ def main(argv):
             "--checkpoint is missing: give a run's folder or the name of weights"
         )
     # Slow to import, so after the flags are checked.
-    from figr_jax import compilation, files, generation, outputs, pictures
+    from figr_jax import compilation, files, generation, outputs, pictures, vectors
     from figr_jax.data import images
 
     compilation.keep_programs()
 
     model = generation.load(FLAGS.checkpoint)
+    if FLAGS.svg and model.networks.channels != 1:
+        raise errors.BadInput(
+            "--svg: this checkpoint generates colour images, and only grey images have "
+            "outlines; leave it out, or export SVG files in the studio"
+        )
     recipe, shown = _recipe(model, FLAGS.support + list(map(os.path.expanduser, argv)))
     count = FLAGS.count if recipe.latents is None else len(recipe.latents)
-    names = [f"generated_{i:03}.png" for i in range(count)]
+    stems = [f"generated_{i:03}" for i in range(count)]
+    names = [f"{x}.{kind}" for x in stems for kind in ["png"] + ["svg"] * FLAGS.svg]
     out = files.make_folder(FLAGS.out, "--out")
     outputs.check(out, ["grid.png", "support.png", *names], "sample", "--out")
     shots, trained = len(recipe.support), model.config.inner.shots
@@ -154,8 +161,12 @@ def main(argv):
     shown["grid.png"] = images.encode(
         pictures.panel(recipe.support, generated, _columns(shots))
     )
-    for name, image in zip(names, generated, strict=True):
-        shown[name] = images.encode(image)
+    for stem, image in zip(stems, generated, strict=True):
+        shown[f"{stem}.png"] = images.encode(image)
+        if FLAGS.svg:
+            shown[f"{stem}.svg"] = vectors.to_svg(
+                image, model.style.background
+            ).encode()
     outputs.write(out, shown, "sample")
     print(
         f"adapted in {between - begin:.1f} s, generated in {end - between:.1f} s, "

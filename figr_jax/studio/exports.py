@@ -8,88 +8,95 @@ import numpy as np
 import vtracer
 from PIL import Image
 
-from figr_jax import pictures
+from figr_jax import pictures, vectors
 from figr_jax.data import images
 
 SIZES = (64, 128, 256, 512, 1024)  # pixels
 SHEET_SIZE = 128  # largest size of an image in a contact sheet, pixels
-_TRACED = 512  # size to which an image is enlarged before tracing, pixels
+_TRACED = 512  # size to which a colour image is enlarged before tracing, pixels
 _COLUMNS = 8  # of the contact sheet
 
 
-def _enlarge(image, size):
-    """Resizes an image to a PIL image, `size` pixels wide and high."""
+def _has_outlines(image, style):
+    return image.shape[-1] == 1 and style.low is not None
+
+
+def _enlarge(image, size, style):
+    """Enlarges an image smoothly, a grey drawing as its outlines.
+
+    Returns:
+      `[size, size, C]` uint8.
+    """
+    if _has_outlines(image, style):
+        ink = vectors.render(image, size, style.background)[..., None]
+        return ink if style.background < 128 else 255 - ink
     pixels = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    return pixels.resize((size, size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(pixels.resize((size, size), Image.Resampling.LANCZOS))
+    return pixels.reshape(size, size, -1)
 
 
-def _without_background(image):
-    """Makes the background of a PIL image transparent."""
-    colours = np.asarray(image.convert("RGB"))
-    far = np.abs(colours - images.background(colours)).max(-1)
-    far = (255 * far / max(far.max(), 1)).astype(np.uint8)
-    is_grey = image.mode == "L"
-    ink = np.zeros_like(colours) if is_grey else colours
-    return Image.fromarray(np.dstack([ink, far]))
-
-
-def to_png(image, size, transparent):
+def to_png(image, size, style, transparent):
     """Returns the PNG bytes of a smoothly enlarged image.
 
     Args:
       image: `[H, W, C]` uint8.
       size: height and width, pixels.
+      style: `styles.Style` of the model.
       transparent: makes the background transparent, and grey ink black.
     """
-    pixels = _enlarge(image, size)
-    return images.encode(_without_background(pixels) if transparent else pixels)
+    if not transparent:
+        return images.encode(_enlarge(image, size, style))
+    if _has_outlines(image, style):
+        alpha = vectors.render(image, size, style.background)
+    else:
+        colours = _enlarge(image, size, style)
+        alpha = np.abs(colours - images.background(colours)).max(-1)
+        alpha = (255 * alpha / max(alpha.max(), 1)).astype(np.uint8)
+    if image.shape[-1] == 1:
+        colours = np.zeros((size, size, 3), np.uint8)
+    return images.encode(Image.fromarray(np.dstack([colours, alpha])))
 
 
-def to_svg(image, transparent):
+def to_svg(image, style, transparent):
     """Traces the outlines of an image; returns the SVG file as a string.
 
     Args:
       image: `[H, W, C]` uint8.
-      transparent: leaves the background out.
+      style: `styles.Style` of the model.
+      transparent: leaves out the background of a grey image.
     """
-    pixels = _enlarge(image, _TRACED)
-    is_grey = pixels.mode == "L"
-    if is_grey and images.background(image).mean() < 128:
-        pixels = pixels.point(lambda value: 255 - value)  # the tracer wants dark ink
+    if image.shape[-1] == 1:
+        return vectors.to_svg(image, style.background, transparent)
     svg = vtracer.convert_raw_image_to_svg(
-        images.encode(pixels.convert("RGB")),
-        img_format="png",
-        colormode="binary" if is_grey else "color",
+        images.encode(_enlarge(image, _TRACED, style)), img_format="png"
     )
-    # Without a viewBox the SVG cannot be scaled.
-    svg = svg.replace("<svg ", f'<svg viewBox="0 0 {_TRACED} {_TRACED}" ', 1)
-    if transparent or not is_grey:
-        return svg
-    body = svg.index(">", svg.index("<svg")) + 1
-    return f'{svg[:body]}<rect width="100%" height="100%" fill="white"/>{svg[body:]}'
+    paths = svg[svg.index("<path") : svg.rindex("</svg>")]
+    scale = f'<g transform="scale({vectors.VIEW / _TRACED})">'
+    return f"{vectors.SVG}>{scale}{paths}</g></svg>\n"
 
 
-def to_sheet(drawn, size):
+def to_sheet(drawn, size, style):
     """Returns the PNG bytes of a contact sheet; each image is `size` pixels wide."""
-    large = [np.asarray(_enlarge(image, size)) for image in drawn]
-    large = np.stack(large).reshape(len(drawn), size, size, -1)
+    large = np.stack([_enlarge(image, size, style) for image in drawn])
     return images.encode(pictures.sheet(large, _COLUMNS))
 
 
-def to_zip(drawn, size, transparent, recipe):
+def to_zip(drawn, size, style, transparent, recipe):
     """Returns a zip: each image as PNG and SVG, the contact sheet, the recipe.
 
     Args:
       drawn: `[n, H, W, C]` uint8.
       size: height and width of each PNG, pixels.
+      style: `styles.Style` of the model.
       transparent: leaves the backgrounds out.
       recipe: dict that reproduces the images, see `recipe.write`.
     """
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for i, image in enumerate(drawn):
-            archive.writestr(f"{i:02}.png", to_png(image, size, transparent))
-            archive.writestr(f"{i:02}.svg", to_svg(image, transparent))
-        archive.writestr("sheet.png", to_sheet(drawn, min(size, SHEET_SIZE)))
+            png = to_png(image, size, style, transparent)
+            archive.writestr(f"{i:02}.png", png)
+            archive.writestr(f"{i:02}.svg", to_svg(image, style, transparent))
+        archive.writestr("sheet.png", to_sheet(drawn, min(size, SHEET_SIZE), style))
         archive.writestr("recipe.json", json.dumps(recipe))
     return file.getvalue()

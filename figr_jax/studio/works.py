@@ -6,6 +6,7 @@ import numpy as np
 
 from figr_jax import pictures, recipe
 from figr_jax.adapted import Adapted, draw_candidates
+from figr_jax.data import styles
 from figr_jax.errors import FailedWork
 from figr_jax.evaluation import human
 
@@ -23,12 +24,14 @@ class Adaptation(NamedTuple):
       seed: seed of the adaptation.
       snapshot: the model's snapshot, see `recipe.identify`.
       dataset: name of the data set that the model was trained on.
+      style: `styles.Style` of that data set.
     """
 
     adapted: Adapted
     seed: int
     snapshot: int
     dataset: str
+    style: styles.Style
 
     def write_recipe(self, latents):
         """Returns the recipe of the images of these latents, a dict for JSON."""
@@ -77,7 +80,7 @@ def adapt(model, support, seed, inner_steps):
                 "images": [recipe.encode(image) for image in drawn],
             }
         snapshot, dataset = recipe.identify(model), model.config.dataset.name
-        job.result = Adaptation(adapted, seed, snapshot, dataset)
+        job.result = Adaptation(adapted, seed, snapshot, dataset, model.style)
 
     return work
 

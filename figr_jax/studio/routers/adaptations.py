@@ -70,15 +70,16 @@ def export(id: str, asked: schema.Export, queue: common.Queue):
     """
     adaptation = common.find_job(queue, id, works.Adaptation).result
     drawn = _draw(adaptation.adapted, asked.latents)
+    style, transparent = adaptation.style, asked.transparent
     if asked.format == "png":
-        data = exports.to_png(drawn[0], asked.size, asked.transparent)
+        data = exports.to_png(drawn[0], asked.size, style, transparent)
     elif asked.format == "svg":
-        data = exports.to_svg(drawn[0], asked.transparent)
+        data = exports.to_svg(drawn[0], style, transparent)
     elif asked.format == "sheet":
-        data = exports.to_sheet(drawn, min(asked.size, exports.SHEET_SIZE))
+        data = exports.to_sheet(drawn, min(asked.size, exports.SHEET_SIZE), style)
     else:
         written = adaptation.write_recipe(np.array(asked.latents, np.float32))
-        data = exports.to_zip(drawn, asked.size, asked.transparent, written)
+        data = exports.to_zip(drawn, asked.size, style, transparent, written)
     return common.attach(data, *_FILES[asked.format])
 
 
