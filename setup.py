@@ -61,7 +61,7 @@ setuptools.setup(
             *("httpx", "playwright", "psutil"),
         ],
         # A typed JSON API with its OpenAPI, its server, and a tracer for SVG.
-        "studio": ["fastapi", "uvicorn", "vtracer"],
+        "studio": ["fastapi>=0.135", "uvicorn", "vtracer"],
         # Parity test, benchmark and import of the published code's weights only. Pinned
         # to the release that parity was measured with.
         "torch": ["torch==2.13.0"],

@@ -47,7 +47,7 @@ def test_mixing_logits_are_standard_normal_and_apart_for_each_support_image():
 
 
 def test_steering_raises_one_mixing_logit_alone():
-    latents = np.random.default_rng(0).standard_normal((5, 100))
+    latents = np.random.default_rng(0).standard_normal((5, 100), np.float32)
     before = fusion.mixing_logits(latents, 4)
     for taken, change in enumerate(networks.build("fusion", image_size=16).steering(4)):
         after = fusion.mixing_logits(latents + change, 4)
