@@ -16,6 +16,7 @@ from test_studio import serve  # skips, as that file does, without the extra
 
 from figr_jax import build, config, generation, shipped
 from figr_jax.evaluation import human
+from figr_jax.networks import fusion
 from figr_jax.studio import models, server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -284,10 +285,20 @@ def test_sliders_move_the_unpinned_images_towards_a_drawing(steered):
     page, drawing = steered, 2
     steered.locator(".shot .pin").nth(5).click()
     before = shown(page)
+    asked = []
+    page.on("request", lambda request: asked.append(request.post_data_json))
     slider = page.locator("#likes input").nth(drawing)
     slider.focus()
+    page.keyboard.press("ArrowRight")
     after = changed(page, lambda: page.keyboard.press("End"))
+    wait_until(page, lambda: asked[-1]["latents"] != asked[0]["latents"])
     assert [i for i in range(24) if after[i] == before[i]] == [5]
+    first, last = (
+        fusion.mixing_logits(np.array(asked[i]["latents"], np.float32), 4)
+        for i in (0, -1)
+    )
+    moved = np.argmax(last - first, 1)
+    assert set(np.delete(moved, 5)) == {drawing}
     expect(batches(page)).to_have_count(2)
     expect(slider).to_be_focused()
     # Unpinned, an image follows the sliders.
@@ -363,7 +374,9 @@ def test_a_small_thin_drawing_on_a_large_page_is_seen(page, tmp_path):
     assert np.ptp(rows) >= 5 and np.ptp(columns) >= 5  # of 8: it fills the square
 
 
-def test_it_fits_a_phone_and_the_keyboard(browser, address):
+@pytest.mark.parametrize("studio", ["address", "fused"])
+def test_it_fits_a_phone_and_the_keyboard(browser, studio, request):
+    address = request.getfixturevalue(studio)
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page.goto(address)
     page.wait_for_selector(".shot .pin")

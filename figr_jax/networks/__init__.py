@@ -75,11 +75,11 @@ class Networks(NamedTuple):
           shots: number of support images.
 
         Returns:
-          `[shots, latent]`, see `fusion.steering`; `[0, latent]` for a family without
+          `[shots, latent]` float32, see `fusion.steering`; `[0, latent]` for a family without
           mixing weights.
         """
         if not self.sees_support:
-            return np.zeros((0, self.latent))
+            return np.zeros((0, self.latent), np.float32)
         return fusion.steering(shots, self.latent)
 
     def _apply(self, module, params, *inputs):

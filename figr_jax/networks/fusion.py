@@ -133,10 +133,10 @@ def steering(shots, latent):
       latent: size of a latent, at least `shots`.
 
     Returns:
-      `[shots, latent]`; row i is the smallest change that raises logit i by 1 and
+      `[shots, latent]` float32; row i is the smallest change that raises logit i by 1 and
       leaves the others as they are.
     """
-    return np.linalg.pinv(_directions(shots, latent)).T
+    return np.linalg.pinv(_directions(shots, latent)).T.astype(np.float32)
 
 
 def _directions(shots, latent):
