@@ -75,8 +75,8 @@ class Networks(NamedTuple):
           shots: number of support images.
 
         Returns:
-          `[shots, latent]` float32, see `fusion.steering`; `[0, latent]` for a family without
-          mixing weights.
+          `[shots, latent]` float32, see `fusion.steering`; `[0, latent]` for a family
+          without mixing weights.
         """
         if not self.sees_support:
             return np.zeros((0, self.latent), np.float32)

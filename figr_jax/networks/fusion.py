@@ -133,8 +133,8 @@ def steering(shots, latent):
       latent: size of a latent, at least `shots`.
 
     Returns:
-      `[shots, latent]` float32; row i is the smallest change that raises logit i by 1 and
-      leaves the others as they are.
+      `[shots, latent]` float32; row i is the smallest change that raises logit i by 1
+      and leaves the others as they are.
     """
     return np.linalg.pinv(_directions(shots, latent)).T.astype(np.float32)
 
