@@ -27,7 +27,7 @@ export class History {
 
   store(entries) {
     this.entries = entries.slice(-KEPT);
-    try { localStorage.setItem(KEY, JSON.stringify(this.entries)); } catch { /* see load */ }
+    try { localStorage.setItem(KEY, JSON.stringify(this.entries)); } catch { /* full or forbidden */ }
     this.show();
   }
 

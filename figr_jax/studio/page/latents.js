@@ -19,7 +19,7 @@ export function between(first, second, share) {
   return first.map((value, i) => (a * value + b * second[i]) / Math.sin(angle));
 }
 
-// Changes of latents are steered and scaled by the sliders; `unsteer` is the inverse.
+// Shifts and scales a latent as the sliders say; `unsteer` is the inverse.
 export const steer = (latent, shift, by) => latent.map((value, i) => by * (value + shift[i]));
 export const unsteer = (row, shift, by) => row.map((value, i) => value / by - shift[i]);
 
