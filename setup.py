@@ -62,7 +62,7 @@ setuptools.setup(
             *("httpx", "playwright", "psutil"),
         ],
         # A typed JSON API with its OpenAPI, its server, and a tracer of colour images.
-        "studio": ["fastapi", "uvicorn", "vtracer"],
+        "studio": ["fastapi>=0.135", "uvicorn", "vtracer"],
         # Parity test, benchmark and import of the published code's weights only. Pinned
         # to the release that parity was measured with.
         "torch": ["torch==2.13.0"],

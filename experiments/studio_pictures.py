@@ -3,7 +3,8 @@
 python experiments/studio_pictures.py --checkpoint=runs/quickstart
 
 Draws four shaky sketches of a boat with the mouse, clicks Generate, and measures in the
-page the time to the first samples and to the finished grid. Writes into
+page the time to the first samples and to the finished grid, with new sketches for each
+click. Writes into
 experiments/results studio.json and screenshots of the drawings and of the judge, on a
 desktop and a phone, light and dark (studio_desktop.png, studio_phone_dark_judge.png and
 so on). Needs the extras `studio` and `test`, and Chromium.
@@ -57,8 +58,12 @@ def draw(page, rng):
             page.mouse.up()
 
 
-def measure(page):
-    """Measures the seconds from a click to the first samples and to the full grid."""
+def measure(page, rng):
+    """Measures the seconds from a click to the first samples and to the full grid.
+
+    The drawings are new: with the same ones, no inner step would be repeated.
+    """
+    draw(page, rng)
     page.click("#adapt")
     page.wait_for_selector("#gallery:not([data-finished])")
     page.wait_for_selector("#gallery[data-finished]")
@@ -106,23 +111,30 @@ def main():
     files.write_json(RESULTS / "studio.json", result)
 
 
+def visit(browser, name, suffix):
+    """Opens the studio; waits until it has adapted to the example."""
+    view = {"viewport": SIZES[name], "color_scheme": SCHEMES[suffix]}
+    page = browser.new_page(**view)
+    page.goto(f"http://127.0.0.1:{_PORT.value}")
+    page.wait_for_selector("#gallery[data-finished]")
+    return page
+
+
 def photograph_all():
     """Takes all screenshots; returns the times of each measured click."""
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        times = []
+        page = visit(browser, "desktop", "")
+        rng = np.random.default_rng(1)
+        times = [measure(page, rng) for _ in range(_REPEATS.value)]
+        page.close()
         for name, suffix in itertools.product(SIZES, SCHEMES):
-            view = {"viewport": SIZES[name], "color_scheme": SCHEMES[suffix]}
-            page = browser.new_page(**view)
-            page.goto(f"http://127.0.0.1:{_PORT.value}")
-            page.wait_for_selector("#gallery[data-finished]")
+            page = visit(browser, name, suffix)
             draw(page, np.random.default_rng(0))
             page.wait_for_selector("#gallery:not([data-finished])")
             page.wait_for_selector("#gallery[data-finished]")  # without a click
-            if not times:
-                times = [measure(page) for _ in range(_REPEATS.value)]
             for number in PINNED:
                 page.locator(".shot .pin").nth(number).click()
             photograph(page, f"studio_{name}{suffix}")

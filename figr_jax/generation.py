@@ -2,13 +2,12 @@
 
 import difflib
 
-import jax
 import numpy as np
 
-from figr_jax import adaptation, build, config, export, kinds, snapshots
-from figr_jax.adapted import Adapted, check_whole, compile_for
+from figr_jax import adapted, build, config, export, kinds, snapshots
+from figr_jax.adapted import check_whole
 from figr_jax.data import bank as banks
-from figr_jax.data import episodes, images, inputs, splits, styles
+from figr_jax.data import episodes, inputs, splits, styles
 from figr_jax.errors import BadInput, FailedWork, warn
 
 
@@ -46,36 +45,17 @@ class FewShotGenerator:
           ValueError: if the images have another type or size, or a number is negative
             or not an integer.
         """
-        *_, adapted = self.adapt_by_step(support, seed, inner_steps)
-        return adapted
+        options = self._sampling(inner_steps)
+        return self.start(support, seed).advance(options.inner.steps)
 
-    def adapt_by_step(self, support, seed=0, inner_steps=None):
-        """Yields an `Adapted` before the first inner step and after each.
+    def start(self, support, seed=0):
+        """Returns the `Adapted` before the first inner step; `advance` takes steps.
 
         Arguments and errors are those of `adapt`.
         """
         support = self._check(np.asarray(support))
-        options = self._sampling(inner_steps)
-        inner = options.inner
-        networks, seed = self.networks, np.uint32(check_whole("seed", seed))
-        noise = compile_for(_draw_noise, networks, inner, len(support))(seed)
-        noise = jax.tree.map(np.asarray, noise)
-        # One program per step, not for all: it serves any K and yields every step.
-        step = compile_for(_inner_step, networks, inner._replace(steps=0))
-        state = compile_for(_init_state, networks, inner._replace(steps=0))(self.slow)
-        traces = []
-        for i in range(inner.steps + 1):
-            columns = (
-                np.array(traces, np.float32)
-                .reshape(-1, len(adaptation.Trace._fields))
-                .T
-            )
-            trace = adaptation.Trace(*columns)
-            yield Adapted(networks, options, state.fast, support, trace)
-            if i < inner.steps:
-                now = jax.tree.map(lambda x, i=i: x[i], noise)
-                state, trace = step(state, support, now)
-                traces.append(jax.tree.map(float, trace))
+        options = build.sampling(self.config)
+        return adapted.start(self.networks, options, self.slow, support, seed)
 
     def export(self, path, shots=None, count=24, inner_steps=None):
         """Writes the model as one file that needs JAX, not this package.
@@ -210,20 +190,6 @@ class FewShotGenerator:
                 f"[shots, {size}, {size}, {channels}]"
             )
         return support
-
-
-def _draw_noise(networks, inner, shots, seed):
-    return adaptation.draw_noise(adaptation.sampling_key(seed), networks, shots, inner)
-
-
-def _init_state(networks, inner, slow):
-    del networks
-    return adaptation.init_state(slow, inner)
-
-
-def _inner_step(networks, inner, state, support, noise):
-    episode = adaptation.Episode(images.to_float(support))
-    return adaptation.inner_step(networks, state, episode, noise, inner)
 
 
 def load(path, flag="--checkpoint"):

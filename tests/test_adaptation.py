@@ -227,3 +227,16 @@ def test_each_inner_step_takes_fresh_others_without_replacement(tiny, others):
     assert all(len(set(row.tolist())) == min(4, others) for row in chosen)
     assert set(chosen.ravel().tolist()) == set(range(others))
     assert len({tuple(row.tolist()) for row in chosen}) > 5
+
+
+@pytest.mark.parametrize("others", [0, 9])
+def test_the_noise_of_a_step_does_not_depend_on_the_number_of_steps(tiny, others):
+    nets, _ = tiny
+    inner = adaptation.Inner(losses.LOSSES["wgan_gp"](10.0), optax.sgd(1e-3), 5, 2)
+    few, many = (
+        adaptation.draw_noise(
+            jax.random.key(4), nets, 3, inner._replace(steps=steps), others
+        )
+        for steps in (5, 32)
+    )
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y[:5]), few, many)

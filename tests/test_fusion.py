@@ -46,6 +46,15 @@ def test_mixing_logits_are_standard_normal_and_apart_for_each_support_image():
     np.testing.assert_allclose(fewer, logits[:, :3], atol=1e-5)
 
 
+def test_steering_raises_one_mixing_logit_alone():
+    latents = np.random.default_rng(0).standard_normal((5, 100), np.float32)
+    before = fusion.mixing_logits(latents, 4)
+    for taken, change in enumerate(networks.build("fusion", image_size=16).steering(4)):
+        after = fusion.mixing_logits(latents + change, 4)
+        np.testing.assert_allclose(after - before, [np.eye(4)[taken]] * 5, atol=1e-5)
+    assert len(networks.build("dcgan", image_size=16).steering(4)) == 0
+
+
 def test_features_are_mixed():
     maps = jnp.arange(3.0)[:, None, None, None] * jnp.ones((3, 4, 4, 2))
     still = jnp.zeros((3, 3, 2, 2, 2))

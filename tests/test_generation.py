@@ -153,6 +153,29 @@ def test_more_inner_steps_move_further(model, crosses):
     assert 0 < one < twenty
 
 
+@pytest.mark.parametrize("first, further", [(0, 3), (3, 2), (30, 4)])
+def test_continuing_equals_adapting_from_the_start(model, crosses, first, further):
+    support = model.read([crosses])
+    begun = model.adapt(support, seed=5, inner_steps=first)
+    before = begun.generate(6)
+    continued = begun.advance(further)
+    whole = model.adapt(support, seed=5, inner_steps=first + further)
+    assert continued.sampling == whole.sampling
+    jax.tree.map(np.testing.assert_array_equal, continued.state, whole.state)
+    jax.tree.map(np.testing.assert_array_equal, continued.trace, whole.trace)
+    np.testing.assert_array_equal(continued.generate(6), whole.generate(6))
+    np.testing.assert_array_equal(begun.generate(6), before)  # unchanged
+    assert (continued.generate(6) != before).any()
+
+
+def test_without_optimizer_states_it_generates_but_cannot_advance(model, crosses):
+    adapted = model.adapt(model.read([crosses]))
+    kept = adapted.without_optimizer()
+    np.testing.assert_array_equal(kept.generate(3), adapted.generate(3))
+    with pytest.raises(ValueError, match="adapt again"):
+        kept.advance()
+
+
 def test_wrong_arrays_are_refused(workdir):
     model = figr_jax.load(workdir)
     for shape, dtype in [

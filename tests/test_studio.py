@@ -79,7 +79,7 @@ def to_pixels(text):
 
 def follow(client, job):
     with client.stream("GET", f"/api/jobs/{job}/events") as response:
-        lines = [line for line in response.iter_lines() if line]
+        lines = [x for x in response.iter_lines() if x.startswith("data: ")]
     return [json.loads(line.removeprefix("data: ")) for line in lines]
 
 
@@ -106,6 +106,54 @@ def test_samples_come_after_every_inner_step(adapted):
     first, last = ([to_pixels(x) for x in steps[i]["images"]] for i in (0, -1))
     assert len(first) == works.PREVIEW and first[0].shape == (8, 8)
     assert not np.array_equal(first, last)
+
+
+def test_an_adaptation_continues_an_earlier_one(client, name, example, adapted):
+    job, _ = adapted
+    latents = np.random.default_rng(0).normal(size=(4, 3)).tolist()
+
+    def draw(job):
+        found = client.post(f"/api/jobs/{job}/images", json={"latents": latents})
+        return [image["image"] for image in found.raise_for_status().json()["images"]]
+
+    def steps(job):
+        events = follow(client, job)
+        return [event["step"] for event in events if event["type"] == "step"]
+
+    before = draw(job)
+    further = adapt(client, name, example, seed=3, inner_steps=6, continues=job)
+    assert steps(further) == [5, 6]
+    back = adapt(client, name, example, seed=3, inner_steps=2, continues=further)
+    assert steps(back) == []
+    for found, count in [(further, 6), (back, 2)]:
+        whole = adapt(client, name, example, seed=3, inner_steps=count)
+        assert steps(whole) == list(range(1, count + 1))
+        assert draw(found) == draw(whole)
+    assert draw(job) == before
+    # Another seed, other images or an expired job: all steps are taken.
+    for change in ({"seed": 4}, {"support": example[::-1]}, {"continues": "gone"}):
+        asked = {"support": example, "seed": 3, "continues": job, **change}
+        assert steps(adapt(client, name, inner_steps=5, **asked)) == [1, 2, 3, 4, 5]
+
+
+def test_latents_depend_on_the_seed_and_their_number_alone(
+    client, shelf, name, adapted
+):
+    job, _ = adapted
+
+    def draw(**asked):
+        return client.post(f"/api/jobs/{job}/latents", json=asked).json()["latents"]
+
+    many = draw(seed=5, count=9)
+    assert np.shape(many) == (9, 3) and draw(seed=5, count=4) == many[:4]
+    assert draw(seed=6, count=9) != many
+    assert refuse(client, f"/api/jobs/{job}/latents", {"count": 65})[0] == 400
+
+
+def test_a_model_without_mixing_weights_has_no_steering(client, name):
+    path = f"/api/models/{name}/steering"
+    assert client.get(f"{path}/4").json() == {"latents": []}
+    assert "shots" in client.get(f"{path}/17").json()["error"]
 
 
 def test_a_drawing_is_centred_scaled_and_its_polarity_found(client, name, shelf):
@@ -414,7 +462,7 @@ def test_a_job_that_fails_takes_nothing_down(client, name, example, shelf, monke
     def fail(*args):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(type(generator), "adapt_by_step", fail)
+    monkeypatch.setattr(type(generator), "start", fail)
     events = follow(client, adapt(client, name, example))
     assert events[-1] == {"type": "failed", "error": "internal error"}
     monkeypatch.undo()
@@ -427,7 +475,7 @@ def test_a_job_that_takes_too_long_is_stopped():
             yield {"type": "step"}
             time.sleep(0.01)
 
-    job = jobs.Job(work, 0)
+    job = jobs.Job(work)
     job.run(seconds=0.1)
     assert job.events[-1]["error"] == (
         "the job took more than 0.1 seconds; try again with fewer steps"

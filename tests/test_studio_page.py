@@ -1,18 +1,22 @@
 """The studio's page, in a real browser: what an artist does."""
 
 import base64
+import contextlib
 import io
 import re
 import shutil
 import zipfile
 from xml.etree import ElementTree
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from test_studio import serve  # skips, as that file does, without the extra
 
+from figr_jax import build, config, generation, shipped
 from figr_jax.evaluation import human
+from figr_jax.networks import fusion
 from figr_jax.studio import models, server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -36,8 +40,27 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page(browser, address):
+@pytest.fixture(scope="module")
+def fused(workdir, tmp_path_factory):
+    """Address of a studio whose model has mixing weights and picks the best of 3."""
+    info = generation.load(workdir).info
+    cfg = config.from_dict(info["config"])
+    cfg.networks.update(family="fusion", latent=8)
+    cfg.sampling.update(best_of=3)
+    slow = jax.jit(build.networks(cfg).init)(jax.random.key(0))
+    folder = tmp_path_factory.mktemp("weights")
+    shipped.write(folder / "fused.npz", slow, info | {"config": cfg.to_dict()})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "FOLDER", folder)
+        shelf = models.Shelf(models.find(["fused"]))
+        shelf.get("fused").warm_up()
+        with serve(server.make_app(shelf)) as address:
+            yield address
+
+
+@contextlib.contextmanager
+def visit(browser, address):
+    """A page of a new visitor; fails if a script of it does."""
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     errors = []
     page.on("pageerror", lambda error: errors.append(error))
@@ -46,6 +69,18 @@ def page(browser, address):
     yield page
     assert not errors
     page.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    with visit(browser, address) as page:
+        yield page
+
+
+@pytest.fixture
+def steered(browser, fused):
+    with visit(browser, fused) as page:
+        yield page
 
 
 def draw(page, number):
@@ -153,11 +188,146 @@ def test_a_click_draws_a_dot_and_undo_never_fails(page):
 
 
 def test_a_job_can_be_cancelled(page):
-    page.locator("#steps").fill("50")
+    page.evaluate("document.getElementById('steps').max = 100")  # time to cancel
+    page.locator("#steps").fill("100")
     page.wait_for_selector("#cancel:enabled")
     page.click("#cancel")
     expect(page.locator("#status")).to_have_text("cancelled")
     expect(page.locator(".shot .pin")).to_have_count(24)  # as it was before
+
+
+def wait_until(page, is_so):
+    """Polls, because the page's policy forbids Playwright's `wait_for_function`."""
+    for _ in range(1500):
+        if is_so():
+            return
+        page.wait_for_timeout(20)
+    raise TimeoutError("the page did not change as expected")
+
+
+def changed(page, act):
+    """Acts, waits until the images are others, returns them."""
+    before = shown(page)
+    act()
+    wait_until(page, lambda: len(before) == len(shown(page)) and shown(page) != before)
+    return shown(page)
+
+
+def batches(page):
+    return page.locator("#batches .batch")
+
+
+def test_steps_continue_and_go_back_to_the_same_images(page):
+    two = shown(page)
+    requests = []
+    page.on("request", lambda request: requests.append(request))
+    steps = page.locator("#steps")
+    four = changed(page, lambda: steps.fill("4"))
+    expect(page.locator("#status")).to_have_text("step 4 of 4")
+    (sent,) = [x.post_data_json for x in requests if x.url.endswith("/api/adapt")]
+    assert sent["continues"] and sent["inner_steps"] == 4
+    assert len(four) == 24  # no samples of fewer images in between
+    steps.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    wait_until(page, lambda: shown(page) == two)
+    expect(page.locator("#status")).to_have_text("step 2 of 2")
+
+
+def test_undo_returns_to_the_images_before(page):
+    first = shown(page)
+    expect(page.locator("#back")).to_be_disabled()
+    second = changed(page, lambda: page.click("#reroll"))
+    expect(batches(page)).to_have_count(2)
+    changed(page, lambda: page.locator(".like").nth(3).click())
+    expect(batches(page)).to_have_count(3)
+    assert changed(page, lambda: page.click("#back")) == second
+    expect(page.locator(".shot .pin[aria-pressed=true]")).to_have_count(0)
+    page.focus("#back")
+    assert changed(page, lambda: page.keyboard.press("Control+z")) == first
+    expect(page.locator("#back")).to_be_disabled()
+    # A change after an undo replaces nothing: all batches stay in the list.
+    changed(page, lambda: page.click("#reroll"))
+    expect(batches(page)).to_have_count(4)
+    assert changed(page, lambda: page.click("#back")) == first
+
+
+def test_the_history_survives_a_reload(page):
+    for number in range(4):
+        draw(page, number)
+    page.wait_for_selector("#batches .batch:nth-child(2)")
+    drawings = shown(page, ".seen")
+    page.locator(".shot .pin").nth(2).click()
+    after = changed(page, lambda: page.click("#reroll"))
+    expect(batches(page)).to_have_count(3)
+    page.reload()
+    expect(page.locator(".shot .pin")).to_have_count(24)
+    assert (shown(page, ".seen"), shown(page)) == (drawings, after)
+    pinned = page.locator(".shot .pin[aria-pressed=true] img")
+    assert shown(page, ".shot .pin[aria-pressed=true] img") == [after[2]]
+    expect(pinned).to_have_count(1)
+    # The first batch was of the example: its drawings come back as well.
+    batches(page).last.focus()
+    changed(page, lambda: page.keyboard.press("Enter"))
+    assert shown(page, ".seen") != drawings
+    page.click("#forget")
+    expect(page.locator("#history")).to_be_hidden()
+
+
+def test_controls_that_a_model_lacks_are_hidden(page, steered):
+    expect(page.locator("#likes")).to_be_hidden()
+    expect(page.locator("#best")).to_be_hidden()
+    expect(steered.locator("#likes input")).to_have_count(4)
+    expect(steered.locator("#best-label")).to_have_text("Pick the best of 3")
+
+
+def test_sliders_move_the_unpinned_images_towards_a_drawing(steered):
+    page, drawing = steered, 2
+    steered.locator(".shot .pin").nth(5).click()
+    before = shown(page)
+    asked = []
+    page.on("request", lambda request: asked.append(request.post_data_json))
+    slider = page.locator("#likes input").nth(drawing)
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    after = changed(page, lambda: page.keyboard.press("End"))
+    wait_until(page, lambda: asked[-1]["latents"] != asked[0]["latents"])
+    assert [i for i in range(24) if after[i] == before[i]] == [5]
+    first, last = (
+        fusion.mixing_logits(np.array(asked[i]["latents"], np.float32), 4)
+        for i in (0, -1)
+    )
+    moved = np.argmax(last - first, 1)
+    assert set(np.delete(moved, 5)) == {drawing}
+    expect(batches(page)).to_have_count(2)
+    expect(slider).to_be_focused()
+    # Unpinned, an image follows the sliders.
+    page.locator(".shot .pin").nth(5).click()
+    expect(page.locator("#gallery img").nth(5)).not_to_have_attribute("src", before[5])
+    page.locator(".shot .pin").nth(5).press("Control+z")
+    wait_until(page, lambda: shown(page) == before)
+    expect(slider).to_have_value("0")
+
+
+def test_the_best_of_several_candidates_is_a_switch(steered):
+    best = shown(steered)
+    plain = changed(steered, lambda: steered.uncheck("#best"))
+    same = np.mean([x == y for x, y in zip(best, plain, strict=True)])
+    assert 0 < same < 1  # the first of three candidates is sometimes the best one
+    assert changed(steered, lambda: steered.check("#best")) == best
+
+
+def test_a_blend_is_a_row_between_two_pinned_images(page):
+    page.click("#interpolate")
+    expect(page.locator("#problem")).to_contain_text("pin exactly two images")
+    before = shown(page)
+    for number in (3, 1):
+        page.locator(".shot .pin").nth(number).click()
+    after = changed(page, lambda: page.click("#interpolate"))
+    row = shown(page, ".blend img")
+    assert len(row) == 8 and len(after) == 24
+    assert (row[0], row[-1]) == (before[1], before[3])
+    assert after[8:] == [x for i, x in enumerate(before) if i not in (1, 3)][:16]
 
 
 def test_files_of_several_kinds_and_a_broken_one(page, tmp_path):
@@ -204,7 +374,9 @@ def test_a_small_thin_drawing_on_a_large_page_is_seen(page, tmp_path):
     assert np.ptp(rows) >= 5 and np.ptp(columns) >= 5  # of 8: it fills the square
 
 
-def test_it_fits_a_phone_and_the_keyboard(browser, address):
+@pytest.mark.parametrize("studio", ["address", "fused"])
+def test_it_fits_a_phone_and_the_keyboard(browser, studio, request):
+    address = request.getfixturevalue(studio)
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page.goto(address)
     page.wait_for_selector(".shot .pin")

@@ -4,6 +4,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax import linen as nn
 from jax import numpy as jnp
 
@@ -66,6 +67,20 @@ class Networks(NamedTuple):
     def criticize(self, params, images):
         """Evaluates the critic: `[..., N, H, W, C]` to `[..., N]`."""
         return self._apply(self.critic, params, images)
+
+    def steering(self, shots):
+        """Returns changes of latents that raise one mixing logit each by 1.
+
+        Args:
+          shots: number of support images.
+
+        Returns:
+          `[shots, latent]` float32, see `fusion.steering`; `[0, latent]` for a family
+          without mixing weights.
+        """
+        if not self.sees_support:
+            return np.zeros((0, self.latent), np.float32)
+        return fusion.steering(shots, self.latent)
 
     def _apply(self, module, params, *inputs):
         given = inputs[0].dtype

@@ -121,10 +121,28 @@ def mixing_logits(latents, shots):
     Returns:
       `[N, shots]`, standard normal.
     """
-    size = latents.shape[-1]
-    directions = np.random.default_rng(0).standard_normal((shots, size))
-    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    directions = _directions(shots, latents.shape[-1])
     return latents @ jnp.asarray(directions.T, latents.dtype)
+
+
+def steering(shots, latent):
+    """Computes the changes of a latent that each raise one mixing logit by 1.
+
+    Args:
+      shots: number of support images.
+      latent: size of a latent, at least `shots`.
+
+    Returns:
+      `[shots, latent]` float32; row i is the smallest change that raises logit i by 1
+      and leaves the others as they are.
+    """
+    return np.linalg.pinv(_directions(shots, latent)).T.astype(np.float32)
+
+
+def _directions(shots, latent):
+    """Returns a unit vector for each support image: `[shots, latent]`."""
+    directions = np.random.default_rng(0).standard_normal((shots, latent))
+    return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
 
 class Flow(nn.Module):

@@ -6,6 +6,7 @@ import socket
 from urllib.parse import urlsplit
 
 from starlette import requests, responses
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 
 MAX_BODY = 2**23  # bytes
@@ -75,15 +76,12 @@ class Guard:
 
         async def with_headers(message):
             if message["type"] == "http.response.start":
-                extra = dict(_HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(_HEADERS)
                 knows = self._token and refusal is None
                 if knows and request.query_params.get("token"):
                     cookie = f"token={self._token}; HttpOnly; SameSite=Strict; Path=/"
-                    extra["Set-Cookie"] = cookie
-                names = {name.lower().encode() for name in extra}
-                kept = [h for h in message["headers"] if h[0] not in names]
-                added = [(n.lower().encode(), v.encode()) for n, v in extra.items()]
-                message = {**message, "headers": kept + added}
+                    headers["Set-Cookie"] = cookie
             await send(message)
 
         await (refusal or self._app)(scope, bounded, with_headers)

@@ -22,14 +22,14 @@ class Job:
       id: a random secret that gives access to the job.
       events: dicts with a `type`; the last one is `done`, `failed` or `cancelled`.
       result: the result of the work, or None.
-      size: size of the result and the events, bytes.
+      size: size of the events and, if the work adds it, of the result, bytes.
     """
 
-    def __init__(self, work, size):
-        """Stores `work`, a function of the job that yields events, and `size`."""
+    def __init__(self, work):
+        """Stores `work`, a function of the job that yields events."""
         self.id = secrets.token_urlsafe(16)
         self.events = []
-        self.result, self.size = None, size
+        self.result, self.size = None, 0
         self._work = work
         self._cancelled = threading.Event()
 
@@ -88,8 +88,8 @@ class Queue:
         self._changed = threading.Condition()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def add(self, work, size=0):
-        """Queues a `Job` of `work`, whose result will take `size` bytes.
+    def add(self, work):
+        """Queues a `Job` of `work`.
 
         Raises:
           Full: if too many jobs are waiting.
@@ -98,7 +98,7 @@ class Queue:
             if len(self._line) >= self._waiting:
                 raise Full
             self._forget()
-            job = Job(work, size)
+            job = Job(work)
             self._jobs[job.id] = job
             self._line.append(job)
             self._changed.notify()

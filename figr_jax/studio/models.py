@@ -108,6 +108,7 @@ class Model:
             "channels": config.dataset.channels,
             "shots": config.inner.shots,
             "inner_steps": build.sampling(config).inner.steps,
+            "best_of": config.sampling.best_of,
             "latent": config.networks.latent,
             "networks": f"{config.networks.family}, width {config.networks.width}",
             "meta_steps": info.get("step"),

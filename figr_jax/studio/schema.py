@@ -18,6 +18,7 @@ File = Annotated[
 Png = Annotated[str, Field(description="A PNG file, in base64.")]
 Name = Annotated[str, Field(max_length=255, description="One of /api/models.")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Shots = Annotated[int, Field(ge=1, le=MAX_SUPPORT)]
 
 
 class Asked(BaseModel, extra="forbid"):
@@ -38,6 +39,7 @@ class Card(BaseModel):
     latent: Annotated[int, Field(description="Numbers in a row of latents.")]
     shots: int
     inner_steps: int
+    best_of: Annotated[int, Field(description="Candidates of an image with `best`.")]
     meta_steps: int | None
     heldout_classes: int
     examples: Annotated[int, Field(description="Held-out classes with images to show.")]
@@ -74,6 +76,14 @@ class Adaptation(Asked):
     support: Annotated[list[File], Field(min_length=1, max_length=MAX_SUPPORT)]
     seed: Seed = 0
     inner_steps: Annotated[int | None, Field(ge=0, le=MAX_STEPS)] = None
+    continues: Annotated[
+        str | None,
+        Field(
+            max_length=255,
+            description="Job of an earlier adaptation. If its model, images and seed "
+            "are the same, its inner steps are not repeated. The result is the same.",
+        ),
+    ] = None
 
 
 class Judging(Asked):
@@ -104,6 +114,22 @@ class Cancelled(BaseModel):
     """Confirmation that a job will stop."""
 
     cancelled: bool
+
+
+class Drawing(Asked):
+    """Latents to draw."""
+
+    seed: Seed = 0
+    count: Annotated[int, Field(ge=1, le=MAX_IMAGES)]
+    best: Annotated[
+        bool, Field(description="Choose among candidates with the adapted critic.")
+    ] = False
+
+
+class Rows(BaseModel):
+    """Rows of latents, or changes of latents."""
+
+    latents: list[list[float]]
 
 
 class Latents(Asked):

@@ -23,6 +23,7 @@ _ABOUT = """Generates new images of a class from a few images of it.
 3. `GET /api/jobs/{id}/events` streams its progress, with samples after each inner step.
 4. `POST /api/jobs/{id}/images` generates an image for each latent: a row of as many
    standard normal numbers as `latent` in `GET /api/models/{name}`.
+   `POST /api/jobs/{id}/latents` draws such rows.
 5. `POST /api/jobs/{id}/export` exports images as files.
 
 Every failure is a JSON object with one sentence as `error`.

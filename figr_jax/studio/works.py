@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from figr_jax import pictures, recipe
@@ -20,24 +21,40 @@ class Adaptation(NamedTuple):
     """Result of an adaptation.
 
     Attributes:
-      adapted: `adapted.Adapted`.
-      seed: seed of the adaptation.
+      states: an `adapted.Adapted` after 0, 1, ... inner steps, at least `inner_steps`;
+        only the last one can advance.
+      inner_steps: K of this adaptation.
       snapshot: the model's snapshot, see `recipe.identify`.
       dataset: name of the data set that the model was trained on.
       style: `styles.Style` of that data set.
     """
 
-    adapted: Adapted
-    seed: int
+    states: tuple[Adapted, ...]
+    inner_steps: int
     snapshot: int
     dataset: str
     style: styles.Style
 
+    @property
+    def adapted(self):
+        """The `adapted.Adapted` after `inner_steps`."""
+        return self.states[self.inner_steps]
+
+    def starts_from(self, snapshot, first):
+        """Returns whether this adaptation has the same snapshot, support and seed.
+
+        Args:
+          snapshot: snapshot of the other adaptation.
+          first: `adapted.Adapted` before its first inner step.
+        """
+        ours = self.states[0]
+        is_same = self.snapshot == snapshot and ours.seed == first.seed
+        return is_same and np.array_equal(ours.support, first.support)
+
     def write_recipe(self, latents):
         """Returns the recipe of the images of these latents, a dict for JSON."""
-        adapted = self.adapted
-        steps = adapted.sampling.inner.steps
-        values = recipe.Recipe(adapted.support, self.seed, steps, latents)
+        first = self.states[0]
+        values = recipe.Recipe(first.support, first.seed, self.inner_steps, latents)
         return recipe.write(values, self.snapshot, self.dataset)
 
 
@@ -49,14 +66,16 @@ class Judged:
         self.key, self.answers = key, {}
 
 
-def adapt(model, support, seed, inner_steps):
-    """Returns the work of an adaptation, with an event after each inner step.
+def adapt(model, support, seed, inner_steps, earlier=None):
+    """Returns the work of an adaptation, with an event after each new inner step.
 
     Args:
       model: `generation.FewShotGenerator`.
       support: `[shots, H, W, C]` uint8.
       seed: seed of the adaptation.
       inner_steps: number of inner steps.
+      earlier: `Adaptation` whose inner steps are not repeated if it has the same
+        snapshot, support and seed; or None.
 
     Returns:
       The work, see `jobs.Job`; the job's result is an `Adaptation`.
@@ -64,12 +83,15 @@ def adapt(model, support, seed, inner_steps):
 
     def work(job):
         yield {"type": "started"}
-        size = model.networks.latent
-        latents = draw_candidates(PREVIEW, 1, size, seed)[:, 0]
-        states = model.adapt_by_step(support, seed, inner_steps)
-        for step, adapted in enumerate(states):
-            if not step:
-                continue
+        snapshot, dataset = recipe.identify(model), model.config.dataset.name
+        first = model.start(support, seed)
+        continues = earlier and earlier.starts_from(snapshot, first)
+        states = list(earlier.states) if continues else [first]
+        latents = draw_candidates(PREVIEW, 1, model.networks.latent, seed)[:, 0]
+        for step in range(len(states), inner_steps + 1):
+            adapted = states[-1].advance()
+            states[-1] = states[-1].without_optimizer()
+            states.append(adapted)
             drawn = adapted.draw(latents)
             yield {
                 "type": "step",
@@ -79,8 +101,10 @@ def adapt(model, support, seed, inner_steps):
                 "generator_loss": float(adapted.trace.generator_loss[-1]),
                 "images": [recipe.encode(image) for image in drawn],
             }
-        snapshot, dataset = recipe.identify(model), model.config.dataset.name
-        job.result = Adaptation(adapted, seed, snapshot, dataset, model.style)
+        job.size += sum(x.nbytes for x in jax.tree.leaves([x.state for x in states]))
+        job.result = Adaptation(
+            tuple(states), inner_steps, snapshot, dataset, model.style
+        )
 
     return work
 

@@ -235,10 +235,6 @@ export class Cells {
       event.preventDefault();
       this.receive(event.dataTransfer.files);
     });
-    document.addEventListener("keydown", (event) => {
-      const asks = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key === "z";
-      if (asks && this.element.checkVisibility()) { event.preventDefault(); this.undo(); }
-    });
   }
 
   get support() {

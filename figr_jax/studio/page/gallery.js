@@ -1,49 +1,98 @@
-// The grid of generated images: pin, replace, interpolate, export.
+// The grid of generated images: pin, replace, steer, blend, export.
 
 import { download, post } from "./api.js";
-import { between, draw, near, scale } from "./latents.js";
+import { between, decode, encode, near, shiftTowards, steer, unsteer } from "./latents.js";
+
+const BLENDED = 8; // images of a blend, with its two ends
+const SEEDS = 2 ** 32;
 
 export class Gallery {
-  constructor(element, complain) {
-    this.element = element;
-    this.complain = complain;
-    this.job = null;
-    this.size = 0; // of a latent
+  // Calls `changed` after each change by the user: with true if only a pin changed.
+  constructor(element, complain, changed) {
+    Object.assign(this, { element, complain, changed });
     this.variation = 1;
-    this.items = []; // { latent, pinned }
+    this.best = false; // lets the model's critic choose among candidates
+    this.forget();
   }
+
+  forget() {
+    this.use(null, 0, []);
+    this.seed = 0;
+    this.likes = []; // positions of the sliders, one for each drawing
+    // An item has a `latent`, and its `number` if that was drawn with the seed. `pinned`
+    // is the row that it shows while it is pinned: sliders do not move it.
+    this.items = [];
+    this.blended = 0; // number of items in the first row, which is a blend
+    this.images = []; // of the items, as PNG files in base64
+    this.element.replaceChildren();
+  }
+
+  // Switches to the images of a job.
+  use(job, size, steering) { Object.assign(this, { job, size, steering }); }
 
   get pins() { return this.items.filter((item) => item.pinned); }
+  get shift() { return shiftTowards(this.likes, this.steering, this.size); }
+  row(item) { return item.pinned ?? steer(item.latent, this.shift, this.variation); }
+  // Makes an item that shows a row under the present sliders.
+  item(row) { return { latent: unsteer(row, this.shift, this.variation) }; }
 
-  resize(count) {
-    const pinned = this.pins.slice(0, count), rest = this.items.filter((item) => !item.pinned);
-    this.items = [...pinned, ...rest].slice(0, count);
-    while (this.items.length < count) this.items.push({ latent: draw(this.size) });
+  // Returns the items for a grid of another size: pinned ones first, then the rest.
+  sized(count) {
+    if (this.items.length === count) return this.items;
+    const rest = this.items.filter((item) => !item.pinned);
+    const items = [...this.pins, ...rest].slice(0, count);
+    const used = new Set(items.map((item) => item.number));
+    for (let number = 0; items.length < count; ++number)
+      if (!used.has(number)) items.push({ number });
+    return items;
   }
 
-  forget() { this.items = []; this.job = null; this.element.replaceChildren(); }
-
-  replace(make) {
-    this.items.filter((item) => !item.pinned).forEach((item, i) => { item.latent = make(i); });
-    return this.refresh();
+  // Shows items; draws the latents of those with a number. The choice of the best ones
+  // depends on the adapted model.
+  async set(items, seed = this.seed, blended = items === this.items ? this.blended : 0) {
+    const { job } = this, drawn = items.filter((item) => item.number !== undefined);
+    if (drawn.length) {
+      const count = 1 + Math.max(...drawn.map((item) => item.number));
+      const { latents } = await post(`api/jobs/${job}/latents`, { seed, count, best: this.best });
+      if (job !== this.job) return;
+      for (const item of drawn) item.latent = latents[item.number];
+    }
+    Object.assign(this, { items, seed, blended });
+    await this.refresh();
   }
 
-  reroll() { return this.replace(() => draw(this.size)); }
+  // Replaces the unpinned items by `make(index)`.
+  async replace(make, seed) {
+    this.need();
+    await this.set(this.items.map((item, i) => item.pinned ? item : make(i)), seed);
+    this.changed();
+  }
+
+  reroll() {
+    for (const item of this.pins) delete item.number; // it was of the earlier seed
+    return this.replace((number) => ({ number }), Math.floor(Math.random() * SEEDS));
+  }
 
   moreLike(chosen) {
-    chosen.pinned = true;
-    return this.replace(() => near(chosen.latent));
+    chosen.pinned = this.row(chosen);
+    return this.replace(() => this.item(near(chosen.pinned)));
   }
 
-  interpolate() {
+  // Shows the way from one pinned image to another in the first row.
+  async blend() {
     const [first, second, third] = this.pins;
     if (!second || third) throw new Error("pin exactly two images, then blend them");
+    const way = Array.from({ length: BLENDED - 2 }, (_, i) =>
+      this.item(between(first.pinned, second.pinned, (i + 1) / (BLENDED - 1))));
     const rest = this.items.filter((item) => !item.pinned);
-    this.items = [first, ...rest, second]; // shows the interpolation in order
-    return this.replace((i) => between(first.latent, second.latent, (i + 1) / (rest.length + 1)));
+    const items = [first, ...way, second, ...rest].slice(0, this.items.length);
+    await this.set(items, this.seed, BLENDED);
+    this.changed();
   }
 
-  scaled(items) { return items.map((item) => scale(item.latent, this.variation)); }
+  need() {
+    if (!this.job) throw new Error("there are no images yet; press Generate first");
+  }
 
   // Shows samples during adaptation; they cannot be pinned yet.
   preview(images) {
@@ -58,16 +107,35 @@ export class Gallery {
     }));
   }
 
-  async refresh() {
-    if (!this.job) return this.element.replaceChildren();
-    const asked = this.asked = Symbol();
-    const body = { latents: this.scaled(this.items) };
-    const { images } = await post(`api/jobs/${this.job}/images`, body);
-    if (asked !== this.asked) return; // a later request is running
-    const buttons = () => [...this.element.querySelectorAll("button")];
-    const focused = buttons().indexOf(document.activeElement);
-    this.element.replaceChildren(...images.map((image, i) => this.show(image, i)));
-    buttons()[focused]?.focus({ preventScroll: true }); // keeps the keyboard focus
+  // Shows the images. While a request is running, further calls wait for one more.
+  refresh() {
+    this.stale = true;
+    this.refreshing ??= this.update().finally(() => { this.refreshing = null; });
+    return this.refreshing;
+  }
+
+  async update() {
+    while (this.stale) {
+      this.stale = false;
+      const { job, items } = this;
+      if (!job) return this.element.replaceChildren();
+      const { images } = await post(`api/jobs/${job}/images`, { latents: items.map((x) => this.row(x)) });
+      if (job !== this.job || items !== this.items) { this.stale = true; continue; }
+      this.images = images.map(({ image }) => image);
+      const buttons = () => [...this.element.querySelectorAll("button")];
+      const focused = buttons().indexOf(document.activeElement);
+      const shots = images.map((image, i) => this.show(image, i));
+      if (this.blended) {
+        const row = document.createElement("div");
+        row.className = "blend";
+        row.setAttribute("role", "group");
+        row.setAttribute("aria-label", "Blend from the first pinned image to the second");
+        row.append(...shots.splice(0, this.blended));
+        shots.unshift(row);
+      }
+      this.element.replaceChildren(...shots);
+      buttons()[focused]?.focus({ preventScroll: true }); // keeps the keyboard focus
+    }
   }
 
   show({ image, nearest, likeness, copy }, i) {
@@ -78,8 +146,10 @@ export class Gallery {
     pin.className = "pin";
     pin.setAttribute("aria-pressed", Boolean(item.pinned));
     pin.onclick = () => {
-      item.pinned = !item.pinned;
-      pin.setAttribute("aria-pressed", item.pinned);
+      item.pinned = item.pinned ? null : this.row(item);
+      pin.setAttribute("aria-pressed", Boolean(item.pinned));
+      this.changed(true);
+      if (!item.pinned) this.refresh().catch(this.complain); // it follows the sliders again
     };
     const picture = document.createElement("img");
     picture.src = `data:image/png;base64,${image}`;
@@ -95,17 +165,31 @@ export class Gallery {
     like.className = "like";
     like.textContent = "More like this";
     like.title = "Replaces the unpinned images with variations of this one";
-    like.setAttribute("aria-label", `More like image ${i + 1}`);
+    like.setAttribute("aria-label", `More like this: image ${i + 1}`);
     like.onclick = () => this.moreLike(item).catch(this.complain);
     under.append(text, like);
     shot.append(pin, under);
     return shot;
   }
 
+  // The state as JSON, and back: rows of latents are exact.
+  get state() {
+    const items = this.items.map(({ latent, number, pinned }) =>
+      ({ latent: encode(latent), number, pinned: pinned ? encode(pinned) : null }));
+    const { seed, best, variation, likes, blended } = this;
+    return { seed, best, variation, likes: [...likes], blended, items };
+  }
+
+  set state({ items, ...rest }) {
+    Object.assign(this, structuredClone(rest));
+    this.items = items.map(({ latent, number, pinned }) =>
+      ({ latent: decode(latent), number, pinned: pinned && decode(pinned) }));
+  }
+
   export(format, size, transparent) {
-    if (!this.job) throw new Error("there are no images yet; press Generate first");
+    this.need();
     const chosen = this.pins.length ? this.pins : this.items;
-    const body = { latents: this.scaled(chosen), format, size, transparent };
+    const body = { latents: chosen.map((item) => this.row(item)), format, size, transparent };
     return download(`api/jobs/${this.job}/export`, body);
   }
 }

@@ -1,12 +1,16 @@
 // The page: event handlers.
 
 import { cancel, follow, get, post } from "./api.js";
+import { describe } from "./card.js";
 import { Cells } from "./cells.js";
 import { Gallery } from "./gallery.js";
+import { History } from "./history.js";
 import { Judge } from "./judge.js";
 
 const $ = (id) => document.getElementById(id);
 const PAUSE = 700; // milliseconds from the last change of a cell to the automatic adaptation
+const STEP_PAUSE = 150; // the same, from the last change of the number of steps
+const MOST_STEPS = 20; // inner steps, unless the model takes more by itself
 
 function complain(error) {
   $("problem").textContent = error.message;
@@ -14,12 +18,14 @@ function complain(error) {
 }
 
 let card, wanted, timer, turn = 0, running = null, example = 0, adapted = null;
-const gallery = new Gallery($("gallery"), complain);
+let shown = null; // model, drawings and steps of the images in the gallery
+const gallery = new Gallery($("gallery"), complain, record);
+const batches = new History($("batches"), (batch) => run(() => restore(batch))());
 const judge = new Judge(complain);
 const cells = new Cells($("cells"), (support) => {
   clearTimeout(timer);
   $("adapt").disabled = !support;
-  if (support && JSON.stringify(support) !== adapted) timer = setTimeout(adapt, PAUSE);
+  if (support && !isSame(support, adapted)) timer = setTimeout(adapt, PAUSE);
   if (!support && !running) showStatus("draw in every box to start");
   if (cells.touched) $("example-name").textContent = "";
 }, complain);
@@ -29,6 +35,7 @@ const run = (work) => async (event) => {
   try { await work(event); } catch (error) { complain(error); }
 };
 
+const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const showStatus = (status) => { $("status").textContent = status; };
 
 // Cancels the running job; its later events are ignored.
@@ -38,22 +45,29 @@ async function stop() {
   const job = running;
   running = null;
   $("cancel").disabled = true;
+  if (!job) return;
   $("progress").value = 0;
-  if (job) await cancel(job);
+  await cancel(job);
 }
 
-async function adapt() {
+// Adapts to the drawings; `ready` is called before the images are shown.
+async function adapt(ready = () => {}) {
   clearTimeout(timer);
   const support = cells.support;
   if (!support) return;
   $("problem").hidden = true;
   stop().catch(() => {}); // the job may have ended already
-  adapted = JSON.stringify(support);
+  const isNew = !gallery.job || !isSame(support, shown.support);
+  adapted = support;
   const begin = performance.now(), mine = ++turn, { dataset } = gallery.element;
   delete dataset.firstSamples, delete dataset.finished;
   try {
-    const body = { model: card.name, support, inner_steps: Number($("steps").value) };
-    const { job, hints } = await post("api/adapt", body);
+    const steps = Number($("steps").value);
+    const body = { model: card.name, support, inner_steps: steps, continues: gallery.job };
+    const [{ job, hints }, { latents }] = await Promise.all([
+      post("api/adapt", body),
+      get(`api/models/${encodeURIComponent(card.name)}/steering/${support.length}`),
+    ]);
     if (mine !== turn) return void cancel(job).catch(() => {});
     if (hints.length) complain(new Error(hints.join("; ")));
     running = job;
@@ -61,23 +75,30 @@ async function adapt() {
     const last = await follow(job, (event) => {
       if (mine !== turn) return;
       if (event.type === "waiting") showStatus(`waiting (${event.ahead} ahead of you)`);
-      if (event.type === "started") {
+      if (event.type === "started" && isNew) {
         showStatus("preparing (up to a minute the first time for this number of drawings)");
         $("progress").removeAttribute("value");
       }
       if (event.type !== "step") return;
-      if (event.step === 1) dataset.firstSamples = performance.now() - begin;
+      dataset.firstSamples ??= performance.now() - begin;
       $("progress").max = event.steps;
       $("progress").value = event.step;
       showStatus(`step ${event.step} of ${event.steps}`);
-      gallery.preview(event.images);
+      if (isNew) gallery.preview(event.images);
     });
     if (mine !== turn) return;
     if (last.type !== "done") throw new Error(last.error ?? last.type);
-    gallery.job = job;
-    gallery.resize(Number($("count").value));
-    await gallery.refresh();
+    showStatus(`step ${steps} of ${steps}`);
+    $("progress").value = $("progress").max = steps || 1;
+    shown = { model: card.name, support, steps };
+    gallery.use(job, card.latent, latents);
+    if (isNew) gallery.likes = support.map(() => 0);
+    ready();
+    showLikes(support);
+    await gallery.set(gallery.sized(Number($("count").value)));
+    if (mine !== turn) return;
     dataset.finished = performance.now() - begin; // milliseconds, for measurements
+    record();
   } catch (error) {
     if (mine !== turn) return;
     complain(error);
@@ -91,21 +112,91 @@ async function adapt() {
   }
 }
 
-async function choose(name) {
+// Shows a slider for each drawing, if the model has mixing weights.
+function showLikes(support) {
+  $("likes").hidden = !gallery.steering.length;
+  const sliders = () => [...$("likes").querySelectorAll("input")];
+  const focused = sliders().indexOf(document.activeElement);
+  const heading = document.createElement("span");
+  heading.textContent = "More like";
+  $("likes").replaceChildren(heading, ...support.map((image, i) => {
+    const label = document.createElement("label"), slider = document.createElement("input");
+    const picture = document.createElement("img");
+    picture.src = `data:image/png;base64,${image}`;
+    picture.alt = "";
+    Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.05, value: gallery.likes[i] });
+    slider.setAttribute("aria-label", `More like drawing ${i + 1}`);
+    slider.oninput = run(() => { gallery.likes[i] = Number(slider.value); return gallery.refresh(); });
+    slider.onchange = run(async () => { await gallery.refresh(); record(); });
+    label.append(picture, slider);
+    return label;
+  }));
+  sliders()[focused]?.focus({ preventScroll: true }); // keeps the keyboard focus
+}
+
+// Adds what is shown to the list of batches; replaces the last entry if it `amends` that.
+function record(amends = false) {
+  batches.add({ ...shown, gallery: gallery.state }, gallery.images, amends);
+  showHistory();
+}
+
+function showHistory() {
+  $("history").hidden = !$("batches").children.length;
+  $("back").disabled = !batches.previous;
+}
+
+// Shows a batch of the list: its model, drawings, steps and images.
+async function restore({ gallery: state, ...batch }) {
+  if (batch.model !== card?.name) await choose(batch.model, batch.support);
+  await stop().catch(() => {});
+  $("steps").value = $("steps-shown").value = batch.steps;
+  const ready = () => {
+    gallery.state = state;
+    $("best").checked = gallery.best;
+    $("variation").value = $("variation-shown").value = gallery.variation;
+    $("count").value = gallery.items.length;
+  };
+  if (!isSame(cells.support, batch.support)) {
+    await cells.fill(batch.support);
+    cells.touched = true;
+    $("example-name").textContent = "";
+  }
+  if (gallery.job && isSame(shown, batch)) {
+    clearTimeout(timer);
+    adapted = batch.support;
+    ready();
+    showLikes(batch.support);
+    await gallery.refresh();
+  } else {
+    await adapt(ready);
+  }
+  showHistory();
+}
+
+const undo = run(async () => {
+  if (batches.previous) await batches.choose(batches.previous);
+});
+
+async function choose(name, support = null) {
   wanted = name;
   const next = await get(`api/models/${encodeURIComponent(name)}`);
   if (name !== wanted) return;
   stop().catch(() => {});
   card = next;
-  gallery.size = card.latent;
   gallery.forget();
+  gallery.best = $("best").checked = card.best_of > 1;
+  $("best-label").hidden = card.best_of < 2;
+  $("best-text").textContent = `Pick the best of ${card.best_of}`;
+  $("likes").hidden = true;
   judge.stop();
+  $("steps").max = Math.max(MOST_STEPS, card.inner_steps);
   $("steps").value = card.inner_steps;
   $("steps-shown").value = $("steps").value;
-  describe();
+  describe(card);
   adapted = null;
   example = 0;
-  const keeps = cells.areOwn;
+  if ($("model").value !== card.name) $("model").value = card.name;
+  const keeps = support || cells.areOwn;
   if (!keeps) { cells.resize(card.shots); cells.clear(); }
   cells.use(card.name);
   $("example").disabled = !card.examples;
@@ -120,42 +211,6 @@ async function show(number) {
   await cells.fill(shown.images);
 }
 
-function describe() {
-  const shown = {
-    "Model (snapshot)": `${card.name} (${card.snapshot})`,
-    "Trained on": `${card.dataset}, ${card.image_size}x${card.image_size}`,
-    "Meta-steps in training": card.meta_steps ?? "unknown",
-    "Networks": card.networks,
-    "Made for": `${card.shots} drawings, ${card.inner_steps} inner steps`,
-    "Classes held out from training": card.heldout_classes,
-    "Licence of the training images": card.licence || "unknown",
-    "Last evaluation": card.report ? `${card.report.date}, ${card.report.classes} classes`
-      : "none; run python -m figr_jax.evaluate",
-  };
-  $("card").replaceChildren(...Object.entries(shown).flatMap(([name, value]) => {
-    const [term, text] = ["dt", "dd"].map((tag) => document.createElement(tag));
-    term.textContent = name;
-    text.textContent = value;
-    return [term, text];
-  }));
-  $("figures").hidden = !card.report;
-  if (!card.report) return;
-  const arms = Object.entries(card.report.arms), metrics = Object.keys(arms[0][1]);
-  const row = (tag, values) => {
-    const line = document.createElement("tr");
-    line.append(...values.map((value) => {
-      const cell = document.createElement(tag);
-      cell.textContent = value;
-      return cell;
-    }));
-    return line;
-  };
-  const form = ({ mean, low, high }) => [mean, low, high].map((x) => x.toFixed(2)).join(" / ");
-  $("figures").replaceChildren(
-    row("th", ["mean / low / high", ...metrics.map((metric) => metric.replace("_", " "))]),
-    ...arms.map(([name, arm]) => row("td", [name, ...metrics.map((metric) => arm[metric] ? form(arm[metric]) : "")])));
-}
-
 $("brush").oninput = () => { cells.brush = Number($("brush").value); };
 $("eraser").onclick = () => {
   cells.erases = !cells.erases;
@@ -166,22 +221,41 @@ $("clear").onclick = () => cells.clear();
 $("example").onclick = run(() => show(++example));
 $("more-cells").onclick = () => cells.resize(cells.cells.length + 1);
 $("fewer-cells").onclick = () => cells.resize(cells.cells.length - 1);
-$("adapt").onclick = adapt;
+document.addEventListener("keydown", (event) => {
+  const asks = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key === "z";
+  if (!asks || !$("draw").checkVisibility()) return;
+  event.preventDefault();
+  if ($("choose").contains(event.target)) undo(); else cells.undo();
+});
+$("adapt").onclick = () => adapt();
 $("cancel").onclick = run(async () => {
   await stop();
   showStatus("cancelled");
+  if (gallery.job) $("steps").value = $("steps-shown").value = shown.steps;
   await gallery.refresh();
 });
-$("count").onchange = run(() => { gallery.resize(Number($("count").value)); return gallery.refresh(); });
+// Shows the items again, with other settings.
+const redraw = (items) => gallery.job && gallery.set(items).then(() => record());
+$("count").onchange = run(() => redraw(gallery.sized(Number($("count").value))));
+$("best").onchange = run(() => {
+  gallery.best = $("best").checked;
+  return redraw(gallery.items);
+});
 $("reroll").onclick = run(() => gallery.reroll());
-$("interpolate").onclick = run(() => gallery.interpolate());
-$("steps").oninput = () => { $("steps-shown").value = $("steps").value; };
-$("steps").onchange = adapt;
-$("variation").oninput = () => { $("variation-shown").value = $("variation").value; };
-$("variation").onchange = run(() => {
+$("interpolate").onclick = run(() => gallery.blend());
+$("back").onclick = undo;
+$("forget").onclick = () => { batches.clear(); showHistory(); };
+$("steps").oninput = () => {
+  $("steps-shown").value = $("steps").value;
+  clearTimeout(timer);
+  timer = setTimeout(adapt, STEP_PAUSE);
+};
+$("variation").oninput = run(() => {
   gallery.variation = Number($("variation").value);
+  $("variation-shown").value = gallery.variation;
   return gallery.refresh();
 });
+$("variation").onchange = run(() => redraw(gallery.items));
 for (const button of document.querySelectorAll("[data-format]")) {
   button.onclick = run(() => gallery.export(
     button.dataset.format, Number($("size").value), $("transparent").checked));
@@ -213,5 +287,7 @@ run(async () => {
   if (location.search) history.replaceState(null, "", location.pathname); // hides the token
   const names = await get("api/models");
   $("model").replaceChildren(...names.map((name) => new Option(name)));
-  await choose(names[0]);
+  batches.show(names);
+  const last = batches.entries.findLast((entry) => names.includes(entry.batch.model));
+  if (last) await batches.choose(last); else await choose(names[0]);
 })();

@@ -1,12 +1,12 @@
 """Routes for adapting to a support, generating images and exporting them."""
 
 import fastapi
-import jax
 import numpy as np
 from fastapi import responses
 from starlette.exceptions import HTTPException
 
 from figr_jax import build, recipe
+from figr_jax.adapted import draw_candidates
 from figr_jax.studio import exports, likeness, schema, works
 from figr_jax.studio.routers import common
 
@@ -33,9 +33,26 @@ def adapt(
     steps = asked.inner_steps
     if steps is None:
         steps = build.sampling(generator.config).inner.steps
-    kept = sum(x.nbytes for x in jax.tree.leaves(generator.slow))
-    work = works.adapt(generator, prepared.support, asked.seed, steps)
-    return common.add_job(queue, work, kept) | {"hints": hints}
+    job = queue.get(asked.continues)
+    earlier = job.result if job and isinstance(job.result, works.Adaptation) else None
+    work = works.adapt(generator, prepared.support, asked.seed, steps, earlier)
+    return common.add_job(queue, work) | {"hints": hints}
+
+
+@router.post("/jobs/{id}/latents")
+def draw_latents(id: str, asked: schema.Drawing, queue: common.Queue) -> schema.Rows:
+    """Draws latents; row i depends on the seed, `best` and i alone.
+
+    With `best`, each row is the one of several candidates that the adapted critic
+    values most; the model's card has their number. Without, it is the first candidate.
+    """
+    adapted = common.find_job(queue, id, works.Adaptation).result.adapted
+    if asked.best:
+        rows = adapted.best_latents(asked.count, asked.seed)
+    else:
+        size = adapted.networks.latent
+        rows = draw_candidates(asked.count, 1, size, asked.seed)[:, 0]
+    return {"latents": rows.tolist()}
 
 
 @router.post("/jobs/{id}/images")

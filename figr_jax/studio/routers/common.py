@@ -57,14 +57,14 @@ def find_job(queue, id, kind=None):
     return job
 
 
-def add_job(queue, work, size=0):
-    """Queues work with a result of `size` bytes; returns a `schema.Queued` as a dict.
+def add_job(queue, work):
+    """Queues work; returns a `schema.Queued` as a dict.
 
     Raises:
       HTTPException: 503 if too many jobs are waiting.
     """
     try:
-        job = queue.add(work, size)
+        job = queue.add(work)
     except jobs.Full as error:
         raise HTTPException(
             503, "too many jobs are waiting; try again later"

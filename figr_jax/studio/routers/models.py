@@ -33,6 +33,17 @@ def show_example(name: str, number: int, shelf: common.Shelf) -> schema.Example:
     return {"class": label, "images": [recipe.encode(image) for image in shown]}
 
 
+@router.get("/models/{name}/steering/{shots}")
+def show_steering(name: str, shots: schema.Shots, shelf: common.Shelf) -> schema.Rows:
+    """Returns, for each drawing, the change of latents that moves images towards it.
+
+    Adding row i raises the logit of the mixing weight of drawing i by 1. Empty for a
+    model without mixing weights.
+    """
+    networks = common.find_model(shelf, name).generator.networks
+    return {"latents": networks.steering(shots).tolist()}
+
+
 @router.post("/see")
 def see(asked: schema.Drawings, shelf: common.Shelf) -> schema.Seen:
     """Returns drawings as the model sees them: cropped, centred, in its polarity."""
