@@ -92,7 +92,7 @@ def run(name, base, setting, overrides):
 
 def draw(trials):
     """Plots the metrics of trials, `{label: lines}`, against core minutes."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     for axes, (metric, label) in zip(
         figure.subplots(1, 2), METRICS.items(), strict=True
     ):
@@ -106,7 +106,8 @@ def draw(trials):
         axes.set(xlabel="core minutes of meta-training", ylabel=label, xlim=(0, None))
         axes.grid(alpha=0.3)
     axes.set_yscale("log")
-    figure.axes[0].legend(fontsize="small")
+    labelled = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*labelled, fontsize="small", loc="outside lower center", ncols=2)
     canvas = FigureCanvasAgg(figure)
     canvas.print_png(RESULTS / "time_to_quality.png")
 
