@@ -255,9 +255,9 @@ def test_many_styles_are_chosen():
     found = [
         icon(f"a/x-{style}-{i}", style=(style,)) for style in styles for i in range(9)
     ]
-    chosen = icons.choose(found)
+    chosen = icons.choose(found, 4)
     assert len(chosen) == 4 and len({icon.style for icon in chosen}) == 3
-    assert icons.choose(found[::-1]) == chosen
+    assert icons.choose(found[::-1], 4) == chosen
 
 
 def test_archives_of_the_repository_do_too(tmp_path):

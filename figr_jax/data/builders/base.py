@@ -75,8 +75,9 @@ def group(classes, ids, source, shown=None):
 class _Check:
     """A worker that decodes images: checksums of their pixels, and unreadable ones."""
 
-    def __init__(self, collection, size):
-        self._items, self._source, self._size = *collection[2:4], size
+    def __init__(self, collection, size, channels):
+        self._items, self._source = collection[2:4]
+        self._size, self._channels = size, channels
 
     def __call__(self, rows):
         checksums, bad = np.zeros(len(rows), np.uint32), []
@@ -95,12 +96,14 @@ class _Check:
     def _decode(self, data):
         if not data:
             raise images.Unreadable("empty file")
-        image = images.decode(io.BytesIO(data), channels=1)
+        image = images.decode(io.BytesIO(data), self._channels)
         height, width, _ = image.shape
         if self._size and (height, width) != self._size:
             wanted = "x".join(map(str, self._size[::-1]))
             raise images.Unreadable(f"{width}x{height} pixels, must be {wanted}")
-        return image  # checked by its pixels, since encoders differ
+        # Checked by its pixels, since encoders differ; grey ones as if decoded as such.
+        is_grey = (image == image[..., :1]).all()
+        return np.ascontiguousarray(image[..., :1]) if is_grey else image
 
 
 class _Write:
@@ -222,7 +225,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
     def _check(self, collection):
         """Returns checksums `[n]` of all images; row and reason of unreadable ones."""
         n = len(collection.items)
-        work = _Check(collection, self.IMAGE_SIZE)
+        work = _Check(collection, self.IMAGE_SIZE, 3 if self.COLOUR else 1)
         chunks = parallel.cut(n, _CHECK_CHUNK)
         checksums, skipped = [np.zeros(0, np.uint32)], []
         for part, bad in parallel.run(work, chunks, "Checking images"):

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from figr_jax.data.builders.open_icons import concepts, drawings
 
-MAX_PER_AUTHOR = 4  # images of a class; half of the smallest class
-
 # Iconify's `ic` has Google's Material icons, but names their packagers as authors.
 _DRAWN_BY = {"Material Design Authors": "Google"}
 
@@ -93,8 +91,8 @@ def group(icons):
     return result
 
 
-def choose(icons):
-    """Chooses at most `MAX_PER_AUTHOR` icons of each author.
+def choose(icons, most):
+    """Chooses at most `most` icons of each author.
 
     They are in as many styles as possible.
     """
@@ -103,8 +101,4 @@ def choose(icons):
     for icon in sorted(icons, key=lambda icon: (zlib.crc32(icon.id.encode()), icon.id)):
         drawn[icon.author].append((turns[icon.style], len(drawn[icon.author]), icon))
         turns[icon.style] += 1
-    return [
-        icon
-        for theirs in drawn.values()
-        for *_, icon in sorted(theirs)[:MAX_PER_AUTHOR]
-    ]
+    return [icon for theirs in drawn.values() for *_, icon in sorted(theirs)[:most]]
