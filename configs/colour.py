@@ -3,8 +3,9 @@
 python -m figr_jax.main --config=configs/colour.py
 
 Networks and inner loop are those of configs/omniglot_fusion.py, with 3 channels. The
-sampling settings are those of configs/sketch.py, not chosen on emoji. Prepare the data
-once: python -m figr_jax.prepare --dataset=open_icons/colour --channels=3
+sampling settings are those of configs/sketch.py, not chosen on emoji. Held-out classes
+have at least 8 images, as many as a report needs. Prepare the data once:
+python -m figr_jax.prepare --dataset=open_icons/colour --channels=3
 """
 
 from figr_jax import config as schema
@@ -13,7 +14,9 @@ from figr_jax import config as schema
 def get_config():
     """Returns the defaults with the overrides of this file."""
     config = schema.default()
-    config.dataset.update(name="open_icons/colour", channels=3, heldout=100)
+    config.dataset.update(
+        name="open_icons/colour", channels=3, split="random:8", heldout=100
+    )
     config.networks.update(family="fusion", width=16, stages=3)
     config.inner.update(
         shots=4,

@@ -4,7 +4,7 @@ import collections
 import zlib
 from typing import NamedTuple
 
-from figr_jax.data.builders.open_icons import concepts, drawings
+from figr_jax.data.builders.open_icons import concepts, drawings, emoji
 
 # Iconify's `ic` has Google's Material icons, but names their packagers as authors.
 _DRAWN_BY = {"Material Design Authors": "Google"}
@@ -28,11 +28,12 @@ class Icon(NamedTuple):
     packed: bytes
 
 
-def list_icons(content):
+def list_icons(content, is_emoji=False):
     """Lists the icons of a set, except hidden and animated ones, which begin blank.
 
     Args:
       content: the set's JSON.
+      is_emoji: whether names are those of Unicode, see `emoji.split`.
 
     Returns:
       List of `Icon`.
@@ -46,9 +47,8 @@ def list_icons(content):
         for name, icon in content["icons"].items()
         if not icon.get("hidden") and "<animate" not in icon["body"]
     }
-    names = concepts.split(
-        shown, content.get("prefixes", ()), content.get("suffixes", ())
-    )
+    affixes = content.get("prefixes", ()), content.get("suffixes", ())
+    names = emoji.split(shown) if is_emoji else concepts.split(shown, *affixes)
     default = {"left": 0, "top": 0, "width": 16, "height": 16}
     default = {key: content.get(key, value) for key, value in default.items()}
     return [

@@ -8,26 +8,10 @@ import tensorflow_datasets as tfds
 
 from figr_jax import files
 from figr_jax.data.builders import base
-from figr_jax.data.builders.open_icons import drawings, icons, packages
+from figr_jax.data.builders.open_icons import drawings, emoji, icons, packages
 from figr_jax.errors import BadInput
 
 _CREDIT = "set\tname\tauthor\tauthor_url\tlicence\tspdx\tlicence_url\ticons"
-
-# Emoji sets in colour, with author and licence.
-_EMOJI = {
-    "emojione": "Emoji One, CC BY 4.0",
-    "fluent-emoji": "Microsoft Corporation, MIT",
-    "fluent-emoji-flat": "Microsoft Corporation, MIT",
-    "fxemoji": "Mozilla, Apache 2.0",
-    "noto": "Google Inc, Apache 2.0",
-    "noto-v1": "Google Inc, Apache 2.0",
-    "streamline-emojis": "Streamline, CC BY 4.0",
-    "twemoji": "Twitter, CC BY 4.0",
-}
-_SHARE_ALIKE = {
-    "emojione-v1": "Emoji One, CC BY-SA 4.0",
-    "openmoji": "OpenMoji, CC BY-SA 4.0",
-}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -64,8 +48,8 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
     `permissive` has 3,177 classes and 62,088 images. Without that limit it would have
     6,754 classes and 118,489 images, and 2,400 of the classes by a single author.
 
-    A class of emoji has at least 6 images, at most 3 of them of an author. Emoji in a
-    skin tone are left out: they repeat the neutral one.
+    A class of emoji is a Unicode name. It has at least 6 images, at most 3 of them of
+    an author. Emoji in a skin tone are left out: they repeat the neutral one.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -81,13 +65,13 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
             name="colour",
             description="Emoji under the MIT, Apache-2.0 and CC BY 4.0 licences.",
             licences=("MIT", "Apache-2.0", "CC-BY-4.0"),
-            colour=_EMOJI,
+            colour=emoji.SETS,
             min_images=6,
         ),
         Config(
             name="colour_all",
             description="Emoji, also under the CC BY-SA 4.0 licence.",
-            colour=_EMOJI | _SHARE_ALIKE,
+            colour=emoji.SETS | emoji.SHARE_ALIKE,
             min_images=6,
         ),
     ]
@@ -148,14 +132,14 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
         for content in packages.read_sets(path):
             try:
                 if self._takes(content["prefix"], content["info"]):
-                    listed += filter(self._shows, icons.list_icons(content))
+                    listed += icons.list_icons(content, is_emoji=self.COLOUR)
                     credits[content["prefix"]] = _credit(content["info"])
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise BadInput(
                     f"{path}: set {content['prefix']!r} is not in Iconify's format "
                     f"({type(error).__name__}: {error})"
                 ) from error
-        return listed, credits
+        return emoji.match(listed) if self.COLOUR else listed, credits
 
     def _takes(self, prefix, info):
         licences, colour = self.builder_config.licences, self.builder_config.colour
@@ -164,9 +148,6 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
         if colour is not None:
             return prefix in colour
         return not info.get("palette") and not info.get("hidden")
-
-    def _shows(self, icon):
-        return not self.COLOUR or "skin-tone" not in icon.id
 
     def _check(self, collection):
         """Adds duplicates, compared after rendering, to the unreadable images."""
