@@ -53,9 +53,12 @@ def load(dataset, image_size, channels, data_dir=None, manual_dir=None):
       A `Bank`. The bank of a mix is in memory.
 
     Raises:
-      BadInput: if there is no such data set, or its folder cannot be written.
+      BadInput: if there is no such data set, its folder cannot be written, or the data
+        sets of a mix differ in channels.
     """
     names = datasets.parts(dataset)
+    if names != [dataset]:
+        datasets.check_mix(dataset, data_dir)
     banks = [_load(name, image_size, channels, data_dir, manual_dir) for name in names]
     return banks[0] if names == [dataset] else _join(dataset, banks)
 

@@ -12,7 +12,7 @@ from figr_jax import files
 from figr_jax.errors import BadInput, FailedWork
 
 # Data sets whose licence permits redistribution of single images, as in a checkpoint.
-SHAREABLE = ("glyphs", "mnist", "omniglot", "open_icons")
+SHAREABLE = ("glyphs", "mnist", "omniglot", "open_icons", "open_icons/colour")
 # Builders import tensorflow-datasets, which is slow: each is imported when needed.
 _BUILDERS = {
     "glyphs": "figr_jax.data.builders.glyphs.glyphs:Glyphs",
@@ -64,6 +64,36 @@ def resolve(name):
         return f"{kind}:{pathlib.Path(rest).expanduser().resolve()}"
     except (OSError, RuntimeError, ValueError) as error:
         raise BadInput(f"{name!r}: no such folder ({error})") from error
+
+
+def check_mix(name, data_dir=None):
+    """Checks that all data sets of a mix are grey, or all in colour.
+
+    A user's folder is read as the others are.
+
+    Args:
+      name: see `ALLOWED`.
+      data_dir: as in `prepare`.
+
+    Raises:
+      BadInput: if they differ, or one is not known.
+    """
+    named = [part for part in parts(name) if not is_own(part)]
+    kinds = {part: _find_kind(_builder(part, data_dir)) for part in named}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{part} is {kind}" for part, kind in kinds.items())
+        raise BadInput(f"{name}: {found}; mix grey data sets, or coloured ones")
+
+
+def _find_kind(builder):
+    import tensorflow_datasets as tfds
+
+    channels = {
+        feature.shape[-1]
+        for feature in builder.info.features.values()
+        if isinstance(feature, tfds.features.Image)
+    }
+    return "grey" if channels == {1} else "in colour"
 
 
 def prepare(name, data_dir=None, manual_dir=None, reserve=0):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from figr_jax import outputs
 from figr_jax.data import drawings, images
-from figr_jax.errors import BadInput, name_some, warn
+from figr_jax.errors import BadInput, name_some, say, warn
 
 # Of the pictures that no list of image suffixes has, those that people try.
 _OTHER_SUFFIXES = (".heic", ".heif", ".svg", ".pdf", ".psd", ".eps", ".ai", ".raw")
@@ -72,7 +72,7 @@ def _list_folder(folder):
 
 
 def read(given, channels):
-    """Reads images of any size.
+    """Reads images of any size; reports those that lose their colours, or have none.
 
     Args:
       given: see `list_files`; or one image, or a list of images: of PIL, or arrays
@@ -92,7 +92,7 @@ def read(given, channels):
     arrays, names = [], []
     for number, value in enumerate(given, 1):
         if isinstance(value, Image.Image | np.ndarray):
-            arrays.append(_convert(value, channels))
+            arrays.append(_convert(value))
             names.append(f"image {number}")
             continue
         if not isinstance(value, str | os.PathLike):
@@ -100,28 +100,38 @@ def read(given, channels):
                 f"image {number} of type {type(value).__name__}: give a path"
             )
         for path in list_files(os.fspath(value)):
-            arrays.append(_decode(path, channels))
+            arrays.append(_decode(path))
             names.append(str(path))
     if not arrays:
         raise BadInput("no support images were given")
-    return arrays, names
+    return _match(arrays, channels), names
+
+
+def _match(arrays, channels):
+    """Converts images `[H, W, 3]` to the channels of a model, and reports it."""
+    count, coloured = len(arrays), sum(map(images.is_colour, arrays))
+    if channels == 1 and coloured:
+        say(f"{coloured} of {count} images are in colour: converted to grey")
+    if channels == 3 and not coloured:
+        say(f"all {count} images are grey: converted to 3 equal channels")
+    return [images.to_grey(x) for x in arrays] if channels == 1 else arrays
 
 
 def _is_one_array(value):
     return isinstance(value, np.ndarray) and value.ndim < 4
 
 
-def _decode(path, channels):
+def _decode(path):
     try:
-        return images.decode(path, channels)
+        return images.decode(path, channels=3)
     except images.Unreadable as error:
         raise BadInput(
             f"{path}: not a readable image ({error}); wanted is {images.FORMATS}"
         ) from error
 
 
-def _convert(image, channels):
-    """Converts an image of PIL, or an array."""
+def _convert(image):
+    """Converts an image of PIL, or an array, to `[H, W, 3]`."""
     if isinstance(image, np.ndarray):
         is_grey = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)
         is_colour = image.ndim == 3 and image.shape[2] in (3, 4)
@@ -132,7 +142,7 @@ def _convert(image, channels):
             )
         image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
     try:
-        return images.from_pil(image, channels)
+        return images.from_pil(image, channels=3)
     except (OSError, ValueError) as error:
         raise BadInput(f"an image cannot be converted ({error})") from error
 
