@@ -96,14 +96,14 @@ def _find_kind(builder):
     return "grey" if channels == {1} else "in colour"
 
 
-def prepare(name, data_dir=None, manual_dir=None, reserve=0):
+def prepare(name, data_dir=None, manual_dir=None, kind=None):
     """Opens a data set; prepares it if needed, and shows the progress.
 
     Args:
       name: see `ALLOWED`; `NAME/CONFIG` is one of several variants.
       data_dir: where prepared data sets live; TFDS's own default if None.
       manual_dir: folder of the original files; None to download them.
-      reserve: bytes per image that the caller will need on the same disk.
+      kind: `bank_files.Kind` of the bank that the caller will build, if any.
 
     Returns:
       A `tfds.core.DatasetBuilder` that can be read.
@@ -132,7 +132,7 @@ def prepare(name, data_dir=None, manual_dir=None, reserve=0):
             shutil.rmtree(old, ignore_errors=True)
         with _set_aside(folder):
             builder = _builder(name, data_dir)  # without the state of the old one
-            builder.manual_dir, builder.reserve = manual_dir, reserve
+            builder.manual_dir, builder.kind = manual_dir, kind
             print(f"preparing {builder.info.full_name}, once", flush=True)
             builder.download_and_prepare()
     return builder
