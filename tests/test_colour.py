@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 import figr_jax
 from figr_jax.data import bank as banks
-from figr_jax.data import inputs
+from figr_jax.data import inputs, styles
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import embedding_training, measurement, report
 
@@ -81,12 +81,14 @@ def test_a_grey_support_of_a_colour_model_is_converted(workdir, tmp_path):
 
 def test_a_colour_support_of_a_grey_model_is_converted(capsys):
     given = [disc(RED), disc((90, 90, 90)), disc((40, 40, 43))]
-    arrays, _ = inputs.read(given, 1)
+    style = styles.plain(255.0)
+    originals, prepared = inputs.prepare(given, 8, 1, style)
+    assert prepared.support.shape == (3, 8, 8, 1)
     assert capsys.readouterr().out == "1 of 3 images are in colour: converted to grey\n"
     expected = np.asarray(given[0].convert("L"))[..., None]
-    np.testing.assert_array_equal(arrays[0], expected)
-    inputs.read(given[1:], 1)
-    inputs.read(given, 3)
+    np.testing.assert_array_equal(originals[0], expected)
+    inputs.prepare(given[1:], 8, 1, style)
+    inputs.prepare(given, 8, 3, style)
     assert not capsys.readouterr().out
 
 

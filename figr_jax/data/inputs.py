@@ -72,7 +72,7 @@ def _list_folder(folder):
 
 
 def read(given, channels):
-    """Reads images of any size; reports those that lose their colours, or have none.
+    """Reads images of any size.
 
     Args:
       given: see `list_files`; or one image, or a list of images: of PIL, or arrays
@@ -92,7 +92,7 @@ def read(given, channels):
     arrays, names = [], []
     for number, value in enumerate(given, 1):
         if isinstance(value, Image.Image | np.ndarray):
-            arrays.append(_convert(value))
+            arrays.append(_convert(value, channels))
             names.append(f"image {number}")
             continue
         if not isinstance(value, str | os.PathLike):
@@ -100,38 +100,28 @@ def read(given, channels):
                 f"image {number} of type {type(value).__name__}: give a path"
             )
         for path in list_files(os.fspath(value)):
-            arrays.append(_decode(path))
+            arrays.append(_decode(path, channels))
             names.append(str(path))
     if not arrays:
         raise BadInput("no support images were given")
-    return _match(arrays, channels), names
-
-
-def _match(arrays, channels):
-    """Converts images `[H, W, 3]` to the channels of a model, and reports it."""
-    count, coloured = len(arrays), sum(map(images.is_colour, arrays))
-    if channels == 1 and coloured:
-        say(f"{coloured} of {count} images are in colour: converted to grey")
-    if channels == 3 and not coloured:
-        say(f"all {count} images are grey: converted to 3 equal channels")
-    return [images.to_grey(x) for x in arrays] if channels == 1 else arrays
+    return arrays, names
 
 
 def _is_one_array(value):
     return isinstance(value, np.ndarray) and value.ndim < 4
 
 
-def _decode(path):
+def _decode(path, channels):
     try:
-        return images.decode(path, channels=3)
+        return images.decode(path, channels)
     except images.Unreadable as error:
         raise BadInput(
             f"{path}: not a readable image ({error}); wanted is {images.FORMATS}"
         ) from error
 
 
-def _convert(image):
-    """Converts an image of PIL, or an array, to `[H, W, 3]`."""
+def _convert(image, channels):
+    """Converts an image of PIL, or an array."""
     if isinstance(image, np.ndarray):
         is_grey = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)
         is_colour = image.ndim == 3 and image.shape[2] in (3, 4)
@@ -142,13 +132,15 @@ def _convert(image):
             )
         image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
     try:
-        return images.from_pil(image, channels=3)
+        return images.from_pil(image, channels)
     except (OSError, ValueError) as error:
         raise BadInput(f"an image cannot be converted ({error})") from error
 
 
 def prepare(given, size, channels, style, invert=None, redraw=True, find_odd=None):
     """Reads images and prepares them as a support; warns of what may spoil it.
+
+    Reports images that lose their colours, and supports that have none.
 
     Args:
       given: see `read`.
@@ -165,7 +157,8 @@ def prepare(given, size, channels, style, invert=None, redraw=True, find_odd=Non
     Raises:
       BadInput: if there is none, one cannot be read, or all are blank.
     """
-    originals, names = read(given, channels)
+    originals, names = read(given, channels=3)
+    originals = _match(originals, channels)
     prepared = drawings.prepare(originals, size, style, invert, redraw)
     faults = find_faults(prepared, names, style, find_odd)
     if prepared.blank.all():
@@ -173,6 +166,16 @@ def prepare(given, size, channels, style, invert=None, redraw=True, find_odd=Non
     for fault in faults:
         warn(fault)
     return originals, prepared
+
+
+def _match(originals, channels):
+    """Converts images `[H, W, 3]` to the channels of a model, and reports it."""
+    count, coloured = len(originals), sum(map(images.is_colour, originals))
+    if channels == 1 and coloured:
+        say(f"{coloured} of {count} images are in colour: converted to grey")
+    if channels == 3 and not coloured:
+        say(f"all {count} images are grey: converted to 3 equal channels")
+    return [images.to_grey(x) for x in originals] if channels == 1 else originals
 
 
 def find_faults(prepared, names, style, find_odd=None):
