@@ -141,7 +141,8 @@ def _compare(models, bank):
 def _folder(path):
     """Returns the output folder: in the run's folder, where the studio finds it."""
     is_run = pathlib.Path(path, "snapshots").is_dir() or FLAGS.curves
-    name = f"report_{FLAGS.dataset}" if FLAGS.dataset else "report"
+    dataset = FLAGS.dataset and FLAGS.dataset.replace("/", "-")
+    name = f"report_{dataset}" if dataset else "report"
     return FLAGS.out or (f"{path}/{name}" if is_run else name)
 
 

@@ -33,10 +33,11 @@ def find_odd(support, style):
       style: `styles.Style` of the model's data.
 
     Returns:
-      Their numbers, `[<= n]` int; none of fewer than `FEWEST` images, or where the data
-      are no drawings.
+      Their numbers, `[<= n]` int; none of fewer than `FEWEST` images, of images in
+      colour, which the network does not know, or where the data are no drawings.
     """
-    if len(support) < FEWEST or style.middle is None or _load() is None:
+    unknown = support.shape[-1] == 3 or style.middle is None
+    if len(support) < FEWEST or unknown or _load() is None:
         return np.zeros(0, int)
     distances = measure(_load(), support, style.background)
     near = distances <= _load().record["threshold"]

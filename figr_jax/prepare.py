@@ -48,6 +48,8 @@ def main():
         raise errors.BadInput(
             "--report is for one data set; run it for each of the mix"
         )
+    if FLAGS.dataset.startswith("mix:"):
+        datasets.check_mix(FLAGS.dataset, FLAGS.data_dir)
     report_dir = FLAGS.report and files.make_folder(FLAGS.report, "--report")
     if report_dir:
         outputs.check(report_dir, report.FILES, "prepare", "--report")

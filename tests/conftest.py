@@ -127,7 +127,7 @@ def write_folder(path, files):
     return path
 
 
-def prepare_noise(name, names, data_dir, per_class=8, **attributes):
+def prepare_noise(name, names, data_dir, per_class=8, config=None, **attributes):
     """Prepares noise as data set `name`: no image is like another."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (len(names) * per_class, 8, 8), np.uint8)
@@ -146,7 +146,7 @@ def prepare_noise(name, names, data_dir, per_class=8, **attributes):
     }
     members |= {"name": name, **attributes}
     make = type("Noise", (base.ImageClasses,), members, skip_registration=True)
-    make(data_dir=data_dir).download_and_prepare()
+    make(data_dir=data_dir, config=config).download_and_prepare()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Data sets from archives and folders: tiny ones in the originals' layout."""
 
 import gzip
+import pathlib
 import shutil
 import zipfile
 
@@ -10,7 +11,7 @@ from conftest import encode, png, write_folder
 from PIL import Image
 
 from figr_jax.data import bank as banks
-from figr_jax.data import bank_files, datasets, parallel
+from figr_jax.data import bank_files, datasets, images, parallel
 from figr_jax.data.builders import originals, sources
 from figr_jax.data.builders.figr8.figr8 import Figr8
 from figr_jax.data.builders.mnist import mnist
@@ -113,6 +114,28 @@ def test_processes_prepare_the_same_as_one(figr8, tmp_path, monkeypatch):
     assert builder.info.metadata["content"] == alone
     np.testing.assert_array_equal(many.images, one.images)
     np.testing.assert_array_equal(many.class_start, one.class_start)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_image_is_decoded_twice(tmp_path, monkeypatch, channels):
+    decoded, decode = [], images.decode
+
+    def count(file, *args):
+        decoded.append(file.getvalue())
+        return decode(file, *args)
+
+    monkeypatch.setattr(images, "decode", count)
+    write_zip(tmp_path / "Data.zip", figr8_files())
+    once = banks.load("figr8", 8, channels, tmp_path / "data", tmp_path)
+    members = len(figr8_files())
+    assert len(once.images) <= len(decoded) <= members
+    folder = pathlib.Path(once.images.filename).parent
+    assert not list(folder.parent.glob("*.decoded"))
+    stored, starts = np.array(once.images), once.class_start
+    shutil.rmtree(folder)  # another bank of it is decoded from the records
+    again = banks.load("figr8", 8, channels, tmp_path / "data")
+    np.testing.assert_array_equal(again.images, stored)
+    np.testing.assert_array_equal(again.class_start, starts)
 
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"

@@ -213,6 +213,14 @@ def test_each_data_set_of_a_mix_has_its_own_split():
         split.of_bank(alone._replace(version="9.0.0"))
 
 
+def test_small_classes_are_not_held_out_on_demand():
+    bank = make_bank([9, 8, 7, 9, 3], "e")
+    split = splits.choose(bank, "random:8", 2, 0)
+    assert set(split.heldout) < {bank.names[i] for i in (0, 1, 3)}
+    assert len(split.heldout) == 2
+    assert len(splits.choose(bank, "random:8", 5, 0).heldout) == 3
+
+
 def test_a_mix_is_measured_one_data_set_at_a_time():
     bank = make_mix()
     with pytest.raises(BadInput, match="one data set at a time can be measured"):

@@ -275,10 +275,23 @@ def test_too_few_images_or_classes(bank, capsys):
     counts = np.diff(bank.class_start)
     heldout = np.concatenate([np.flatnonzero(counts < 9)[:3], [int(counts.argmax())]])
     with pytest.raises(BadInput, match="1 held-out classes with at least 9 images"):
-        supports.find_eligible(bank, heldout, 4)
-    heldout = np.append(heldout, np.flatnonzero(counts >= 9)[0])
-    assert len(supports.find_eligible(bank, heldout, 4)) == 2
+        supports.find_eligible(bank, heldout, 5)
+    heldout = np.append(heldout, np.flatnonzero(counts >= 9)[:20])
+    assert len(supports.find_eligible(bank, heldout, 4)) == 21
     assert "3 held-out classes have fewer than 9 images" in capsys.readouterr().out
+
+
+def test_scarce_classes_are_judged_with_the_prototype_as_reference(bank):
+    counts = np.diff(bank.class_start)
+    classes = np.flatnonzero(counts == 8)[:3]
+    assert (supports.find_eligible(bank, classes, 4) == classes).all()
+    draw = supports.draw_supports(bank, classes, 4, 0)
+    for i in range(3):
+        sets = draw.supports[i], draw.reference[i], draw.real[i]
+        known = {image.tobytes() for some in sets for image in some}
+        assert list(map(len, sets)) == [4, 2, 2] and len(known) == 8
+        prototype = draw.prototypes[i]
+        assert (draw.reference[i] == prototype).all((1, 2, 3)).any()
 
 
 def test_a_judge_sheet_is_balanced_and_scored(workdir, bank, tmp_path):

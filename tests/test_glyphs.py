@@ -22,9 +22,8 @@ def examples(builder):
     records = source.__getitems__(range(len(source)))
     images = np.stack([record["image"][..., 0] for record in records])
     labels = np.array([record["label"] for record in records])
-    faces = np.array(
-        [glyphs.FACES.index(record["face"].decode()) for record in records]
-    )
+    names = [record["id"].decode().split()[1] for record in records]
+    faces = np.array([glyphs.FACES.index(name) for name in names])
     return images, labels, faces
 
 

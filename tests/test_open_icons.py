@@ -164,6 +164,90 @@ def test_colour_hidden_and_moving_icons_are_skipped(tmp_path, pairs):
     assert len(read(prepare(tmp_path, sets))) == 4
 
 
+def emoji(number, colour="#c00"):
+    """Returns an emoji that looks like no other of another number or colour."""
+    return {"body": square(number)["body"].replace("currentColor", colour)}
+
+
+def emoji_sets():
+    """Returns the sets of two classes with six images each: a cat and a red apple."""
+    named = {"cat": 0, "red-apple": 1}
+    sets = [
+        icon_set(
+            prefix,
+            {name: emoji(10 * i + shift) for name, shift in named.items()},
+            licence,
+            palette=True,
+            hidden=prefix == "fluent-emoji",
+        )
+        for i, (prefix, licence) in enumerate(
+            [
+                *(("noto", "Apache-2.0"), ("noto-v1", "Apache-2.0")),
+                *(("fluent-emoji", "MIT"), ("emojione", "CC-BY-4.0")),
+            ]
+        )
+    ]
+    spelled = {"cat": emoji(40), "redapple": emoji(41)}
+    numbered = {"cat": emoji(50), "red-apple-1": emoji(51)}
+    return [
+        *sets,
+        icon_set("fxemoji", spelled, "Apache-2.0", palette=True),
+        icon_set("streamline-emojis", numbered, "CC-BY-4.0", palette=True),
+    ]
+
+
+def test_emoji_are_in_colour_by_unicode_name(tmp_path):
+    builder = prepare(tmp_path, emoji_sets(), "colour")
+    names = builder.info.features["label"].names
+    records = list(builder.as_data_source("train"))
+    assert names == ["cat", "red apple"] and len(records) == 12
+    for record in records:
+        assert record["image"].shape == (64, 64, 3)
+        colours = {tuple(x) for x in record["image"].reshape(-1, 3).tolist()}
+        assert {(204, 0, 0), (255, 255, 255)} <= colours
+    shown = {record["id"].decode(): names[record["label"]] for record in records}
+    assert shown["fxemoji/redapple"] == shown["noto/red-apple"] == "red apple"
+    assert "fluent-emoji/cat" in shown  # although the set is hidden
+    licence = builder.info.redistribution_info.license
+    assert "streamline-emojis (Streamline, CC BY 4.0)" in licence
+
+
+def test_emoji_that_differ_in_colour_alone_are_no_duplicates(tmp_path):
+    sets = emoji_sets()
+    sets[0]["icons"]["cat"] = emoji(10, "#006800")  # as noto-v1/cat, equally dark
+    assert len(read_ids(prepare(tmp_path, sets, "colour"))) == 12
+
+
+def test_skin_tones_and_order_are_told_apart(tmp_path):
+    sets = emoji_sets()
+    for i, content in enumerate(sets):
+        for j, name in enumerate(["left-arrow-up", "up-arrow-left"]):
+            content["icons"][name] = emoji(60 + 2 * i + j, "#00c")
+    toned = ["cat-light", "cat-medium-dark", "man-dark-skin-tone"]
+    sets[2]["icons"] |= {name: emoji(90 + i) for i, name in enumerate(toned)}
+    sets[2]["icons"]["cat-light-bulb"] = emoji(94)
+    builder = prepare(tmp_path, sets, "colour")
+    names = builder.info.features["label"].names
+    assert names == ["cat", "left arrow up", "red apple", "up arrow left"]
+    assert len(read_ids(builder)) == 24
+
+
+def test_share_alike_emoji_are_taken_on_demand_alone(tmp_path):
+    more = {"cat": emoji(70), "red-apple": emoji(71)}
+    sets = [*emoji_sets(), icon_set("openmoji", more, "CC-BY-SA-4.0", palette=True)]
+    sets.append(icon_set("logos", more, palette=True))
+    assert len(read_ids(prepare(tmp_path, sets, "colour"))) == 12
+    builder = prepare(tmp_path, sets, "colour_all")
+    assert len(read_ids(builder)) == 14
+    assert "openmoji (OpenMoji, CC BY-SA 4.0)" in (
+        builder.info.redistribution_info.license
+    )
+
+
+def read_ids(builder):
+    return {record["id"].decode() for record in builder.as_data_source("train")}
+
+
 def test_duplicates_stay_once_in_the_largest_class(tmp_path, pairs):
     again = {"body": square(0)["body"].replace(" d=", "\n  d=")}
     looks = {"body": square(1)["body"].replace("h-6z", "h-6v-1z")}
@@ -255,9 +339,9 @@ def test_many_styles_are_chosen():
     found = [
         icon(f"a/x-{style}-{i}", style=(style,)) for style in styles for i in range(9)
     ]
-    chosen = icons.choose(found)
+    chosen = icons.choose(found, 4)
     assert len(chosen) == 4 and len({icon.style for icon in chosen}) == 3
-    assert icons.choose(found[::-1]) == chosen
+    assert icons.choose(found[::-1], 4) == chosen
 
 
 def test_archives_of_the_repository_do_too(tmp_path):

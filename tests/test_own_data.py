@@ -45,6 +45,19 @@ def test_what_moves_between_classes_changes_the_version(tmp_path):
     assert new.version != old.version
 
 
+def test_other_colours_change_the_version_and_grey_in_3_channels_does_not(tmp_path):
+    versions = []
+    for name, mode, ink in (
+        *(("red", "RGB", (200, 0, 0)), ("green", "RGB", (0, 102, 0))),
+        *(("grey", "L", 60), ("as colour", "RGB", (60, 60, 60))),
+    ):
+        image = Image.new(mode, (9, 9), ink)
+        files = {f"{label}/1.png": encode(image) for label in ("cat", "dog")}
+        path = write_folder(tmp_path / name, files)
+        versions.append(banks.load(f"folder:{path}", 8, 3, tmp_path / "data").version)
+    assert versions[2] == versions[3] and len(set(versions)) == 3
+
+
 def test_a_changed_folder_that_will_not_do_keeps_what_was_prepared(tmp_path):
     path = own_folder(tmp_path / "own")
     name, data = f"folder:{path}", tmp_path / "data"

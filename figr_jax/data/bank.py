@@ -53,9 +53,12 @@ def load(dataset, image_size, channels, data_dir=None, manual_dir=None):
       A `Bank`. The bank of a mix is in memory.
 
     Raises:
-      BadInput: if there is no such data set, or its folder cannot be written.
+      BadInput: if there is no such data set, its folder cannot be written, or the data
+        sets of a mix differ in channels.
     """
     names = datasets.parts(dataset)
+    if names != [dataset]:
+        datasets.check_mix(dataset, data_dir)
     banks = [_load(name, image_size, channels, data_dir, manual_dir) for name in names]
     return banks[0] if names == [dataset] else _join(dataset, banks)
 
@@ -91,21 +94,17 @@ def _join(dataset, banks):
 
 def _load(dataset, image_size, channels, data_dir, manual_dir):
     """Loads the bank of a single data set, see `load`."""
-    reserve = image_size**2 * channels
+    kind = bank_files.Kind(image_size, channels, dataset.startswith("drawings:"))
     try:
-        builder = datasets.prepare(dataset, data_dir, manual_dir, reserve)
-        redraws = dataset.startswith("drawings:")
-        kind = f"bank-{image_size}x{channels}{'-drawings' if redraws else ''}"
-        folder = pathlib.Path(builder.data_dir, kind)
+        builder = datasets.prepare(dataset, data_dir, manual_dir, kind)
+        folder = pathlib.Path(builder.data_dir, kind.name)
         fault = bank_files.find_fault(folder, builder)
         if fault:
             with datasets.lock(builder):
                 # Checked again: another process may have built it.
                 fault = bank_files.find_fault(folder, builder)
                 if fault:
-                    bank_files.build(
-                        builder, folder, fault, image_size, channels, redraws
-                    )
+                    bank_files.build(builder, folder, fault, kind)
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
         raise BadInput(

@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import tempfile
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -58,14 +59,68 @@ def _checksum(file):
     return checksum
 
 
+class Kind(NamedTuple):
+    """Form of the images of a bank.
+
+    Attributes:
+      image_size: height and width, pixels.
+      channels: 1 or 3.
+      redraws: whether images are prepared like users' drawings.
+    """
+
+    image_size: int
+    channels: int
+    redraws: bool
+
+    @property
+    def name(self):
+        """Name of the bank's folder."""
+        size = f"bank-{self.image_size}x{self.channels}"
+        return f"{size}-drawings" if self.redraws else size
+
+    @property
+    def shape(self):
+        """Shape of an image."""
+        return self.image_size, self.image_size, self.channels
+
+    def fit(self, image):
+        """Converts an image, `[H, W, channels]` uint8, to one of the bank."""
+        if not self.redraws:
+            return images.fit(image, self.image_size)
+        style = styles.plain(255.0)
+        return drawings.prepare([image], self.image_size, style).support[0]
+
+
+def find_decoded(folder, kind):
+    """Returns the file in which the check of a data set stores decoded images.
+
+    The bank is built from it, so no image is decoded twice. It is `[n, *kind.shape]`
+    uint8, without a header.
+    """
+    return pathlib.Path(folder, f"{kind.name}.decoded")
+
+
+def keep(decoded, kind, rows):
+    """Keeps some images of a file of decoded ones; `rows` is `[n]` bool."""
+    if rows.all():
+        return
+    pixels = np.memmap(decoded, np.uint8, "r+", shape=(len(rows), *kind.shape))
+    kept = np.flatnonzero(rows)
+    for chunk in parallel.cut(len(kept), _CHUNK):  # each moves towards the beginning
+        part = slice(chunk.start, chunk.stop)
+        pixels[part] = pixels[kept[part]]
+    pixels.flush()
+    os.truncate(decoded, pixels[: len(kept)].nbytes)
+
+
 class _Decode:
     """A worker that decodes records to rows of a file and returns their labels."""
 
-    def __init__(self, builder, image_size, channels, redraws):
+    def __init__(self, builder, kind):
         self._directory = str(builder.data_dir)
         self._split = "+".join(builder.info.splits)
         self._image, self._label = _keys(builder)
-        self._size, self._channels, self._redraws = image_size, channels, redraws
+        self._kind = kind
         self._records = self._file = None
 
     def open(self, file):
@@ -115,16 +170,13 @@ class _Decode:
 
     def _decode(self, row, data):
         try:
-            image = images.decode(io.BytesIO(data), self._channels)
+            image = images.decode(io.BytesIO(data), self._kind.channels)
         except images.Unreadable as error:
             raise BadInput(
                 f"{self._directory}: the image of record {row} cannot be decoded "
                 f"({error}); prepare the data set again"
             ) from error
-        if not self._redraws:
-            return images.fit(image, self._size)
-        style = styles.plain(255.0)
-        return drawings.prepare([image], self._size, style).support[0]
+        return self._kind.fit(image)
 
 
 def _keys(builder):
@@ -144,14 +196,28 @@ def _keys(builder):
     return image, label
 
 
-def build(builder, folder, fault, image_size, channels, redraws):
+def _fill(file, builder, kind, decode):
+    """Writes the images of a bank after the header of `file`; returns their labels."""
+    pixels = np.load(file, mmap_mode="r")
+    decoded = find_decoded(builder.data_dir, kind)
+    if decoded.exists() and decoded.stat().st_size == pixels.nbytes:
+        with open(decoded, "rb") as source, open(file, "r+b") as target:
+            target.seek(pixels.offset)
+            shutil.copyfileobj(source, target)
+        counts = builder.info.metadata["counts"]
+        return np.repeat(np.arange(len(counts)), counts)
+    decode.open(file)
+    chunks = parallel.cut(len(pixels), _CHUNK)
+    return np.concatenate(list(parallel.run(decode, chunks, "Decoding images")))
+
+
+def build(builder, folder, fault, kind):
     """Writes a bank next to its data set, to a temporary folder that is renamed."""
     print(f"building the bank {folder.name} of {builder.name}: {fault}", flush=True)
     for old in folder.parent.glob(".bank-*"):  # left by a killed process
         shutil.rmtree(old, ignore_errors=True)
-    decode = _Decode(builder, image_size, channels, redraws)
-    count = len(decode.read())
-    shape = (count, image_size, image_size, channels)
+    decode = _Decode(builder, kind)
+    shape = (len(decode.read()), *kind.shape)
     copies = 1 if builder.info.disable_shuffling else 2  # a second copy, to sort them
     needed = copies * int(np.prod(shape))
     files.check_space(folder.parent, needed, f"a bank of {builder.name}")
@@ -161,9 +227,7 @@ def build(builder, folder, fault, image_size, channels, redraws):
         new = temporary / "new"
         new.mkdir()
         np.lib.format.open_memmap(new / "images.npy", "w+", np.uint8, shape).flush()
-        decode.open(new / "images.npy")
-        chunks = parallel.cut(count, _CHUNK)
-        labels = np.concatenate(list(parallel.run(decode, chunks, "Decoding images")))
+        labels = _fill(new / "images.npy", builder, kind, decode)
         if (np.diff(labels) < 0).any():
             _sort(new / "images.npy", labels)
         names = builder.info.features[_keys(builder)[1]].names
@@ -188,6 +252,7 @@ def build(builder, folder, fault, image_size, channels, redraws):
         files.sync(new)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
+        find_decoded(builder.data_dir, kind).unlink(missing_ok=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

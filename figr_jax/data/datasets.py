@@ -12,7 +12,7 @@ from figr_jax import files
 from figr_jax.errors import BadInput, FailedWork
 
 # Data sets whose licence permits redistribution of single images, as in a checkpoint.
-SHAREABLE = ("glyphs", "mnist", "omniglot", "open_icons")
+SHAREABLE = ("glyphs", "mnist", "omniglot", "open_icons", "open_icons/colour")
 # Builders import tensorflow-datasets, which is slow: each is imported when needed.
 _BUILDERS = {
     "glyphs": "figr_jax.data.builders.glyphs.glyphs:Glyphs",
@@ -66,14 +66,44 @@ def resolve(name):
         raise BadInput(f"{name!r}: no such folder ({error})") from error
 
 
-def prepare(name, data_dir=None, manual_dir=None, reserve=0):
+def check_mix(name, data_dir=None):
+    """Checks that all data sets of a mix are grey, or all in colour.
+
+    A user's folder is read as the others are.
+
+    Args:
+      name: see `ALLOWED`.
+      data_dir: as in `prepare`.
+
+    Raises:
+      BadInput: if they differ, or one is not known.
+    """
+    named = [part for part in parts(name) if not is_own(part)]
+    kinds = {part: _find_kind(_builder(part, data_dir)) for part in named}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{part} is {kind}" for part, kind in kinds.items())
+        raise BadInput(f"{name}: {found}; mix grey data sets, or coloured ones")
+
+
+def _find_kind(builder):
+    import tensorflow_datasets as tfds
+
+    channels = {
+        feature.shape[-1]
+        for feature in builder.info.features.values()
+        if isinstance(feature, tfds.features.Image)
+    }
+    return "grey" if channels == {1} else "in colour"
+
+
+def prepare(name, data_dir=None, manual_dir=None, kind=None):
     """Opens a data set; prepares it if needed, and shows the progress.
 
     Args:
       name: see `ALLOWED`; `NAME/CONFIG` is one of several variants.
       data_dir: where prepared data sets live; TFDS's own default if None.
       manual_dir: folder of the original files; None to download them.
-      reserve: bytes per image that the caller will need on the same disk.
+      kind: `bank_files.Kind` of the bank that the caller will build, if any.
 
     Returns:
       A `tfds.core.DatasetBuilder` that can be read.
@@ -102,7 +132,7 @@ def prepare(name, data_dir=None, manual_dir=None, reserve=0):
             shutil.rmtree(old, ignore_errors=True)
         with _set_aside(folder):
             builder = _builder(name, data_dir)  # without the state of the old one
-            builder.manual_dir, builder.reserve = manual_dir, reserve
+            builder.manual_dir, builder.kind = manual_dir, kind
             print(f"preparing {builder.info.full_name}, once", flush=True)
             builder.download_and_prepare()
     return builder

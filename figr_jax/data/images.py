@@ -30,6 +30,8 @@ MAX_DIMENSION = 2**16  # pixels; Pillow needs time quadratic in a row's length
 _MAX_SIDE = 2**12  # pixels of the longer side above which an image is shrunk at once
 _INK = 64  # grey levels that ink differs from the background
 _BORDER_INK = 0.05  # share of a border above which it is not of one colour
+_TINT = 48  # levels between the channels of a pixel, above which it is not grey
+_TINTED = 0.001  # share of such pixels above which an image is in colour
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, which first warns; ours is lower
 PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # bytes; Pillow's 2**20 is below some profiles
@@ -142,6 +144,16 @@ def _compose(image):
     mean = (alpha * grey).sum() / max(alpha.sum(), 1)
     ground = Image.new("RGBA", image.size, "black" if mean > 255 - _INK else "white")
     return Image.alpha_composite(ground, image)
+
+
+def is_colour(image):
+    """Returns whether an image, `[H, W, 3]` uint8, is in colour, not in greys alone."""
+    return bool((np.ptp(image, axis=-1) > _TINT).mean() > _TINTED)
+
+
+def to_grey(image):
+    """Converts an image from `[H, W, 3]` to `[H, W, 1]` uint8, as `decode` does."""
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
 
 
 def background(images):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from figr_jax import outputs
 from figr_jax.data import drawings, images
-from figr_jax.errors import BadInput, name_some, warn
+from figr_jax.errors import BadInput, name_some, say, warn
 
 # Of the pictures that no list of image suffixes has, those that people try.
 _OTHER_SUFFIXES = (".heic", ".heif", ".svg", ".pdf", ".psd", ".eps", ".ai", ".raw")
@@ -140,6 +140,8 @@ def _convert(image, channels):
 def prepare(given, size, channels, style, invert=None, redraw=True, find_odd=None):
     """Reads images and prepares them as a support; warns of what may spoil it.
 
+    Reports images that lose their colours, and supports that have none.
+
     Args:
       given: see `read`.
       size: height and width of the support, pixels.
@@ -155,7 +157,8 @@ def prepare(given, size, channels, style, invert=None, redraw=True, find_odd=Non
     Raises:
       BadInput: if there is none, one cannot be read, or all are blank.
     """
-    originals, names = read(given, channels)
+    originals, names = read(given, channels=3)
+    originals = _match(originals, channels)
     prepared = drawings.prepare(originals, size, style, invert, redraw)
     faults = find_faults(prepared, names, style, find_odd)
     if prepared.blank.all():
@@ -163,6 +166,16 @@ def prepare(given, size, channels, style, invert=None, redraw=True, find_odd=Non
     for fault in faults:
         warn(fault)
     return originals, prepared
+
+
+def _match(originals, channels):
+    """Converts images `[H, W, 3]` to the channels of a model, and reports it."""
+    count, coloured = len(originals), sum(map(images.is_colour, originals))
+    if channels == 1 and coloured:
+        say(f"{coloured} of {count} images are in colour: converted to grey")
+    if channels == 3 and not coloured:
+        say(f"all {count} images are grey: converted to 3 equal channels")
+    return [images.to_grey(x) for x in originals] if channels == 1 else originals
 
 
 def find_faults(prepared, names, style, find_odd=None):

@@ -131,15 +131,20 @@ def is_moved(before, now):
 
 _WEAK = ("character01", "character02", "character03")
 ALLOWED = (
-    "random, alphabets (the evaluation set of omniglot), weak (the first three "
-    "characters of each of its alphabets) or classes:NAME,NAME"
+    "random, random:COUNT (of the classes with at least COUNT images), alphabets (the "
+    "evaluation set of omniglot), weak (the first three characters of each of its "
+    "alphabets) or classes:NAME,NAME"
 )
 
 
 def is_rule(rule):
     """Returns whether `rule` is one of `ALLOWED`."""
-    kind, _, names = rule.partition(":")
-    return rule in ("random", "alphabets", "weak") or (kind == "classes" and names)
+    kind, _, rest = rule.partition(":")
+    return (
+        rule in ("random", "alphabets", "weak")
+        or (kind == "classes" and rest)
+        or (kind == "random" and rest.isdecimal())
+    )
 
 
 def choose(bank, rule, heldout, seed):
@@ -150,7 +155,8 @@ def choose(bank, rule, heldout, seed):
 
     Args:
       bank: `bank.Bank`.
-      rule: `random`; `alphabets` for Omniglot's own evaluation set (Lake et al. 2015);
+      rule: `random`; `random:COUNT` for random classes with at least COUNT images;
+        `alphabets` for Omniglot's own evaluation set (Lake et al. 2015);
         `weak` for three characters of each alphabet, 150 in all (Boutin et al. 2022,
         "Diversity vs. recognizability"); `classes:NAME,NAME` for these.
       heldout: how many of a data set, if `random`.
@@ -163,9 +169,9 @@ def choose(bank, rule, heldout, seed):
       BadInput: if no class would be left to train on, or the data set has no alphabets
         or no class of that name.
     """
-    kind, _, names = rule.partition(":")
+    kind, _, rest = rule.partition(":")
     if kind == "classes":
-        chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+        chosen = tuple(dict.fromkeys(name.strip() for name in rest.split(",")))
     elif kind != "random" and "alphabet" not in bank.attributes:
         raise BadInput(
             f"--config.dataset.split={rule!r}: {bank.dataset} has no alphabets, only "
@@ -173,8 +179,9 @@ def choose(bank, rule, heldout, seed):
         )
     else:
         chosen = ()
+        least = int(rest or 0)
         for name in datasets.parts(bank.dataset):
-            chosen += _choose_from(bank, name, kind, heldout, seed)
+            chosen += _choose_from(bank, name, kind, least, heldout, seed)
     split = Split(bank.dataset, bank.version, chosen)
     training, _ = split.indices(bank.names)
     if not len(training):
@@ -210,7 +217,7 @@ def choose_report(bank, split):
     return tuple(chosen)
 
 
-def _choose_from(bank, dataset, kind, heldout, seed):
+def _choose_from(bank, dataset, kind, least, heldout, seed):
     """Chooses held-out classes of one data set of a bank."""
     sets = bank.attributes.get("dataset", [dataset] * len(bank.names))
     own = [i for i, name in enumerate(sets) if name == dataset]
@@ -219,7 +226,9 @@ def _choose_from(bank, dataset, kind, heldout, seed):
         "alphabet" in bank.attributes and bank.attributes["alphabet"][own[0]]
     )
     if kind == "random" or not has_alphabets:
-        return draw(names, heldout, seed)
+        counts = np.diff(bank.class_start)
+        large = [bank.names[i] for i in own if counts[i] >= least]
+        return draw(large, heldout, seed)
     if kind == "alphabets":
         belongs = bank.attributes["set"]
         return tuple(bank.names[i] for i in own if belongs[i] == "evaluation")

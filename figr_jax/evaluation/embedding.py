@@ -27,7 +27,8 @@ def find_paths(bank, split, kind, seed=0, steps=None):
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
     folder = pathlib.Path(bank.images.filename).parent
     name = f"{folder.name}-{kind}-{digest}.npz"
-    return SHIPPED / f"{bank.dataset}-{name}", folder.with_name(name)
+    dataset = bank.dataset.replace("/", "-")
+    return SHIPPED / f"{dataset}-{name}", folder.with_name(name)
 
 
 def load(bank, split, kind, seed=0, steps=None):

@@ -7,6 +7,7 @@ import numpy as np
 from figr_jax.errors import BadInput, say
 
 BESIDE = 5  # images besides the support: a prototype, and two halves of two
+_FEWEST = 20  # classes, see `find_eligible`
 _MOST = 64  # real images of a class in each half, at most
 
 
@@ -18,7 +19,7 @@ class Draw(NamedTuple):
       prototypes: `[classes + distractors, H, W, C]` uint8, another real image of each
         class, then one of each further class that an image may be taken for.
       reference: for each class half of its other images, `[n, H, W, C]` uint8: what
-        generated images are compared with.
+        generated images are compared with. Where these are 4, one is the prototype.
       real: for each class the other half, `[m, H, W, C]` uint8: the control that shows
         how near to the reference anything can come.
     """
@@ -40,7 +41,7 @@ def draw_supports(bank, classes, shots, seed, eligible=()):
 
     Args:
       bank: `bank.Bank`.
-      classes: `[k]` class indices, each with at least shots + `BESIDE` images.
+      classes: `[k]` class indices, as `find_eligible` returns.
       shots: support images n.
       seed: of the draw; the support of more shots begins with that of fewer.
       eligible: class indices; those not among `classes` give distractors.
@@ -54,8 +55,11 @@ def draw_supports(bank, classes, shots, seed, eligible=()):
         order = np.random.default_rng([seed, index]).permutation(len(pixels))
         supports.append(pixels[order[:shots]])
         prototypes.append(pixels[order[-1]])
-        reference.append(pixels[order[shots:-1:2][:_MOST]])
-        real.append(pixels[order[shots + 1 : -1 : 2][:_MOST]])
+        others = order[shots:-1]
+        if len(others) < BESIDE - 1:
+            others = np.roll(order[shots:], 1)  # the prototype first
+        reference.append(pixels[others[::2][:_MOST]])
+        real.append(pixels[others[1::2][:_MOST]])
     for index in np.setdiff1d(eligible, classes):
         pixels = bank.class_images(index)
         order = np.random.default_rng([seed, index]).permutation(len(pixels))
@@ -65,6 +69,9 @@ def draw_supports(bank, classes, shots, seed, eligible=()):
 
 def find_eligible(bank, heldout, shots):
     """Finds the held-out classes that can be judged; prints how many cannot.
+
+    They have `BESIDE` images besides the support. If fewer than 20 do, one image fewer
+    is enough: then the prototype is also an image of the reference.
 
     Args:
       bank: `bank.Bank`.
@@ -77,17 +84,20 @@ def find_eligible(bank, heldout, shots):
     Raises:
       BadInput: if there are fewer than 2.
     """
-    least = shots + BESIDE
-    enough = heldout[np.diff(bank.class_start)[heldout] >= least]
+    counts = np.diff(bank.class_start)[heldout]
+    is_scarce = np.sum(counts >= shots + BESIDE) < _FEWEST
+    beside = BESIDE - 1 if is_scarce else BESIDE
+    least = shots + beside
+    enough = heldout[counts >= least]
     if len(enough) < 2:
         raise BadInput(
             f"{bank.dataset}: {len(enough)} held-out classes with at least {least} "
-            f"images ({shots} to adapt to, {BESIDE} to judge by); 2 are needed"
+            f"images ({shots} to adapt to, {beside} to judge by); 2 are needed"
         )
     if len(enough) < len(heldout):
         say(
             f"{len(heldout) - len(enough)} held-out classes have fewer than {least} "
-            f"images ({shots} to adapt to, {BESIDE} to judge by) and are left out"
+            f"images ({shots} to adapt to, {beside} to judge by) and are left out"
         )
     return np.sort(enough)
 

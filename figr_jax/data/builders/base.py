@@ -5,9 +5,9 @@ rest. It skips and lists images that cannot be decoded, drops small classes, and
 shards of array_record files by several processes, in the order of the classes.
 """
 
+import contextlib
 import hashlib
-import io
-import zlib
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +20,8 @@ from tensorflow_datasets.core import (
 )
 
 from figr_jax import files
-from figr_jax.data import images, parallel
-from figr_jax.data.builders import sources
+from figr_jax.data import bank_files, parallel
+from figr_jax.data.builders import checking
 from figr_jax.errors import BadInput
 
 MAX_SKIPPED = 0.05  # share of unreadable images above which preparation fails
@@ -72,37 +72,6 @@ def group(classes, ids, source, shown=None):
     return Collection(names, labels, np.array(items, np.int64), source)
 
 
-class _Check:
-    """A worker that decodes images: checksums of their pixels, and unreadable ones."""
-
-    def __init__(self, collection, size):
-        self._items, self._source, self._size = *collection[2:4], size
-
-    def __call__(self, rows):
-        checksums, bad = np.zeros(len(rows), np.uint32), []
-        for row in rows:
-            item = self._items[row]
-            try:
-                data = self._source.read(item)
-                if data.startswith(sources.POINTER):
-                    raise sources.pointer_error(self._source.name(item))
-                checksums[row - rows.start] = zlib.crc32(self._decode(data))
-            except (OSError, ValueError, zlib.error) as error:
-                reason = " ".join(str(error).split()) or type(error).__name__
-                bad.append((row, f"{self._source.name(item)}: {reason}"))
-        return checksums, bad
-
-    def _decode(self, data):
-        if not data:
-            raise images.Unreadable("empty file")
-        image = images.decode(io.BytesIO(data), channels=1)
-        height, width, _ = image.shape
-        if self._size and (height, width) != self._size:
-            wanted = "x".join(map(str, self._size[::-1]))
-            raise images.Unreadable(f"{width}x{height} pixels, must be {wanted}")
-        return image  # checked by its pixels, since encoders differ
-
-
 class _Write:
     """A worker that writes a shard of array_record files."""
 
@@ -135,14 +104,15 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
       IMAGE_SIZE: height and width that all images must have, pixels; None for any.
       COLOUR: whether images may be in colour.
       manual_dir: where the user put the original files; None to download them.
-      reserve: bytes per image that the caller will need on the same disk.
+      kind: `bank_files.Kind` of the bank that the caller will build, if any: the check
+        stores its images, so that none is decoded twice.
     """
 
     MIN_IMAGES = 1
     IMAGE_SIZE = None
     COLOUR = False
     manual_dir = None
-    reserve = 0
+    kind = None
 
     def __init__(self, *, file_format="array_record", **kwargs):
         """Sets a file format that, unlike the default, needs no TensorFlow."""
@@ -196,13 +166,18 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
     def _download_and_prepare(self, dl_manager, download_config=None):
         collection = self._collect(dl_manager)
         sizes = np.asarray(collection.source.sizes)[collection.items]
+        # The decoded images, and the bank that is copied from them.
+        of_bank = 2 * math.prod(self.kind.shape) if self.kind else 0
         files.check_space(
             self.data_dir_root,
-            int(sizes.sum()) + len(sizes) * (_RECORD_BYTES + self.reserve),
+            int(sizes.sum()) + len(sizes) * (_RECORD_BYTES + of_bank),
             f"preparing the {len(sizes):,} images of {self.title}",
         )
         checksums, skipped = self._check(collection)
         collection, stays, dropped = self._keep(collection, skipped)
+        if self.kind:
+            decoded = bank_files.find_decoded(self.data_path, self.kind)
+            bank_files.keep(decoded, self.kind, stays)
         _check_names(collection.names)
         content = hashlib.sha256("\n".join(collection.names).encode())
         content.update(collection.labels.astype("<i8").tobytes())
@@ -212,6 +187,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
             skipped=len(skipped),
             dropped=dropped,
             attributes=collection.attributes,
+            counts=np.bincount(collection.labels).tolist(),
         )
         self.info.features["label"].names = collection.names
         self._write(collection)
@@ -222,12 +198,18 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
     def _check(self, collection):
         """Returns checksums `[n]` of all images; row and reason of unreadable ones."""
         n = len(collection.items)
-        work = _Check(collection, self.IMAGE_SIZE)
+        work = checking.Check(collection, self.IMAGE_SIZE, self.COLOUR, self.kind)
         chunks = parallel.cut(n, _CHECK_CHUNK)
         checksums, skipped = [np.zeros(0, np.uint32)], []
-        for part, bad in parallel.run(work, chunks, "Checking images"):
-            checksums.append(part)
-            skipped += bad
+        with contextlib.ExitStack() as stack:
+            if self.kind:
+                path = bank_files.find_decoded(self.data_path, self.kind)
+                decoded = stack.enter_context(open(path, "wb"))
+            for part, bad, pixels in parallel.run(work, chunks, "Checking images"):
+                checksums.append(part)
+                skipped += bad
+                if self.kind:
+                    decoded.write(pixels)
         if skipped:
             summary = (
                 f"{len(skipped):,} of {n:,} images unreadable, first {skipped[0][1]}"

@@ -215,10 +215,10 @@ def _encode(text):
 class Array:
     """Grey images in memory, `[n, H, W]` uint8; `read` returns PNG files."""
 
-    def __init__(self, pixels):
-        """Takes the images; they are named by their number."""
+    def __init__(self, pixels, names=None):
+        """Takes the images and their names, by default their numbers."""
         self._pixels = pixels
-        self.names = [f"{i:06}" for i in range(len(pixels))]
+        self.names = names or [f"{i:06}" for i in range(len(pixels))]
         self.sizes = np.full(len(pixels), pixels[0].size)
 
     def read(self, item):
@@ -226,7 +226,7 @@ class Array:
         return images.encode(self._pixels[item])
 
     def name(self, item):
-        """Returns the number, as text."""
+        """Returns the name of an image."""
         return self.names[item]
 
 

@@ -6,7 +6,7 @@ faces of all characters takes about half a minute.
 
 import pathlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -17,7 +17,7 @@ from matplotlib import ft2font
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from figr_jax.data import images
+from figr_jax.data.builders import base, sources
 
 SIZE = 64  # height and width, pixels
 INK = 52  # pixels of the longer side of a character's ink box
@@ -206,51 +206,36 @@ def draw_classes() -> dict[str, dict[str, np.ndarray]]:
     return {characters[index]: classes[characters[index]] for index in first}
 
 
-class Glyphs(tfds.core.GeneratorBasedBuilder):
-    """Builder of the data set, sorted by class, in array_record files.
+class Glyphs(base.ImageClasses, skip_registration=True):
+    """Builder of the characters, in the order of code points and faces.
 
-    The names of the classes are known only after rendering: they are set during
-    preparation, and later read from the folder.
+    The id of an image is its character and face, as in `U+0041 DejaVuSans`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
+    MIN_IMAGES = MIN_IMAGES
+    IMAGE_SIZE = (SIZE, SIZE)
 
-    def __init__(self, *, file_format: str = "array_record", **kwargs):
-        """Sets a file format that, unlike the default, needs no TensorFlow."""
-        super().__init__(file_format=file_format, **kwargs)
+    @property
+    def edition(self):
+        """The version alone: other builds of FreeType may shade a pixel differently."""
+        return str(self.version)
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=_DESCRIPTION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(
-                        shape=(SIZE, SIZE, 1), encoding_format="png"
-                    ),
-                    "label": tfds.features.ClassLabel(),
-                    "face": tfds.features.Text(),
-                }
-            ),
-            supervised_keys=("image", "label"),
-            disable_shuffling=True,
-            citation=_CITATION,
-            license=_LICENSE,
+    def _info(self):
+        return self._make_info(
+            description=_DESCRIPTION, citation=_CITATION, license=_LICENSE
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+    def _collect(self, dl_manager):
         del dl_manager  # Nothing to download.
         classes = draw_classes()
-        self.info.features["label"].names = [unicodedata.name(c) for c in classes]
-        # TFDS reserves the name "all" for the union of a data set's splits.
-        return {"train": self._generate_examples(classes)}
-
-    def _generate_examples(
-        self, classes: dict[str, dict[str, np.ndarray]]
-    ) -> Iterator[tuple[str, dict]]:
-        for label, (character, pictures) in enumerate(classes.items()):
-            for face, picture in pictures.items():
-                image = images.encode(picture)
-                example = {"image": image, "label": label, "face": face}
-                yield f"U+{ord(character):04X} {face}", example
+        rows = [
+            (label, f"U+{ord(character):04X} {face}", picture)
+            for label, (character, pictures) in enumerate(classes.items())
+            for face, picture in pictures.items()
+        ]
+        labels, ids, pictures = zip(*rows, strict=True)
+        source = sources.Array(np.stack(pictures), ids)
+        names = [unicodedata.name(character) for character in classes]
+        return base.Collection(names, np.array(labels), np.arange(len(rows)), source)

@@ -4,9 +4,7 @@ import collections
 import zlib
 from typing import NamedTuple
 
-from figr_jax.data.builders.open_icons import concepts, drawings
-
-MAX_PER_AUTHOR = 4  # images of a class; half of the smallest class
+from figr_jax.data.builders.open_icons import concepts, drawings, emoji
 
 # Iconify's `ic` has Google's Material icons, but names their packagers as authors.
 _DRAWN_BY = {"Material Design Authors": "Google"}
@@ -30,11 +28,12 @@ class Icon(NamedTuple):
     packed: bytes
 
 
-def list_icons(content):
+def list_icons(content, is_emoji=False):
     """Lists the icons of a set, except hidden and animated ones, which begin blank.
 
     Args:
       content: the set's JSON.
+      is_emoji: whether names are those of Unicode, see `emoji.split`.
 
     Returns:
       List of `Icon`.
@@ -48,9 +47,8 @@ def list_icons(content):
         for name, icon in content["icons"].items()
         if not icon.get("hidden") and "<animate" not in icon["body"]
     }
-    names = concepts.split(
-        shown, content.get("prefixes", ()), content.get("suffixes", ())
-    )
+    affixes = content.get("prefixes", ()), content.get("suffixes", ())
+    names = emoji.split(shown) if is_emoji else concepts.split(shown, *affixes)
     default = {"left": 0, "top": 0, "width": 16, "height": 16}
     default = {key: content.get(key, value) for key, value in default.items()}
     return [
@@ -93,8 +91,8 @@ def group(icons):
     return result
 
 
-def choose(icons):
-    """Chooses at most `MAX_PER_AUTHOR` icons of each author.
+def choose(icons, most):
+    """Chooses at most `most` icons of each author.
 
     They are in as many styles as possible.
     """
@@ -103,8 +101,4 @@ def choose(icons):
     for icon in sorted(icons, key=lambda icon: (zlib.crc32(icon.id.encode()), icon.id)):
         drawn[icon.author].append((turns[icon.style], len(drawn[icon.author]), icon))
         turns[icon.style] += 1
-    return [
-        icon
-        for theirs in drawn.values()
-        for *_, icon in sorted(theirs)[:MAX_PER_AUTHOR]
-    ]
+    return [icon for theirs in drawn.values() for *_, icon in sorted(theirs)[:most]]

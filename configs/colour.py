@@ -1,0 +1,46 @@
+"""Emoji in colour, with our fusion networks.
+
+python -m figr_jax.main --config=configs/colour.py
+
+Networks and inner loop are those of configs/omniglot_fusion.py, with 3 channels. The
+sampling settings are those of configs/sketch.py, not chosen on emoji. Held-out classes
+have at least 8 images, as many as a report needs. Prepare the data once:
+python -m figr_jax.prepare --dataset=open_icons/colour --channels=3
+"""
+
+from figr_jax import config as schema
+
+
+def get_config():
+    """Returns the defaults with the overrides of this file."""
+    config = schema.default()
+    config.dataset.update(
+        name="open_icons/colour", channels=3, split="random:8", heldout=100
+    )
+    config.networks.update(family="fusion", width=16, stages=3)
+    config.inner.update(
+        shots=4,
+        others=8,
+        steps=5,
+        loss="relativistic",
+        penalty_weight=1.0,
+        optimizer="adam",
+        learning_rate=1e-3,
+        optimizer_args="b1=0.0",
+    )
+    config.sampling.update(
+        steps=3,
+        critic_steps=2,
+        rate=0.3,
+        decay_rate=0.8,
+        latent_scale=1.6,
+        best_of=2,
+    )
+    config.outer.update(learning_rate=1e-3, decay=0.5)
+    config.run.update(
+        meta_steps=7000,
+        log_every=10,
+        sample_every=500,
+        save_every=250,
+    )
+    return config
