@@ -141,8 +141,9 @@ def _solve(points, t, start, end):
         np.concatenate([handles.real, handles.imag]),
         np.concatenate([(points - fixed).real, (points - fixed).imag]),
     )
-    chord = abs(points[-1] - points[0])
-    if min(lengths) < 0.01 * chord:  # the curve would loop; Schneider's heuristic
+    chord, longest = abs(points[-1] - points[0]), np.abs(np.diff(points)).sum()
+    # Such a curve would loop; Schneider's heuristic.
+    if min(lengths) < 0.01 * chord or max(lengths) > longest:
         lengths = np.full(2, chord / 3)
     return points[[0, 0, -1, -1]] + [0, lengths[0] * start, lengths[1] * end, 0]
 

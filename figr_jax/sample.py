@@ -112,13 +112,14 @@ def _read_support(model, paths):
             f"dark and light swapped in {swapped} of {count}: {why} "
             "(--invert, --noinvert)"
         )
-    shown = pictures.before_and_after(originals, prepared.support, _columns(count))
+    columns = _columns(count, count)
+    shown = pictures.before_and_after(originals, prepared.support, columns)
     return prepared.support, {"support.png": images.encode(shown)}
 
 
-def _columns(shots):
+def _columns(shots, count):
     """Returns the images in a row of a picture."""
-    return min(max(shots, 8), 16)
+    return min(max(shots, min(count, 8)), 16)
 
 
 def main(argv):
@@ -159,7 +160,7 @@ def main(argv):
     end = time.perf_counter()
 
     shown["grid.png"] = images.encode(
-        pictures.panel(recipe.support, generated, _columns(shots))
+        pictures.panel(recipe.support, generated, _columns(shots, count))
     )
     for stem, image in zip(stems, generated, strict=True):
         shown[f"{stem}.png"] = images.encode(image)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from conftest import run_verb
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from figr_jax import vectors
 from figr_jax.data import images, styles
@@ -65,6 +65,20 @@ def test_a_box_has_four_sharp_corners():
     shape = box(5.3, 8, 26, 22.5)
     assert trace(draw(shape)) == "MLLLZ"
     assert overlap(draw(shape), shape) > 0.95
+
+
+def test_curves_do_not_loop_at_corners():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        corners = rng.uniform(4, 28, (6, 2)).repeat(2, 0).ravel()[2:-2]
+        strokes = Image.new("L", (SIZE * FINE,) * 2)
+        for line in corners.reshape(-1, 4):
+            ImageDraw.Draw(strokes).line([*(line * FINE)], 255, width=FINE * 3 // 2)
+        for outline in vectors.trace(draw(np.array(strokes) > 0), 255):
+            for ends in outline:
+                chord = abs(ends[-1] - ends[0])
+                handles = np.abs(ends[[1, -2]] - ends[[0, -1]])
+                assert len(ends) == 2 or max(handles) < 1.5 * chord + 0.1
 
 
 def test_a_ring_has_a_hole():
