@@ -76,19 +76,19 @@ def generate(model):
     return np.stack(drawn)
 
 
-def enlarge(image, how):
+def enlarge(image, resampling):
     """Enlarges `[H, W, 1]` uint8 to `[LARGE, LARGE]` uint8 by a filter of Pillow."""
     pixels = Image.fromarray(image[..., 0])
-    return np.asarray(pixels.resize((LARGE, LARGE), Image.Resampling[how]))
+    return np.asarray(pixels.resize((LARGE, LARGE), Image.Resampling[resampling]))
 
 
-def find_ink(image, how):
+def find_ink(image, resampling):
     """Returns the ink of an image enlarged by a filter: `[LARGE, LARGE]` bool."""
-    if how == "SPLINE":
+    if resampling == "SPLINE":
         grey, zoom = image[..., 0].astype(float), LARGE // len(image)
         large = ndimage.zoom(grey, zoom, order=3, mode="nearest", grid_mode=True)
     else:
-        large = enlarge(image, how)
+        large = enlarge(image, resampling)
     return large < (PAPER + float(image.min())) / 2
 
 
@@ -171,23 +171,28 @@ def measure(tracer, drawn):
     nodes = np.array([count_nodes(svg) for svg in traced])
     rendered = [render(svg, LARGE)[..., 0] < 128 for svg in traced]
     overlaps = {}
-    for how in FILTERS:
-        inks = [find_ink(image, how) for image in drawn]
+    for resampling in FILTERS:
+        inks = [find_ink(image, resampling) for image in drawn]
         both = zip(rendered, inks, strict=True)
-        overlaps[how.lower()] = [(x & y).sum() / max((x | y).sum(), 1) for x, y in both]
-    made = {
+        overlaps[resampling.lower()] = [
+            (x & y).sum() / max((x | y).sum(), 1) for x, y in both
+        ]
+    measured = {
         "nodes, median": float(np.median(nodes)),
         "nodes, 90th percentile": float(np.quantile(nodes, 0.9)),
         f"share of at most {MANY} nodes": float(np.mean(nodes <= MANY)),
         "bytes, median": float(np.median([len(svg) for svg in traced])),
         "CPU seconds": seconds,
-        "iou, mean": {how: float(np.mean(x)) for how, x in overlaps.items()},
+        "iou, mean": {
+            resampling: float(np.mean(x)) for resampling, x in overlaps.items()
+        },
         "iou, 5th percentile": {
-            how: float(np.quantile(x, 0.05)) for how, x in overlaps.items()
+            resampling: float(np.quantile(x, 0.05))
+            for resampling, x in overlaps.items()
         },
         "soft iou, mean": float(np.mean(list(map(compare_grey, drawn, traced)))),
     }
-    return made, traced
+    return measured, traced
 
 
 def compare_grey(image, svg):

@@ -90,11 +90,11 @@ def _check_same(models):
     }
     first = next(iter(described.values()))
     for name, values in described.items():
-        for what, value in values.items():
-            if value != first[what]:
+        for quantity, value in values.items():
+            if value != first[quantity]:
                 raise BadInput(
-                    f"--checkpoint={name}: has {value} {what}, the first one "
-                    f"{first[what]}; give checkpoints that agree"
+                    f"--checkpoint={name}: has {value} {quantity}, the first one "
+                    f"{first[quantity]}; give checkpoints that agree"
                 )
     return first["shots"]
 
