@@ -5,8 +5,9 @@ python -m figr_jax.main --config=configs/colour.py
 Networks and inner loop are those of configs/omniglot_fusion.py, with 3 channels and the
 paper's loss: the relativistic one did not train here at an outer rate of 1e-3, its
 critic became constant within 30 meta-steps. The sampling settings are those of
-configs/sketch.py, not chosen on emoji. Held-out classes have at least 8 images, as many
-as a report needs. About 40 minutes on one CPU core. Prepare the data once:
+configs/sketch.py, not chosen on emoji. Held-out classes have at least 8 images; a
+report needs 9, or 8 if fewer than 20 held-out classes have 9. About 40 minutes on one
+CPU core. Prepare the data once:
 python -m figr_jax.prepare --dataset=open_icons/colour --channels=3
 """
 

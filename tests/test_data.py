@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from figr_jax.data import bank as banks
-from figr_jax.data import episodes, feed, images, splits
+from figr_jax.data import bank_files, datasets, episodes, feed, images, splits
 from figr_jax.errors import BadInput
 from figr_jax.evaluation import embedding
 
@@ -218,7 +218,10 @@ def test_small_classes_are_not_held_out_on_demand():
     split = splits.choose(bank, "random:8", 2, 0)
     assert set(split.heldout) < {bank.names[i] for i in (0, 1, 3)}
     assert len(split.heldout) == 2
-    assert len(splits.choose(bank, "random:8", 5, 0).heldout) == 3
+    assert len(splits.choose(bank, "random:8", 3, 0).heldout) == 3
+    expected = "split='random:8': e has 3 classes with at least 8 images, 4 are to be"
+    with pytest.raises(BadInput, match=expected):
+        splits.choose(bank, "random:8", 4, 0)
 
 
 def test_a_mix_is_measured_one_data_set_at_a_time():
@@ -397,6 +400,23 @@ def test_damaged_records_are_told(own_bank, tmp_path, name, expected):
     file.write_text(file.read_text()[: -file.stat().st_size // 2])
     with pytest.raises(BadInput, match=expected):
         own_bank()
+
+
+@pytest.mark.parametrize("name", ["glyphs", "mix:glyphs,mnist"])
+def test_damaged_info_is_told_also_of_a_mix(tmp_path, name):
+    folder = tmp_path / "glyphs/1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text("{")
+    with pytest.raises(BadInput, match="^glyphs: its prepared data is damaged"):
+        banks.load(name, 8, 1, tmp_path)
+
+
+def test_decoded_images_of_a_stopped_preparation_are_removed(own_bank, tmp_path):
+    kind = bank_files.Kind(16, 1, redraws=False)
+    datasets.prepare(f"folder:{tmp_path / 'own'}", tmp_path / "data", kind=kind)
+    assert list(tmp_path.glob("data/folder/*/1.0.0/bank-16x1.decoded"))
+    own_bank()
+    assert not list(tmp_path.glob("data/folder/*/1.0.0/*.decoded"))
 
 
 @pytest.mark.parametrize("how", ["flip", "empty", "missing"])

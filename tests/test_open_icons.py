@@ -218,6 +218,15 @@ def test_emoji_that_differ_in_colour_alone_are_no_duplicates(tmp_path):
     assert len(read_ids(prepare(tmp_path, sets, "colour"))) == 12
 
 
+def test_the_version_of_emoji_covers_their_colours(tmp_path):
+    editions = set()
+    for colour in ("#c00", "#006800"):  # equally dark
+        sets = emoji_sets()
+        sets[0]["icons"]["cat"] = emoji(60, colour)
+        editions.add(prepare(tmp_path / colour[1:], sets, "colour").edition)
+    assert len(editions) == 2
+
+
 def test_skin_tones_and_order_are_told_apart(tmp_path):
     sets = emoji_sets()
     for i, content in enumerate(sets):

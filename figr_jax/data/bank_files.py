@@ -252,7 +252,9 @@ def build(builder, folder, fault, kind):
         files.sync(new)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
-        find_decoded(builder.data_dir, kind).unlink(missing_ok=True)
+        # Also those of other kinds: left if preparing was stopped before its bank.
+        for decoded in pathlib.Path(builder.data_dir).glob("bank-*.decoded"):
+            decoded.unlink(missing_ok=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

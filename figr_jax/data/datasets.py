@@ -69,17 +69,17 @@ def resolve(name):
 def check_mix(name, data_dir=None):
     """Checks that all data sets of a mix are grey, or all in colour.
 
-    A user's folder is read as the others are.
+    Users' folders are not checked: they are read with the channels of the bank.
 
     Args:
       name: see `ALLOWED`.
       data_dir: as in `prepare`.
 
     Raises:
-      BadInput: if they differ, or one is not known.
+      BadInput: if they differ, or one is not known, or its prepared data is damaged.
     """
     named = [part for part in parts(name) if not is_own(part)]
-    kinds = {part: _find_kind(_builder(part, data_dir)) for part in named}
+    kinds = {part: _find_kind(_open(part, data_dir)) for part in named}
     if len(set(kinds.values())) > 1:
         found = ", ".join(f"{part} is {kind}" for part, kind in kinds.items())
         raise BadInput(f"{name}: {found}; mix grey data sets, or coloured ones")
@@ -112,26 +112,19 @@ def prepare(name, data_dir=None, manual_dir=None, kind=None):
       BadInput: if there is no such data set, or it cannot be prepared.
       OSError: if its folder cannot be written.
     """
-    try:
-        builder = _builder(name, data_dir)
-        if _is_ready(builder):
-            return builder
-    except (TypeError, ValueError, json_format.ParseError) as error:
-        raise BadInput(
-            f"{name}: its prepared data is damaged ({' '.join(str(error).split())}); "
-            f"remove its folder in {data_dir or 'the folder of TFDS'} and prepare it "
-            "again"
-        ) from error
+    builder = _open(name, data_dir)
+    if _is_ready(builder):
+        return builder
     folder = builder.data_path
     with lock(builder):
-        builder = _builder(name, data_dir)
+        builder = _open(name, data_dir)
         if _is_ready(builder):  # another process has just prepared it
             return builder
         # Left by a killed process: nobody else writes under the lock.
         for old in folder.parent.glob(f"incomplete.*_{folder.name}"):
             shutil.rmtree(old, ignore_errors=True)
         with _set_aside(folder):
-            builder = _builder(name, data_dir)  # without the state of the old one
+            builder = _open(name, data_dir)  # without the state of the old one
             builder.manual_dir, builder.kind = manual_dir, kind
             print(f"preparing {builder.info.full_name}, once", flush=True)
             builder.download_and_prepare()
@@ -176,7 +169,21 @@ def lock(builder):
         yield
 
 
-def _builder(name, data_dir):
+def _open(name, data_dir):
+    """Returns the builder of a data set, with the info of its prepared data if any."""
+    try:
+        builder = _make_builder(name, data_dir)
+        _ = builder.info.metadata  # TFDS reads the file on first use
+        return builder
+    except (TypeError, ValueError, json_format.ParseError) as error:
+        raise BadInput(
+            f"{name}: its prepared data is damaged ({' '.join(str(error).split())}); "
+            f"remove its folder in {data_dir or 'the folder of TFDS'} and prepare it "
+            "again"
+        ) from error
+
+
+def _make_builder(name, data_dir):
     kind, _, rest = name.partition(":")
     if not is_name(name):
         raise BadInput(f"unknown data set {name!r}: must be {ALLOWED}")

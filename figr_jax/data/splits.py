@@ -166,8 +166,8 @@ def choose(bank, rule, heldout, seed):
       A `Split`.
 
     Raises:
-      BadInput: if no class would be left to train on, or the data set has no alphabets
-        or no class of that name.
+      BadInput: if no class would be left to train on, if too few classes have COUNT
+        images, or if the data set has no alphabets or no class of that name.
     """
     kind, _, rest = rule.partition(":")
     if kind == "classes":
@@ -228,6 +228,12 @@ def _choose_from(bank, dataset, kind, least, heldout, seed):
     if kind == "random" or not has_alphabets:
         counts = np.diff(bank.class_start)
         large = [bank.names[i] for i in own if counts[i] >= least]
+        if least and len(large) < heldout:
+            raise BadInput(
+                f"--config.dataset.split='random:{least}': {dataset} has {len(large)} "
+                f"classes with at least {least} images, {heldout} are to be held out; "
+                "lower the number or --config.dataset.heldout"
+            )
         return draw(large, heldout, seed)
     if kind == "alphabets":
         belongs = bank.attributes["set"]

@@ -7,7 +7,7 @@ import numpy as np
 from figr_jax.errors import BadInput, say
 
 BESIDE = 5  # images besides the support: a prototype, and two halves of two
-_FEWEST = 20  # classes, see `find_eligible`
+_ENOUGH_CLASSES = 20  # see `find_eligible`
 _MOST = 64  # real images of a class in each half, at most
 
 
@@ -19,7 +19,8 @@ class Draw(NamedTuple):
       prototypes: `[classes + distractors, H, W, C]` uint8, another real image of each
         class, then one of each further class that an image may be taken for.
       reference: for each class half of its other images, `[n, H, W, C]` uint8: what
-        generated images are compared with. Where these are 4, one is the prototype.
+        generated images are compared with. If a class has only 4 images besides the
+        support, the prototype is also in `reference`.
       real: for each class the other half, `[m, H, W, C]` uint8: the control that shows
         how near to the reference anything can come.
     """
@@ -85,19 +86,19 @@ def find_eligible(bank, heldout, shots):
       BadInput: if there are fewer than 2.
     """
     counts = np.diff(bank.class_start)[heldout]
-    is_scarce = np.sum(counts >= shots + BESIDE) < _FEWEST
-    beside = BESIDE - 1 if is_scarce else BESIDE
-    least = shots + beside
+    is_scarce = np.sum(counts >= shots + BESIDE) < _ENOUGH_CLASSES
+    needed = BESIDE - 1 if is_scarce else BESIDE
+    least = shots + needed
     enough = heldout[counts >= least]
     if len(enough) < 2:
         raise BadInput(
             f"{bank.dataset}: {len(enough)} held-out classes with at least {least} "
-            f"images ({shots} to adapt to, {beside} to judge by); 2 are needed"
+            f"images ({shots} to adapt to, {needed} to judge by); 2 are needed"
         )
     if len(enough) < len(heldout):
         say(
             f"{len(heldout) - len(enough)} held-out classes have fewer than {least} "
-            f"images ({shots} to adapt to, {beside} to judge by) and are left out"
+            f"images ({shots} to adapt to, {needed} to judge by) and are left out"
         )
     return np.sort(enough)
 

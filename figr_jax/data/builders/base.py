@@ -103,6 +103,8 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
       MIN_IMAGES: classes with fewer sound images are dropped.
       IMAGE_SIZE: height and width that all images must have, pixels; None for any.
       COLOUR: whether images may be in colour.
+      DIGESTS_COLOUR: whether the digest of the content covers colours; otherwise it
+        covers grey levels alone.
       manual_dir: where the user put the original files; None to download them.
       kind: `bank_files.Kind` of the bank that the caller will build, if any: the check
         stores its images, so that none is decoded twice.
@@ -111,6 +113,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
     MIN_IMAGES = 1
     IMAGE_SIZE = None
     COLOUR = False
+    DIGESTS_COLOUR = True
     manual_dir = None
     kind = None
 
@@ -178,6 +181,7 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
         if self.kind:
             decoded = bank_files.find_decoded(self.data_path, self.kind)
             bank_files.keep(decoded, self.kind, stays)
+            files.sync(decoded)  # only its size is checked before it is used
         _check_names(collection.names)
         content = hashlib.sha256("\n".join(collection.names).encode())
         content.update(collection.labels.astype("<i8").tobytes())
@@ -198,7 +202,8 @@ class ImageClasses(dataset_builder.FileReaderBuilder, skip_registration=True):
     def _check(self, collection):
         """Returns checksums `[n]` of all images; row and reason of unreadable ones."""
         n = len(collection.items)
-        work = checking.Check(collection, self.IMAGE_SIZE, self.COLOUR, self.kind)
+        digests_colour = self.COLOUR and self.DIGESTS_COLOUR
+        work = checking.Check(collection, self.IMAGE_SIZE, digests_colour, self.kind)
         chunks = parallel.cut(n, _CHECK_CHUNK)
         checksums, skipped = [np.zeros(0, np.uint32)], []
         with contextlib.ExitStack() as stack:

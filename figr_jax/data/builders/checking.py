@@ -16,18 +16,18 @@ class Check:
     bank `[rows, *kind.shape]`, if there will be one.
     """
 
-    def __init__(self, collection, size, is_colour, kind):
+    def __init__(self, collection, size, digests_colour, kind):
         """Sets what to check.
 
         Args:
           collection: `base.Collection`.
           size: height and width that all images must have; None for any.
-          is_colour: whether images may be in colour.
+          digests_colour: whether checksums are of colours; otherwise of grey levels.
           kind: `bank_files.Kind` of the bank, or None.
         """
         self._items, self._source = collection[2:4]
-        self._size, self._is_colour, self._kind = size, is_colour, kind
-        self._channels = 3 if is_colour or (kind and kind.channels == 3) else 1
+        self._size, self._digests_colour, self._kind = size, digests_colour, kind
+        self._channels = 3 if digests_colour or (kind and kind.channels == 3) else 1
 
     def __call__(self, rows):
         """Checks the images of a range of rows."""
@@ -62,7 +62,7 @@ class Check:
 
     def _as_stored(self, image):
         """Returns the pixels to identify an image by; encoders differ."""
-        is_grey = not self._is_colour or (image == image[..., :1]).all()
+        is_grey = not self._digests_colour or (image == image[..., :1]).all()
         return _convert(image, 1 if is_grey else 3)
 
 

@@ -89,14 +89,14 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
 
     def _info(self):
         sets = self.builder_config.colour or {}
-        credits = "; ".join(f"{prefix} ({by})" for prefix, by in sets.items())
-        credits = credits or "see attribution.tsv beside the data"
+        authors = "; ".join(f"{prefix} ({by})" for prefix, by in sets.items())
+        authors = authors or "see attribution.tsv next to the data"
         return self._make_info(
             description="Icons by concept, 64x64, "
             f"{'in colour' if self.COLOUR else 'black'} on white, from the icon sets "
             f"that Iconify collects. {self.builder_config.description}",
             homepage="https://github.com/iconify/icon-sets",
-            license=f"That of each set: {credits}.",
+            license=f"That of each set: {authors}.",
         )
 
     def _collect(self, dl_manager):
@@ -128,18 +128,18 @@ class OpenIcons(base.ImageClasses, skip_registration=True):
 
     def _read(self, path):
         """Lists the icons of the chosen sets, and the credits of each set."""
-        listed, credits = [], {}
+        listed, authors = [], {}
         for content in packages.read_sets(path):
             try:
                 if self._takes(content["prefix"], content["info"]):
                     listed += icons.list_icons(content, is_emoji=self.COLOUR)
-                    credits[content["prefix"]] = _credit(content["info"])
+                    authors[content["prefix"]] = _credit(content["info"])
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise BadInput(
                     f"{path}: set {content['prefix']!r} is not in Iconify's format "
                     f"({type(error).__name__}: {error})"
                 ) from error
-        return emoji.match(listed) if self.COLOUR else listed, credits
+        return emoji.match(listed) if self.COLOUR else listed, authors
 
     def _takes(self, prefix, info):
         licences, colour = self.builder_config.licences, self.builder_config.colour
