@@ -136,6 +136,40 @@ def test_an_adaptation_continues_an_earlier_one(client, name, example, adapted):
         assert steps(adapt(client, name, inner_steps=5, **asked)) == [1, 2, 3, 4, 5]
 
 
+def test_states_that_take_too_much_memory_are_dropped(
+    client, name, example, monkeypatch
+):
+    monkeypatch.setattr(works, "_KEPT_BYTES", 1)
+    latents = {"latents": [[0.5, 1.0, -1.0]]}
+
+    def take(count, **more):
+        job = adapt(client, name, example, seed=7, inner_steps=count, **more)
+        taken = [e["step"] for e in follow(client, job) if e["type"] == "step"]
+        return job, taken, client.post(f"/api/jobs/{job}/images", json=latents).json()
+
+    job, _, four = take(4)
+    assert take(4, continues=job)[1:] == ([], four)
+    _, taken, two = take(2, continues=job)
+    assert taken == [1, 2] and two == take(2)[2]
+    _, taken, six = take(6, continues=job)
+    assert taken == [5, 6] and six == take(6)[2]
+
+
+def test_an_adaptation_to_images_in_colour_says_that_they_become_grey(client, name):
+    support = []
+    for colour in ["red", "black", "black", "black"]:
+        image = Image.new("RGB", (40, 40), "white")
+        place = (5, 5, 35, 20 + len(support))
+        ImageDraw.Draw(image).ellipse(place, fill=colour)
+        support.append(to_text(image))
+    hints = []
+    for asked in (support, support[1:]):
+        body = {"model": name, "support": asked, "inner_steps": 0}
+        hints.append(" ".join(client.post("/api/adapt", json=body).json()["hints"]))
+    assert "1 of 4 images are in colour: converted to grey" in hints[0]
+    assert "colour" not in hints[1]
+
+
 def test_latents_depend_on_the_seed_and_their_number_alone(
     client, shelf, name, adapted
 ):
@@ -152,7 +186,7 @@ def test_latents_depend_on_the_seed_and_their_number_alone(
 
 def test_a_model_without_mixing_weights_has_no_steering(client, name):
     path = f"/api/models/{name}/steering"
-    assert client.get(f"{path}/4").json() == {"latents": []}
+    assert client.get(f"{path}/4").json() == {"changes": []}
     assert "shots" in client.get(f"{path}/17").json()["error"]
 
 
@@ -454,6 +488,25 @@ def test_old_jobs_are_forgotten_unless_they_are_in_use():
     queue.add(work)
     known = [queue.get(job.id) is job for job in added]
     assert known == [True, False, False, True]
+
+
+def test_what_jobs_share_counts_once():
+    def add(parts):
+        def work(job):
+            yield {"type": "step"}
+            job.parts = parts
+
+        added.append(queue.add(work))
+        while not added[-1].is_over:
+            time.sleep(0.01)
+        return [queue.get(job.id) is job for job in added]
+
+    queue, added = jobs.Queue(kept_bytes=3500), []
+    for parts in ({1: 2000}, {1: 2000}, {2: 1000}):
+        add(parts)
+    assert add({3: 1000}) == [True] * 4  # a job is forgotten when the next one comes
+    # Forgetting the first one frees nothing, because the second one has the same part.
+    assert add({}) == [False, False, True, True, True]
 
 
 def test_a_job_that_fails_takes_nothing_down(client, name, example, shelf, monkeypatch):

@@ -274,6 +274,93 @@ def test_the_history_survives_a_reload(page):
     expect(page.locator("#history")).to_be_hidden()
 
 
+@pytest.fixture
+def twins(browser, workdir):
+    """A page with two models, which have the same weights."""
+    shelf = models.Shelf({"one": workdir, "two": workdir})
+    with serve(server.make_app(shelf)) as address:
+        with visit(browser, address) as page:
+            yield page
+
+
+def retrain(page, model):
+    """Makes the stored batches of a model those of another snapshot."""
+    page.evaluate(
+        """model => {
+            const key = "figr-studio-history";
+            const entries = JSON.parse(localStorage.getItem(key));
+            for (const { batch } of entries)
+                if (batch.model === model) batch.snapshot = 1;
+            localStorage.setItem(key, JSON.stringify(entries));
+        }""",
+        model,
+    )
+    page.reload()
+    page.wait_for_selector(".shot .pin")
+
+
+def test_a_batch_of_another_snapshot_is_not_shown(twins):
+    page, problem = twins, twins.locator("#problem")
+    page.select_option("#model", "two")
+    expect(batches(page)).to_have_count(2)
+    page.click("#reroll")
+    expect(batches(page)).to_have_count(3)
+    after = shown(page)
+    retrain(page, "one")
+    assert shown(page) == after
+    batches(page).last.click()
+    expect(problem).to_have_text("this batch is of another snapshot of one")
+    expect(page.locator("#model")).to_have_value("one")
+    expect(page.locator("#example-name")).to_contain_text("Example")
+    expect(page.locator(".shot .pin")).to_have_count(24)
+    batches(page).nth(1).click()  # of the other model, which is as it was
+    expect(page.locator("#model")).to_have_value("two")
+    expect(problem).to_be_hidden()
+    wait_until(page, lambda: shown(page) == after)
+    page.click("#forget")
+    page.click("#reroll")
+    expect(batches(page)).to_have_count(1)
+    retrain(page, "two")
+    expect(page.locator("#model")).to_have_value("one")
+    expect(problem).to_be_hidden()
+
+
+def test_images_of_the_model_before_are_not_recorded(twins):
+    page, held = twins, []
+    page.route("**/api/jobs/*/latents", lambda route: held.append(route))
+    page.route("**/api/adapt", lambda route: held.append(route))
+    page.select_option("#count", "32")
+    wait_until(page, lambda: held)
+    page.select_option("#model", "two")
+    wait_until(page, lambda: len(held) == 2)
+    held[0].continue_()
+    page.unroute("**/api/jobs/*/latents")
+    page.wait_for_timeout(300)
+    expect(batches(page)).to_have_count(1)
+    held[1].continue_()
+    expect(batches(page)).to_have_count(2)
+
+
+def test_variation_keeps_the_preview(browser, address):
+    page, held = browser.new_page(), []
+    page.route("**/api/jobs/*/events", lambda route: held.append(route))
+    page.goto(address)
+    wait_until(page, lambda: held)
+    page.evaluate(
+        """async () => {
+            const preview = document.createElement("div");
+            preview.className = "shot preview";
+            document.getElementById("gallery").replaceChildren(preview);
+        }"""
+    )
+    page.locator("#variation").fill("1.2")
+    page.wait_for_timeout(100)
+    expect(page.locator(".preview")).to_have_count(1)
+    page.click("#cancel")
+    expect(page.locator(".preview")).to_have_count(0)
+    page.close()
+
+
 def test_controls_that_a_model_lacks_are_hidden(page, steered):
     expect(page.locator("#likes")).to_be_hidden()
     expect(page.locator("#best")).to_be_hidden()

@@ -172,10 +172,15 @@ def _match(originals, channels):
     """Converts images `[H, W, 3]` to the channels of a model, and reports it."""
     count, coloured = len(originals), sum(map(images.is_colour, originals))
     if channels == 1 and coloured:
-        say(f"{coloured} of {count} images are in colour: converted to grey")
+        say(describe_grey(coloured, count))
     if channels == 3 and not coloured:
         say(f"all {count} images are grey: converted to 3 equal channels")
     return [images.to_grey(x) for x in originals] if channels == 1 else originals
+
+
+def describe_grey(coloured, count):
+    """Returns a sentence: that `coloured` of `count` images lose their colours."""
+    return f"{coloured} of {count} images are in colour: converted to grey"
 
 
 def find_faults(prepared, names, style, find_odd=None):

@@ -128,6 +128,9 @@ def mixing_logits(latents, shots):
 def steering(shots, latent):
     """Computes the changes of a latent that each raise one mixing logit by 1.
 
+    The latent is that of `Generator`. Latents of `adapted.Adapted.draw` are scaled
+    before; there, a change raises the logit by one standard deviation.
+
     Args:
       shots: number of support images.
       latent: size of a latent, at least `shots`.

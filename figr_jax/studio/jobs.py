@@ -22,14 +22,16 @@ class Job:
       id: a random secret that gives access to the job.
       events: dicts with a `type`; the last one is `done`, `failed` or `cancelled`.
       result: the result of the work, or None.
-      size: size of the events and, if the work adds it, of the result, bytes.
+      size: size of the events, bytes.
+      parts: dict: id of a large part of the result to its size, bytes. Results of
+        several jobs may share parts.
     """
 
     def __init__(self, work):
         """Stores `work`, a function of the job that yields events."""
         self.id = secrets.token_urlsafe(16)
         self.events = []
-        self.result, self.size = None, 0
+        self.result, self.size, self.parts = None, 0, {}
         self._work = work
         self._cancelled = threading.Event()
 
@@ -69,6 +71,14 @@ class Job:
         self.events.append(last)
 
 
+def _measure(jobs):
+    """Returns the size of jobs, bytes; a part that several share counts once."""
+    parts = {}
+    for job in jobs:
+        parts |= job.parts
+    return sum(job.size for job in jobs) + sum(parts.values())
+
+
 class Queue:
     """A queue that runs jobs one after another and keeps the last ones."""
 
@@ -106,11 +116,10 @@ class Queue:
 
     def _forget(self):
         over = [job for job in self._jobs.values() if job.is_over]
-        size = sum(job.size for job in over)
-        while len(over) > self._kept or (len(over) > 1 and size > self._kept_bytes):
-            old = over.pop(0)
-            size -= old.size
-            del self._jobs[old.id]
+        while len(over) > self._kept or (
+            len(over) > 1 and _measure(over) > self._kept_bytes
+        ):
+            del self._jobs[over.pop(0).id]
 
     def get(self, id):
         """Returns the `Job` with this id, or None; requested jobs are kept longer."""

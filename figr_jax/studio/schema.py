@@ -106,7 +106,7 @@ class Queued(BaseModel):
     job: str
     ahead: int
     hints: Annotated[
-        list[str], Field(description="Warnings, each with what to do.")
+        list[str], Field(description="Warnings about the images, and conversions.")
     ] = []
 
 
@@ -116,8 +116,8 @@ class Cancelled(BaseModel):
     cancelled: bool
 
 
-class Drawing(Asked):
-    """Latents to draw."""
+class LatentsRequest(Asked):
+    """Seed and number of latents to draw."""
 
     seed: Seed = 0
     count: Annotated[int, Field(ge=1, le=MAX_IMAGES)]
@@ -127,9 +127,15 @@ class Drawing(Asked):
 
 
 class Rows(BaseModel):
-    """Rows of latents, or changes of latents."""
+    """Rows of latents."""
 
     latents: list[list[float]]
+
+
+class Steering(BaseModel):
+    """For each drawing, the change of latents that moves images towards it."""
+
+    changes: list[list[float]]
 
 
 class Latents(Asked):

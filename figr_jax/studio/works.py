@@ -15,21 +15,22 @@ PREVIEW = 16  # images after each inner step
 JUDGED_CLASSES = 10
 _EACH = 2  # real images, and generated images, of a judged class
 _SHEET = 4  # images of a sheet
+_KEPT_BYTES = 2**28  # of the states of an adaptation; the last one always stays
 
 
 class Adaptation(NamedTuple):
     """Result of an adaptation.
 
     Attributes:
-      states: an `adapted.Adapted` after 0, 1, ... inner steps, at least `inner_steps`;
-        only the last one can advance.
+      states: dict: number of inner steps to the `adapted.Adapted` after them. Only the
+        last one can advance. It has `inner_steps`; early ones may be missing.
       inner_steps: K of this adaptation.
       snapshot: the model's snapshot, see `recipe.identify`.
       dataset: name of the data set that the model was trained on.
       style: `styles.Style` of that data set.
     """
 
-    states: tuple[Adapted, ...]
+    states: dict[int, Adapted]
     inner_steps: int
     snapshot: int
     dataset: str
@@ -40,21 +41,23 @@ class Adaptation(NamedTuple):
         """The `adapted.Adapted` after `inner_steps`."""
         return self.states[self.inner_steps]
 
-    def starts_from(self, snapshot, first):
-        """Returns whether this adaptation has the same snapshot, support and seed.
+    def leads_to(self, snapshot, first, inner_steps):
+        """Returns whether another adaptation can continue from these states.
 
         Args:
           snapshot: snapshot of the other adaptation.
           first: `adapted.Adapted` before its first inner step.
+          inner_steps: its number of inner steps.
         """
-        ours = self.states[0]
+        ours = self.adapted
         is_same = self.snapshot == snapshot and ours.seed == first.seed
-        return is_same and np.array_equal(ours.support, first.support)
+        is_kept = inner_steps in self.states or inner_steps > max(self.states)
+        return is_same and is_kept and np.array_equal(ours.support, first.support)
 
     def write_recipe(self, latents):
         """Returns the recipe of the images of these latents, a dict for JSON."""
-        first = self.states[0]
-        values = recipe.Recipe(first.support, first.seed, self.inner_steps, latents)
+        support, seed = self.adapted.support, self.adapted.seed
+        values = recipe.Recipe(support, seed, self.inner_steps, latents)
         return recipe.write(values, self.snapshot, self.dataset)
 
 
@@ -75,7 +78,7 @@ def adapt(model, support, seed, inner_steps, earlier=None):
       seed: seed of the adaptation.
       inner_steps: number of inner steps.
       earlier: `Adaptation` whose inner steps are not repeated if it has the same
-        snapshot, support and seed; or None.
+        snapshot, support and seed, and its states are kept; or None.
 
     Returns:
       The work, see `jobs.Job`; the job's result is an `Adaptation`.
@@ -85,13 +88,15 @@ def adapt(model, support, seed, inner_steps, earlier=None):
         yield {"type": "started"}
         snapshot, dataset = recipe.identify(model), model.config.dataset.name
         first = model.start(support, seed)
-        continues = earlier and earlier.starts_from(snapshot, first)
-        states = list(earlier.states) if continues else [first]
+        continues = earlier and earlier.leads_to(snapshot, first, inner_steps)
+        states = dict(earlier.states) if continues else {0: first}
         latents = draw_candidates(PREVIEW, 1, model.networks.latent, seed)[:, 0]
-        for step in range(len(states), inner_steps + 1):
-            adapted = states[-1].advance()
-            states[-1] = states[-1].without_optimizer()
-            states.append(adapted)
+        for step in range(max(states) + 1, inner_steps + 1):
+            adapted = states[step - 1].advance()
+            states[step - 1] = states[step - 1].without_optimizer()
+            states[step] = adapted
+            if sum(_measure(states).values()) > _KEPT_BYTES:
+                states = {step: adapted}
             drawn = adapted.draw(latents)
             yield {
                 "type": "step",
@@ -101,12 +106,16 @@ def adapt(model, support, seed, inner_steps, earlier=None):
                 "generator_loss": float(adapted.trace.generator_loss[-1]),
                 "images": [recipe.encode(image) for image in drawn],
             }
-        job.size += sum(x.nbytes for x in jax.tree.leaves([x.state for x in states]))
-        job.result = Adaptation(
-            tuple(states), inner_steps, snapshot, dataset, model.style
-        )
+        job.parts = _measure(states)
+        job.result = Adaptation(states, inner_steps, snapshot, dataset, model.style)
 
     return work
+
+
+def _measure(states):
+    """Returns the size of each part of the states, see `jobs.Job.parts`."""
+    parts = [part for adapted in states.values() for part in adapted.state]
+    return {id(x): sum(leaf.nbytes for leaf in jax.tree.leaves(x)) for x in parts}
 
 
 def judge(model, seed, sheets):

@@ -247,8 +247,9 @@ export class Cells {
 
   // Makes several changes and reports them once.
   together(change) {
+    const { quiet } = this; // true within another call
     this.quiet = true;
-    try { change(); } finally { this.quiet = false; }
+    try { change(); } finally { this.quiet = quiet; }
     this.changed();
   }
 

@@ -48,24 +48,26 @@ export class Gallery {
   }
 
   // Shows items; draws the latents of those with a number. The choice of the best ones
-  // depends on the adapted model.
+  // depends on the adapted model. Returns whether the items are shown: not if others, or
+  // those of another job, took their place meanwhile.
   async set(items, seed = this.seed, blended = items === this.items ? this.blended : 0) {
     const { job } = this, drawn = items.filter((item) => item.number !== undefined);
     if (drawn.length) {
       const count = 1 + Math.max(...drawn.map((item) => item.number));
       const { latents } = await post(`api/jobs/${job}/latents`, { seed, count, best: this.best });
-      if (job !== this.job) return;
+      if (job !== this.job) return false;
       for (const item of drawn) item.latent = latents[item.number];
     }
     Object.assign(this, { items, seed, blended });
     await this.refresh();
+    return job === this.job && items === this.items;
   }
 
   // Replaces the unpinned items by `make(index)`.
   async replace(make, seed) {
     this.need();
-    await this.set(this.items.map((item, i) => item.pinned ? item : make(i)), seed);
-    this.changed();
+    const items = this.items.map((item, i) => item.pinned ? item : make(i));
+    if (await this.set(items, seed)) this.changed();
   }
 
   reroll() {
@@ -86,8 +88,7 @@ export class Gallery {
       this.item(between(first.pinned, second.pinned, (i + 1) / (BLENDED - 1))));
     const rest = this.items.filter((item) => !item.pinned);
     const items = [first, ...way, second, ...rest].slice(0, this.items.length);
-    await this.set(items, this.seed, BLENDED);
-    this.changed();
+    if (await this.set(items, this.seed, BLENDED)) this.changed();
   }
 
   need() {
@@ -107,6 +108,12 @@ export class Gallery {
     }));
   }
 
+  // Shows the images, if there are any, in place of a preview.
+  endPreview() {
+    if (!this.job) this.element.replaceChildren();
+    return this.refresh();
+  }
+
   // Shows the images. While a request is running, further calls wait for one more.
   refresh() {
     this.stale = true;
@@ -118,7 +125,7 @@ export class Gallery {
     while (this.stale) {
       this.stale = false;
       const { job, items } = this;
-      if (!job) return this.element.replaceChildren();
+      if (!job) return;
       const { images } = await post(`api/jobs/${job}/images`, { latents: items.map((x) => this.row(x)) });
       if (job !== this.job || items !== this.items) { this.stale = true; continue; }
       this.images = images.map(({ image }) => image);

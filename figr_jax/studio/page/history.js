@@ -1,7 +1,7 @@
 // The batches of images that were shown, kept in the browser across reloads.
 //
-// An entry has what reproduces a batch (model, drawings as the model sees them, steps,
-// latents), the first images as thumbnails, and `from`: the entry that it changed.
+// An entry has what reproduces a batch (model, its snapshot, drawings as the model sees
+// them, steps, latents), the first images as thumbnails, and `from`: the entry that it changed.
 
 const KEY = "figr-studio-history";
 const KEPT = 30; // entries
@@ -50,6 +50,9 @@ export class History {
     this.show();
     return this.restore(entry.batch);
   }
+
+  // Says that no entry is shown.
+  leave() { this.current = null; this.show(); }
 
   clear() { this.current = null; this.store([]); }
 

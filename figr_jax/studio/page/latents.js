@@ -26,8 +26,8 @@ export const unsteer = (row, shift, by) => row.map((value, i) => value / by - sh
 const STRONGEST = 4; // standard deviations of a mixing logit, at the end of a slider
 
 // Returns the shift of latents for the sliders: `likes` in [0, 1], one for each drawing;
-// `steering`: the change that raises each drawing's mixing logit by 1. Equal sliders
-// give no shift, because mixing weights depend on differences of logits alone.
+// `steering`: the change that raises each drawing's mixing logit by one standard
+// deviation. Equal sliders give no shift, because mixing weights depend on differences of logits alone.
 export function shiftTowards(likes, steering, size) {
   const mean = likes.reduce((sum, like) => sum + like, 0) / likes.length;
   const shift = new Array(size).fill(0);

@@ -18,7 +18,7 @@ function complain(error) {
 }
 
 let card, wanted, timer, turn = 0, running = null, example = 0, adapted = null;
-let shown = null; // model, drawings and steps of the images in the gallery
+let shown = null; // model, snapshot, drawings and steps of the images in the gallery
 const gallery = new Gallery($("gallery"), complain, record);
 const batches = new History($("batches"), (batch) => run(() => restore(batch))());
 const judge = new Judge(complain);
@@ -64,7 +64,7 @@ async function adapt(ready = () => {}) {
   try {
     const steps = Number($("steps").value);
     const body = { model: card.name, support, inner_steps: steps, continues: gallery.job };
-    const [{ job, hints }, { latents }] = await Promise.all([
+    const [{ job, hints }, { changes }] = await Promise.all([
       post("api/adapt", body),
       get(`api/models/${encodeURIComponent(card.name)}/steering/${support.length}`),
     ]);
@@ -90,20 +90,20 @@ async function adapt(ready = () => {}) {
     if (last.type !== "done") throw new Error(last.error ?? last.type);
     showStatus(`step ${steps} of ${steps}`);
     $("progress").value = $("progress").max = steps || 1;
-    shown = { model: card.name, support, steps };
-    gallery.use(job, card.latent, latents);
+    shown = { model: card.name, snapshot: card.snapshot, support, steps };
+    gallery.use(job, card.latent, changes);
     if (isNew) gallery.likes = support.map(() => 0);
     ready();
     showLikes(support);
-    await gallery.set(gallery.sized(Number($("count").value)));
+    const isShown = await gallery.set(gallery.sized(Number($("count").value)));
     if (mine !== turn) return;
     dataset.finished = performance.now() - begin; // milliseconds, for measurements
-    record();
+    if (isShown) record();
   } catch (error) {
     if (mine !== turn) return;
     complain(error);
     showStatus("");
-    gallery.refresh().catch(() => {}); // shows the earlier images, if there are any
+    gallery.endPreview().catch(() => {});
   } finally {
     if (mine === turn) {
       running = null;
@@ -118,16 +118,20 @@ function showLikes(support) {
   const sliders = () => [...$("likes").querySelectorAll("input")];
   const focused = sliders().indexOf(document.activeElement);
   const heading = document.createElement("span");
-  heading.textContent = "More like";
+  heading.textContent = "Closer to drawing";
   $("likes").replaceChildren(heading, ...support.map((image, i) => {
     const label = document.createElement("label"), slider = document.createElement("input");
     const picture = document.createElement("img");
     picture.src = `data:image/png;base64,${image}`;
     picture.alt = "";
     Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.05, value: gallery.likes[i] });
-    slider.setAttribute("aria-label", `More like drawing ${i + 1}`);
+    slider.setAttribute("aria-label", `Closer to drawing ${i + 1}`);
     slider.oninput = run(() => { gallery.likes[i] = Number(slider.value); return gallery.refresh(); });
-    slider.onchange = run(async () => { await gallery.refresh(); record(); });
+    slider.onchange = run(async () => {
+      const { job } = gallery;
+      await gallery.refresh();
+      if (job === gallery.job) record();
+    });
     label.append(picture, slider);
     return label;
   }));
@@ -147,7 +151,15 @@ function showHistory() {
 
 // Shows a batch of the list: its model, drawings, steps and images.
 async function restore({ gallery: state, ...batch }) {
-  if (batch.model !== card?.name) await choose(batch.model, batch.support);
+  const isOther = batch.model !== card?.name;
+  if (isOther) await choose(batch.model, batch);
+  if (card?.name !== batch.model) return; // the user chose another model meanwhile
+  if (batch.snapshot !== card.snapshot) {
+    batches.leave();
+    if (isOther) await adapt(); // to the example; later it would hide the message
+    showHistory();
+    throw new Error(`this batch is of another snapshot of ${batch.model}`);
+  }
   await stop().catch(() => {});
   $("steps").value = $("steps-shown").value = batch.steps;
   const ready = () => {
@@ -177,7 +189,9 @@ const undo = run(async () => {
   if (batches.previous) await batches.choose(batches.previous);
 });
 
-async function choose(name, support = null) {
+// Switches to a model. Shows an example, except in place of the user's drawings, or
+// before a batch to restore; a batch of another snapshot cannot be restored.
+async function choose(name, batch = null) {
   wanted = name;
   const next = await get(`api/models/${encodeURIComponent(name)}`);
   if (name !== wanted) return;
@@ -196,7 +210,7 @@ async function choose(name, support = null) {
   adapted = null;
   example = 0;
   if ($("model").value !== card.name) $("model").value = card.name;
-  const keeps = support || cells.areOwn;
+  const keeps = batch ? batch.snapshot === card.snapshot : cells.areOwn;
   if (!keeps) { cells.resize(card.shots); cells.clear(); }
   cells.use(card.name);
   $("example").disabled = !card.examples;
@@ -232,10 +246,10 @@ $("cancel").onclick = run(async () => {
   await stop();
   showStatus("cancelled");
   if (gallery.job) $("steps").value = $("steps-shown").value = shown.steps;
-  await gallery.refresh();
+  await gallery.endPreview();
 });
 // Shows the items again, with other settings.
-const redraw = (items) => gallery.job && gallery.set(items).then(() => record());
+const redraw = async (items) => { if (gallery.job && await gallery.set(items)) record(); };
 $("count").onchange = run(() => redraw(gallery.sized(Number($("count").value))));
 $("best").onchange = run(() => {
   gallery.best = $("best").checked;
@@ -288,6 +302,11 @@ run(async () => {
   const names = await get("api/models");
   $("model").replaceChildren(...names.map((name) => new Option(name)));
   batches.show(names);
-  const last = batches.entries.findLast((entry) => names.includes(entry.batch.model));
-  if (last) await batches.choose(last); else await choose(names[0]);
+  for (const entry of batches.entries.toReversed()) {
+    const { model, snapshot } = entry.batch;
+    if (!names.includes(model)) continue;
+    const found = await get(`api/models/${encodeURIComponent(model)}`).catch(() => null);
+    if (found?.snapshot === snapshot) return batches.choose(entry);
+  }
+  await choose(names[0]);
 })();

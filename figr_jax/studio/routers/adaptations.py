@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 
 from figr_jax import build, recipe
 from figr_jax.adapted import draw_candidates
+from figr_jax.data import inputs
 from figr_jax.studio import exports, likeness, schema, works
 from figr_jax.studio.routers import common
 
@@ -27,9 +28,12 @@ def adapt(
     """Queues an adaptation; its events have samples after every inner step."""
     model = common.find_model(shelf, asked.model)
     generator, networks = model.generator, model.generator.networks
-    prepared, hints = model.see(common.decode(asked.support, networks.channels))
+    originals, coloured = common.decode(asked.support, networks.channels)
+    prepared, hints = model.see(originals)
     if prepared.blank.all():
         raise HTTPException(400, hints[0])
+    if coloured:
+        hints.append(inputs.describe_grey(coloured, len(originals)))
     steps = asked.inner_steps
     if steps is None:
         steps = build.sampling(generator.config).inner.steps
@@ -40,7 +44,9 @@ def adapt(
 
 
 @router.post("/jobs/{id}/latents")
-def draw_latents(id: str, asked: schema.Drawing, queue: common.Queue) -> schema.Rows:
+def draw_latents(
+    id: str, asked: schema.LatentsRequest, queue: common.Queue
+) -> schema.Rows:
     """Draws latents; row i depends on the seed, `best` and i alone.
 
     With `best`, each row is the one of several candidates that the adapted critic

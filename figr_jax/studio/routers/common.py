@@ -73,23 +73,30 @@ def add_job(queue, work):
 
 
 def decode(texts, channels):
-    """Decodes base64 images to a list of `[H, W, channels]` uint8.
+    """Decodes base64 images.
+
+    Returns:
+      A list of `[H, W, channels]` uint8, and the number of images in colour that were
+      converted to grey.
 
     Raises:
       HTTPException: 400 if an image cannot be read.
     """
-    decoded = []
+    decoded, coloured = [], 0
     for number, text in enumerate(texts, 1):
         try:
-            image = recipe.decode(text, channels, MAX_PIXELS)
+            image = recipe.decode(text, 3, MAX_PIXELS)
         except images.Unreadable as error:
             raise HTTPException(
                 400,
                 f"image {number} cannot be read ({error}); give {images.FORMATS}, "
                 f"at most {MAX_PIXELS:,} pixels",
             ) from error
+        if channels == 1:
+            coloured += images.is_colour(image)
+            image = images.to_grey(image)
         decoded.append(image)
-    return decoded
+    return decoded, coloured
 
 
 def attach(data, kind, name) -> fastapi.Response:

@@ -34,21 +34,23 @@ def show_example(name: str, number: int, shelf: common.Shelf) -> schema.Example:
 
 
 @router.get("/models/{name}/steering/{shots}")
-def show_steering(name: str, shots: schema.Shots, shelf: common.Shelf) -> schema.Rows:
+def show_steering(
+    name: str, shots: schema.Shots, shelf: common.Shelf
+) -> schema.Steering:
     """Returns, for each drawing, the change of latents that moves images towards it.
 
-    Adding row i raises the logit of the mixing weight of drawing i by 1. Empty for a
-    model without mixing weights.
+    Adding change i to latents raises the logit of the mixing weight of drawing i by one
+    standard deviation. Empty for a model without mixing weights.
     """
     networks = common.find_model(shelf, name).generator.networks
-    return {"latents": networks.steering(shots).tolist()}
+    return {"changes": networks.steering(shots).tolist()}
 
 
 @router.post("/see")
 def see(asked: schema.Drawings, shelf: common.Shelf) -> schema.Seen:
     """Returns drawings as the model sees them: cropped, centred, in its polarity."""
     model = common.find_model(shelf, asked.model)
-    originals = common.decode(asked.images, model.generator.networks.channels)
+    originals, _ = common.decode(asked.images, model.generator.networks.channels)
     prepared, hints = model.see(originals)
     return {
         "images": [recipe.encode(image) for image in prepared.support],
