@@ -50,9 +50,8 @@ def test_what_ships_is_small_and_says_whose_images_it_saw():
         assert f"{model.info['step']:,}" in card
 
 
-@pytest.mark.skipif(not shipped.names(), reason="no weights ship yet")
 def test_a_newcomer_samples_at_once(tmp_path):
-    name = shipped.names()[0]
+    name = "sketch-32"
     model = figr_jax.load(name)
     from figr_jax import pictures, recipe
 
