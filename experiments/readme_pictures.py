@@ -26,7 +26,7 @@ _CHECKPOINT = flags.DEFINE_string(
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latents.")
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-SHIPPED = "sketch-32"
+SHIPPED = "sketch-64"
 
 
 def letter(character, face):
