@@ -97,7 +97,7 @@ def _prepare(model, joint, bank, out, options):
 
 
 def _describe(work):
-    """Says what is measured: the first part of `report.json`."""
+    """Returns the head of `report.json`: checkpoint, options, classes, embeddings."""
     model, joint = work.model, work.joint
     return {
         "checkpoint": {

@@ -6,7 +6,7 @@ import numpy as np
 
 from figr_jax.errors import BadInput, say
 
-BESIDE = 5  # images besides the support: a prototype, and two halves of two
+BESIDE = 5  # images that judge a class: a prototype, and two halves of two
 _ENOUGH_CLASSES = 20  # see `find_eligible`
 _MOST = 64  # real images of a class in each half, at most
 
@@ -71,8 +71,9 @@ def draw_supports(bank, classes, shots, seed, eligible=()):
 def find_eligible(bank, heldout, shots):
     """Finds the held-out classes that can be judged; prints how many cannot.
 
-    They have `BESIDE` images besides the support. If fewer than 20 do, one image fewer
-    is enough: then the prototype is also an image of the reference.
+    A class can be judged if it has `BESIDE` images besides the support. If fewer than
+    20 classes have as many, `BESIDE - 1` are enough; such a class uses the prototype
+    also as a reference image, see `Draw`.
 
     Args:
       bank: `bank.Bank`.
