@@ -13,7 +13,7 @@ import pathlib
 import subprocess
 import sys
 
-from figr_jax import command, errors
+from figr_jax.common import command, errors
 from figr_jax.evaluation import presentation
 
 HERE = pathlib.Path(__file__).parent

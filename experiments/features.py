@@ -15,7 +15,8 @@ import tuning
 from absl import flags
 
 import figr_jax
-from figr_jax import build, command, compilation, files, provenance
+from figr_jax import build
+from figr_jax.common import command, compilation, files, provenance
 from figr_jax.evaluation import controls, judging, metrics, samples
 
 _CHECKPOINT = flags.DEFINE_string(

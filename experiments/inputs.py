@@ -18,7 +18,7 @@ import tuning
 from absl import flags
 
 import figr_jax
-from figr_jax import command, compilation, files, pictures, provenance
+from figr_jax.common import command, compilation, files, pictures, provenance
 from figr_jax.data import bank as banks
 from figr_jax.data import drawings, images
 

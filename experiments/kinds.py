@@ -15,15 +15,8 @@ import numpy as np
 from absl import flags
 from scipy.sparse import csgraph
 
-from figr_jax import (
-    command,
-    compilation,
-    conv4,
-    files,
-    generation,
-    kinds,
-    provenance,
-)
+from figr_jax import conv4, generation, kinds
+from figr_jax.common import command, compilation, files, provenance
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets
 from figr_jax.evaluation import embedding_training

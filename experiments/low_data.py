@@ -22,7 +22,8 @@ from absl import flags
 from flax import linen as nn
 from jax import numpy as jnp
 
-from figr_jax import build, command, compilation, conv4, errors, generation, provenance
+from figr_jax import build, conv4, generation
+from figr_jax.common import command, compilation, errors, provenance
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, metrics, samples
 from figr_jax.networks import layers

@@ -15,7 +15,8 @@ import pathlib
 import tuning
 from absl import flags
 
-from figr_jax import command, compilation, errors, generation, provenance
+from figr_jax import generation
+from figr_jax.common import command, compilation, errors, provenance
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder, or the name of shipped weights."

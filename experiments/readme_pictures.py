@@ -18,7 +18,7 @@ from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 import figr_jax
-from figr_jax import command, files, pictures, provenance
+from figr_jax.common import command, files, pictures, provenance
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Folder of a run of the quickstart, for its picture."

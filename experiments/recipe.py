@@ -23,7 +23,8 @@ import psutil
 from absl import flags
 
 import figr_jax
-from figr_jax import build, command, compilation, errors, generation, provenance
+from figr_jax import build, generation
+from figr_jax.common import command, compilation, errors, provenance
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, embedding, judging, samples, supports
 

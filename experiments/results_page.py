@@ -12,7 +12,8 @@ import pathlib
 
 import claims
 
-from figr_jax import command, files, shipped
+from figr_jax import shipped
+from figr_jax.common import command, files
 from figr_jax.evaluation import presentation
 
 RESULTS = pathlib.Path(__file__).parent / "results"

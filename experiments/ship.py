@@ -19,17 +19,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from figr_jax import (
-    build,
-    command,
-    compilation,
-    errors,
-    files,
-    generation,
-    provenance,
-    recipe,
-    shipped,
-)
+from figr_jax import build, generation, recipe, shipped
+from figr_jax.common import command, compilation, errors, files, provenance
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets
 from figr_jax.evaluation import light, presentation

@@ -11,7 +11,8 @@ embeddings once.
 import numpy as np
 from absl import flags
 
-from figr_jax import command, compilation, conv4, generation
+from figr_jax import conv4, generation
+from figr_jax.common import command, compilation
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets
 from figr_jax.evaluation import embedding, embedding_training

@@ -17,7 +17,7 @@ from absl import flags
 from scipy.spatial import distance
 
 import figr_jax
-from figr_jax import command, compilation, files, pictures, provenance
+from figr_jax.common import command, compilation, files, pictures, provenance
 from figr_jax.studio import likeness
 
 _CHECKPOINT = flags.DEFINE_string(

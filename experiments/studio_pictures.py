@@ -22,7 +22,7 @@ import numpy as np
 from absl import flags
 from playwright import sync_api
 
-from figr_jax import command, errors, files, provenance
+from figr_jax.common import command, errors, files, provenance
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's folder.")
 _PORT = flags.DEFINE_integer("port", 8765, "Port of the server.")

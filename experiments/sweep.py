@@ -21,7 +21,8 @@ import psutil
 import tuning
 from absl import flags
 
-from figr_jax import command, compilation, errors, generation, provenance
+from figr_jax import generation
+from figr_jax.common import command, compilation, errors, provenance
 
 _NAME = flags.DEFINE_string("name", None, "Name of the trial.", required=True)
 _BASE = flags.DEFINE_string(

@@ -18,7 +18,8 @@ import sys
 import tuning
 from absl import flags
 
-from figr_jax import command, compilation, errors, files, generation, provenance
+from figr_jax import generation
+from figr_jax.common import command, compilation, errors, files, provenance
 from figr_jax.data import bank as banks
 from figr_jax.data import images
 from figr_jax.evaluation import supports

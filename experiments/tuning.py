@@ -2,7 +2,8 @@
 
 import ast
 
-from figr_jax import build, config, errors
+from figr_jax import build, config
+from figr_jax.common import errors
 from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, embedding, judging, samples, supports
 

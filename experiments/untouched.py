@@ -18,7 +18,8 @@ import tuning
 from absl import flags
 
 import figr_jax
-from figr_jax import build, command, compilation, files, provenance
+from figr_jax import build
+from figr_jax.common import command, compilation, files, provenance
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, drawings, images, styles
 from figr_jax.evaluation import embedding, metrics, samples, supports

@@ -38,15 +38,8 @@ from fontTools.svgLib import path as svg_paths
 from PIL import Image
 from scipy import ndimage
 
-from figr_jax import (
-    command,
-    compilation,
-    files,
-    generation,
-    pictures,
-    provenance,
-    vectors,
-)
+from figr_jax import generation, vectors
+from figr_jax.common import command, compilation, files, pictures, provenance
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from figr_jax import adaptation, compilation, sampling
+from figr_jax import adaptation, sampling
+from figr_jax.common import compilation
 from figr_jax.data import images
 from figr_jax.networks import Networks
 

@@ -9,7 +9,7 @@ import optax
 
 from figr_jax import adaptation, losses
 from figr_jax import networks as families
-from figr_jax.errors import BadInput
+from figr_jax.common.errors import BadInput
 from figr_jax.sampling import Sampling
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 import figr_jax
-from figr_jax import files
-from figr_jax.errors import BadInput, FailedWork, is_out_of_memory, warn
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput, FailedWork, is_out_of_memory, warn
 
 KEEP = {"checkpoints": 2, "snapshots": 5}  # newest steps kept in each folder
 # 2: the info record has a checksum of its own and the number of rewinds.

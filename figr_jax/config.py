@@ -8,8 +8,8 @@ import math
 import ml_collections
 
 from figr_jax import build, fields, losses, networks
+from figr_jax.common.errors import BadInput
 from figr_jax.data import datasets, images, splits
-from figr_jax.errors import BadInput
 from figr_jax.networks import convolution
 
 

@@ -3,7 +3,7 @@
 import pathlib
 import runpy
 
-from figr_jax.errors import BadInput
+from figr_jax.common.errors import BadInput
 
 _PACKAGE = pathlib.Path(__file__).parent
 

@@ -14,8 +14,8 @@ from flax import linen as nn
 from flax import traverse_util
 from jax import numpy as jnp
 
-from figr_jax import files
-from figr_jax.errors import say
+from figr_jax.common import files
+from figr_jax.common.errors import say
 
 SIZE = 50  # height and width that the network sees, pixels
 FEATURES = 256

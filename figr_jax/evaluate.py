@@ -15,7 +15,7 @@ import sys
 
 from absl import flags
 
-from figr_jax import command, errors
+from figr_jax.common import command, errors
 
 FLAGS = flags.FLAGS
 
@@ -200,7 +200,8 @@ def main():
         raise errors.BadInput(
             "--checkpoint is missing: give a run's folder or the name of weights"
         )
-    from figr_jax import compilation, generation
+    from figr_jax import generation
+    from figr_jax.common import compilation
     from figr_jax.data import bank as banks
     from figr_jax.evaluation import human
 

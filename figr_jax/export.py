@@ -7,9 +7,10 @@ import numpy as np
 from jax import export
 from jax import numpy as jnp
 
-from figr_jax import adaptation, compilation, files, sampling
+from figr_jax import adaptation, sampling
+from figr_jax.common import compilation, files
+from figr_jax.common.errors import BadInput
 from figr_jax.data import images
-from figr_jax.errors import BadInput
 
 PLATFORMS = "cpu", "cuda"
 

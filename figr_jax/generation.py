@@ -6,9 +6,9 @@ import numpy as np
 
 from figr_jax import adapted, build, config, export, kinds, snapshots
 from figr_jax.adapted import check_whole
+from figr_jax.common.errors import BadInput, FailedWork, warn
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, inputs, splits, styles
-from figr_jax.errors import BadInput, FailedWork, warn
 
 
 class FewShotGenerator:

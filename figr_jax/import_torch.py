@@ -7,7 +7,7 @@ import pickle
 
 from absl import flags
 
-from figr_jax import command, errors
+from figr_jax.common import command, errors
 
 FLAGS = flags.FLAGS
 
@@ -65,7 +65,8 @@ def main():
     """Reads the file and writes the snapshot."""
     if FLAGS.checkpoint is None or FLAGS.out is None:
         raise errors.BadInput("give --checkpoint=FILE and --out=DIR")
-    from figr_jax import checkpoints, config, files  # slow to import: after the flags
+    from figr_jax import checkpoints, config
+    from figr_jax.common import files  # slow to import: after the flags
     from figr_jax.data import splits
     from figr_jax.networks import published
 

@@ -11,7 +11,8 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from figr_jax import command, config_files, errors
+from figr_jax import config_files
+from figr_jax.common import command, errors
 
 FLAGS = flags.FLAGS
 
@@ -59,7 +60,8 @@ def main():
     workdir = FLAGS.workdir or f"runs/{pathlib.Path(name).stem}"
 
     # Slow to import, so after the flags are checked.
-    from figr_jax import compilation, training
+    from figr_jax import training
+    from figr_jax.common import compilation
 
     compilation.keep_programs()
     if FLAGS.distributed:

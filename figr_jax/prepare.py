@@ -6,7 +6,7 @@ python -m figr_jax.prepare --dataset=omniglot --manual_dir=FOLDER --report=FOLDE
 import numpy as np
 from absl import flags
 
-from figr_jax import command, errors
+from figr_jax.common import command, errors
 
 FLAGS = flags.FLAGS
 
@@ -31,7 +31,7 @@ def define_flags():
 
 def main():
     """Checks the flags, then prepares."""
-    from figr_jax import files, outputs
+    from figr_jax.common import files, outputs
     from figr_jax.data import bank as banks
     from figr_jax.data import datasets, images, report
 

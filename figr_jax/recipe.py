@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 import figr_jax
-from figr_jax import files
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput
 from figr_jax.data import images
-from figr_jax.errors import BadInput
 
 
 class Recipe(NamedTuple):

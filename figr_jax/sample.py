@@ -8,7 +8,8 @@ import time
 
 from absl import flags
 
-from figr_jax import build, command, errors
+from figr_jax import build
+from figr_jax.common import command, errors
 
 FLAGS = flags.FLAGS
 
@@ -94,7 +95,7 @@ def _read_support(model, paths):
     Returns:
       The support, and `support.png`, which shows it before and after.
     """
-    from figr_jax import pictures
+    from figr_jax.common import pictures
     from figr_jax.data import images
 
     redraw = FLAGS.prepare == "auto"
@@ -129,7 +130,8 @@ def main(argv):
             "--checkpoint is missing: give a run's folder or the name of weights"
         )
     # Slow to import, so after the flags are checked.
-    from figr_jax import compilation, files, generation, outputs, pictures, vectors
+    from figr_jax import generation, vectors
+    from figr_jax.common import compilation, files, outputs, pictures
     from figr_jax.data import images
 
     compilation.keep_programs()

@@ -10,8 +10,9 @@ import pathlib
 import jax
 import numpy as np
 
-from figr_jax import checkpoints, files
-from figr_jax.errors import FailedWork
+from figr_jax import checkpoints
+from figr_jax.common import files
+from figr_jax.common.errors import FailedWork
 
 FOLDER = pathlib.Path(__file__).parent / "weights"
 

@@ -4,8 +4,9 @@ import pathlib
 
 import jax
 
-from figr_jax import build, checkpoints, compilation, config, shipped
-from figr_jax.errors import BadInput, FailedWork
+from figr_jax import build, checkpoints, config, shipped
+from figr_jax.common import compilation
+from figr_jax.common.errors import BadInput, FailedWork
 
 
 def find(path, flag="--checkpoint"):

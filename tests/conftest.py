@@ -23,7 +23,8 @@ import pytest  # noqa: E402
 import tensorflow_datasets as tfds  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from figr_jax import files, networks, training  # noqa: E402
+from figr_jax import networks, training  # noqa: E402
+from figr_jax.common import files
 from figr_jax.data import bank as banks  # noqa: E402
 from figr_jax.data.builders import base, sources  # noqa: E402
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, SHRINK, png, run_verb, start_verb
 
 from figr_jax import config
-from figr_jax.errors import BadInput
+from figr_jax.common.errors import BadInput
 
 CONFIG = f"--config={ROOT / 'configs/subpixel.py'}"
 

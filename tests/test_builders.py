@@ -10,13 +10,13 @@ import pytest
 from conftest import encode, png, write_folder
 from PIL import Image
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank as banks
 from figr_jax.data import bank_files, datasets, images, parallel
 from figr_jax.data.builders import originals, sources
 from figr_jax.data.builders.figr8.figr8 import Figr8
 from figr_jax.data.builders.mnist import mnist
 from figr_jax.data.builders.omniglot import omniglot
-from figr_jax.errors import BadInput
 
 
 def palette():

@@ -9,9 +9,9 @@ from conftest import ROOT, SHRINK, run_verb
 from PIL import Image, ImageDraw
 
 import figr_jax
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank as banks
 from figr_jax.data import inputs, styles
-from figr_jax.errors import BadInput
 from figr_jax.evaluation import embedding_training, measurement, report
 
 RED = (220, 30, 30)

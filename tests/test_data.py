@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank as banks
 from figr_jax.data import bank_files, datasets, episodes, feed, images, splits
-from figr_jax.errors import BadInput
 from figr_jax.evaluation import embedding
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from figr_jax import kinds, outputs
+from figr_jax import kinds
+from figr_jax.common import outputs
+from figr_jax.common.errors import BadInput
 from figr_jax.data import drawings, images, inputs, styles
-from figr_jax.errors import BadInput
 
 SIZE = 32
 STYLE = styles.plain(255.0)

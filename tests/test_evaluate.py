@@ -11,9 +11,9 @@ from PIL import Image
 
 import figr_jax
 from figr_jax import training
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank as banks
 from figr_jax.data import splits
-from figr_jax.errors import BadInput
 from figr_jax.evaluation import (
     comparison,
     controls,

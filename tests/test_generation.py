@@ -11,7 +11,7 @@ from conftest import run_verb, start_verb
 from PIL import Image, ImageDraw
 
 import figr_jax
-from figr_jax.errors import BadInput
+from figr_jax.common.errors import BadInput
 
 
 def draw_crosses(folder, background, ink, sizes=(40, 30, 64, 20)):

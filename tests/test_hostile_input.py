@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from figr_jax import build, checkpoints, config, training
+from figr_jax.common.errors import BadInput, FailedWork
 from figr_jax.data import bank as banks
 from figr_jax.data import images
 from figr_jax.data.builders import base
-from figr_jax.errors import BadInput, FailedWork
 
 MEMORY = 2 * 2**30  # bytes that reading one image may take, with Python and libraries
 SECONDS = 10
@@ -148,7 +148,7 @@ READ = """
 import json, resource, signal, sys
 import numpy as np
 from figr_jax.data import images, inputs
-from figr_jax.errors import BadInput
+from figr_jax.common.errors import BadInput
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)
 results = []
 for path in json.load(sys.stdin):

@@ -7,8 +7,8 @@ from conftest import quick
 import figr_jax
 from experiments import low_data
 from figr_jax import training
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank as banks
-from figr_jax.errors import BadInput
 
 OPTIONS = low_data.Options(real=(4,), generated=6, steps=60, batch=16)
 

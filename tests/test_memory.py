@@ -1,4 +1,4 @@
-from figr_jax import memory
+from figr_jax.common import memory
 
 
 def test_limits_of_version_2_are_those_of_the_group_and_its_parents(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from flax import linen as nn
 from jax import flatten_util, lax
 
-from figr_jax import adaptation, compilation, losses, networks
+from figr_jax import adaptation, losses, networks
+from figr_jax.common import compilation
 from figr_jax.networks import convolution, layers, subpixel
 
 

@@ -11,10 +11,10 @@ import zipfile
 import numpy as np
 import pytest
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data import images
 from figr_jax.data.builders.open_icons import concepts, drawings, icons, packages
 from figr_jax.data.builders.open_icons.open_icons import OpenIcons
-from figr_jax.errors import BadInput
 
 pytest.importorskip("resvg_py", reason="needs the extra [icons]")
 

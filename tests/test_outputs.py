@@ -5,8 +5,8 @@ import zlib
 
 import pytest
 
-from figr_jax import files, outputs
-from figr_jax.errors import BadInput
+from figr_jax.common import files, outputs
+from figr_jax.common.errors import BadInput
 
 
 def test_earlier_files_are_replaced_and_those_of_others_kept(tmp_path):

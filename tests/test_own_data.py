@@ -11,9 +11,9 @@ from conftest import encode, png, quick, write_folder
 from PIL import Image
 
 from figr_jax import training
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, splits
-from figr_jax.errors import BadInput
 
 
 def own_folder(path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figr_jax import pictures
+from figr_jax.common import pictures
 
 
 @pytest.mark.parametrize("shots, count", [(4, 24), (4, 1), (1, 6), (9, 2), (8, 8)])

@@ -21,8 +21,8 @@ from conftest import ROOT, SHRINK, edit_info, metrics, quick, start_verb
 
 import figr_jax
 from figr_jax import checkpoints, generation, reptile, training
+from figr_jax.common.errors import BadInput, FailedWork
 from figr_jax.data import episodes
-from figr_jax.errors import BadInput, FailedWork
 from figr_jax.training import lock, runlog, sample_grid, start, store
 
 CONFIG = f"--config={ROOT / 'configs/subpixel.py'}"

@@ -5,7 +5,7 @@ from conftest import run_verb
 
 import figr_jax
 from figr_jax import shipped
-from figr_jax.errors import FailedWork
+from figr_jax.common.errors import FailedWork
 
 
 @pytest.fixture
@@ -53,7 +53,8 @@ def test_what_ships_is_small_and_says_whose_images_it_saw():
 def test_a_newcomer_samples_at_once(tmp_path):
     name = "sketch-32"
     model = figr_jax.load(name)
-    from figr_jax import pictures, recipe
+    from figr_jax import recipe
+    from figr_jax.common import pictures
 
     texts = next(iter(model.info["examples"].values()))[:4]
     for i, text in enumerate(texts):

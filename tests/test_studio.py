@@ -21,7 +21,7 @@ from conftest import run_verb, start_verb
 from PIL import Image, ImageDraw
 
 from figr_jax import shipped
-from figr_jax.errors import BadInput
+from figr_jax.common.errors import BadInput
 from figr_jax.evaluation import human
 
 for needed in ("fastapi", "uvicorn", "vtracer"):

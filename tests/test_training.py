@@ -13,18 +13,18 @@ import figr_jax
 from figr_jax import (
     adaptation,
     checkpoints,
-    compilation,
     config,
     losses,
     networks,
     reptile,
     training,
 )
+from figr_jax.common import compilation
+from figr_jax.common.errors import BadInput, FailedWork
 from figr_jax.data import bank as banks
 from figr_jax.data import feed
 from figr_jax.data.builders.open_icons.open_icons import OpenIcons
 from figr_jax.data.images import to_uint8
-from figr_jax.errors import BadInput, FailedWork
 from figr_jax.training import block
 
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))

@@ -11,7 +11,7 @@ from absl import flags
 from jax import lax
 from jax import numpy as jnp
 
-from figr_jax import command, files, provenance
+from figr_jax.common import command, files, provenance
 
 _OUT = flags.DEFINE_string("out", None, "JSON file to write.", required=True)
 _SIZE = flags.DEFINE_integer("size", 8192, "Height and width of the matrices.")

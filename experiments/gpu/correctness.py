@@ -15,16 +15,8 @@ from absl import flags
 from jax import flatten_util
 from jax import numpy as jnp
 
-from figr_jax import (
-    adaptation,
-    command,
-    compilation,
-    errors,
-    files,
-    losses,
-    networks,
-    provenance,
-)
+from figr_jax import adaptation, losses, networks
+from figr_jax.common import command, compilation, errors, files, provenance
 
 _OUT = flags.DEFINE_string("out", None, "JSON file to write.", required=True)
 _WIDTH = flags.DEFINE_integer("width", 16, "Channels at full resolution.")

@@ -11,7 +11,7 @@ import pathlib
 
 from absl import flags
 
-from figr_jax import command, errors
+from figr_jax.common import command, errors
 
 _TABLE = flags.DEFINE_string("table", None, "Folder of table.*.json.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", None, "Time to train in.", required=True)

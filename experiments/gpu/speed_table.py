@@ -19,7 +19,8 @@ import numpy as np
 import optax
 from absl import flags
 
-from figr_jax import adaptation, command, files, losses, networks, provenance
+from figr_jax import adaptation, losses, networks
+from figr_jax.common import command, files, provenance
 
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "speed"))
 import meta_step  # noqa: E402

@@ -26,18 +26,8 @@ import runpy
 import numpy as np
 from absl import flags
 
-from figr_jax import (
-    command,
-    compilation,
-    errors,
-    files,
-    generation,
-    pictures,
-    provenance,
-    recipe,
-    shipped,
-    training,
-)
+from figr_jax import generation, recipe, shipped, training
+from figr_jax.common import command, compilation, errors, files, pictures, provenance
 from figr_jax.data import images
 from figr_jax.training import sample_grid
 

@@ -6,7 +6,7 @@ python experiments/paper/table1.py
 import pathlib
 import runpy
 
-from figr_jax import command
+from figr_jax.common import command
 
 CONFIGS = pathlib.Path(__file__).parent.parent.parent / "configs"
 NAMES = ("mnist", "omniglot", "omniglot64", "figr8")

@@ -22,7 +22,8 @@ import time
 import numpy as np
 from absl import flags
 
-from figr_jax import checkpoints, command, errors, provenance
+from figr_jax import checkpoints
+from figr_jax.common import command, errors, provenance
 
 _KILLS = flags.DEFINE_integer("kills", 30, "Kills in total.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")

@@ -22,7 +22,8 @@ import time
 import numpy as np
 from absl import flags
 
-from figr_jax import checkpoints, command, errors, provenance
+from figr_jax import checkpoints
+from figr_jax.common import command, errors, provenance
 
 _MINUTES = flags.DEFINE_float("minutes", 30.0, "Duration after the first block.")
 _DATA_DIR = flags.DEFINE_string(

@@ -24,7 +24,8 @@ import numpy as np
 from absl import flags
 from PIL import Image, ImageDraw
 
-from figr_jax import command, reptile
+from figr_jax import reptile
+from figr_jax.common import command
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes, feed, parallel
 

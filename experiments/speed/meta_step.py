@@ -23,16 +23,8 @@ import optax
 from absl import flags
 from jax import numpy as jnp
 
-from figr_jax import (
-    adaptation,
-    command,
-    compilation,
-    errors,
-    losses,
-    networks,
-    provenance,
-    reptile,
-)
+from figr_jax import adaptation, losses, networks, reptile
+from figr_jax.common import command, compilation, errors, provenance
 
 _NETWORK = flags.DEFINE_enum("network", "resnet", list(networks.FAMILIES), "Family.")
 _WIDTH = flags.DEFINE_integer("width", 16, "Channels at full resolution.")

@@ -26,7 +26,7 @@ import numpy as np
 from absl import flags
 from matplotlib import figure
 
-from figr_jax import command, errors, files, provenance
+from figr_jax.common import command, errors, files, provenance
 
 _TASK_SECONDS = flags.DEFINE_float(
     "task_seconds",

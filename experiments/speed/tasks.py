@@ -18,7 +18,8 @@ import optax
 from absl import flags
 from jax import lax
 
-from figr_jax import adaptation, command, compilation, losses, provenance
+from figr_jax import adaptation, losses
+from figr_jax.common import command, compilation, provenance
 from figr_jax.networks import convolution
 
 FLAGS = flags.FLAGS  # the flags of meta_step

@@ -19,7 +19,7 @@ from absl import flags
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from figr_jax import command, errors, files, provenance
+from figr_jax.common import command, errors, files, provenance
 
 _MINUTES = flags.DEFINE_float(
     "minutes", 8, "Core minutes of training per config.", lower_bound=0.1

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank_files, datasets
-from figr_jax.errors import BadInput
 
 
 class Bank(NamedTuple):

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from figr_jax import files
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput
 from figr_jax.data import drawings, images, parallel, styles
-from figr_jax.errors import BadInput
 
 _FORMAT = 3  # format of a bank's files; a bank of another format is rebuilt
 _CHUNK = 512  # images that a process decodes at a time

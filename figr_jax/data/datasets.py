@@ -8,8 +8,8 @@ import shutil
 
 from google.protobuf import json_format
 
-from figr_jax import files
-from figr_jax.errors import BadInput, FailedWork
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput, FailedWork
 
 # Data sets whose licence permits redistribution of single images, as in a checkpoint.
 SHAREABLE = ("glyphs", "mnist", "omniglot", "open_icons", "open_icons/colour")

@@ -17,7 +17,7 @@ from jax import numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from figr_jax import memory
+from figr_jax.common import memory
 from figr_jax.data import episodes
 
 DEVICE_SHARE = 0.25  # largest share of a device's memory that a bank may take

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
-from figr_jax import outputs
+from figr_jax.common import outputs
+from figr_jax.common.errors import BadInput, name_some, say, warn
 from figr_jax.data import drawings, images
-from figr_jax.errors import BadInput, name_some, say, warn
 
 # Of the pictures that no list of image suffixes has, those that people try.
 _OTHER_SUFFIXES = (".heic", ".heif", ".svg", ".pdf", ".psd", ".eps", ".ai", ".raw")

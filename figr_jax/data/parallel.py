@@ -8,8 +8,8 @@ from multiprocessing import resource_tracker
 
 import tqdm
 
-from figr_jax.errors import FailedWork
-from figr_jax.signals import delayed_signals
+from figr_jax.common.errors import FailedWork
+from figr_jax.common.signals import delayed_signals
 
 _FEW = 5_000  # images; for fewer, starting processes takes longer than the work
 _MOST = 16  # processes; each takes some 150 MB

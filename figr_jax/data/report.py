@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from figr_jax import pictures, provenance
+from figr_jax.common import pictures, provenance
 from figr_jax.data import images
 
 FILES = ("figure1.png", "figure2.png", "counts.json")

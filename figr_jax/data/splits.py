@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data import datasets
-from figr_jax.errors import BadInput
 
 REPORTED = 50  # report classes of a data set, at most
 _FEWEST = 20  # held-out classes of a data set, of which some are for tuning

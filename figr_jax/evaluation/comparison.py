@@ -1,7 +1,8 @@
 """Compares checkpoints on the same supports, class by class."""
 
-from figr_jax import build, files, provenance, recipe
-from figr_jax.errors import BadInput, say
+from figr_jax import build, recipe
+from figr_jax.common import files, provenance
+from figr_jax.common.errors import BadInput, say
 from figr_jax.evaluation import (
     controls,
     embedding,

@@ -3,9 +3,9 @@
 import json
 import pathlib
 
-from figr_jax import files, outputs, pictures
+from figr_jax.common import files, outputs, pictures
+from figr_jax.common.errors import BadInput
 from figr_jax.data import images
-from figr_jax.errors import BadInput
 
 
 def read(workdir):

@@ -5,8 +5,8 @@ import json
 import pathlib
 
 from figr_jax import conv4
+from figr_jax.common.errors import BadInput, say, warn
 from figr_jax.data import datasets
-from figr_jax.errors import BadInput, say, warn
 from figr_jax.evaluation import embedding_training
 
 SHIPPED = pathlib.Path(__file__).parent / "embeddings"  # see ship_embeddings.py

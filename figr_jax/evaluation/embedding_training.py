@@ -13,8 +13,9 @@ import optax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from figr_jax import compilation, conv4
-from figr_jax.errors import say
+from figr_jax import conv4
+from figr_jax.common import compilation
+from figr_jax.common.errors import say
 from figr_jax.evaluation import metrics, views
 
 STEPS = {"prototypical": 3000, "simclr": 500}

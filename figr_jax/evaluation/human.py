@@ -11,8 +11,9 @@ import pathlib
 
 import numpy as np
 
-from figr_jax import build, files, pictures
-from figr_jax.errors import BadInput
+from figr_jax import build
+from figr_jax.common import files, pictures
+from figr_jax.common.errors import BadInput
 from figr_jax.evaluation import metrics, samples, supports
 
 ANSWERS = ("real", "generated")

@@ -6,7 +6,7 @@ The losses of a GAN do not show whether its images are good; these metrics do.
 import numpy as np
 
 from figr_jax import build
-from figr_jax.errors import say
+from figr_jax.common.errors import say
 from figr_jax.evaluation import embedding, judging, samples, supports
 
 CLASSES = 10

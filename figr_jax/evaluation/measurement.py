@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from figr_jax import build, generation, networks
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank as banks
-from figr_jax.errors import BadInput
 from figr_jax.evaluation import judging, presentation, samples, supports
 
 

@@ -10,8 +10,9 @@ are ours (see `views`).
 
 import numpy as np
 
-from figr_jax import build, files, pictures, provenance, recipe
-from figr_jax.errors import say
+from figr_jax import build, recipe
+from figr_jax.common import files, pictures, provenance
+from figr_jax.common.errors import say
 from figr_jax.evaluation import (
     controls,
     embedding,

@@ -2,7 +2,7 @@
 
 from scipy.spatial import distance
 
-from figr_jax import pictures
+from figr_jax.common import pictures
 
 # Name of a metric: its title, how it is printed, and what it says.
 METRICS = {

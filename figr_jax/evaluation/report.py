@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 
-from figr_jax import files, pictures, provenance, recipe
-from figr_jax.errors import BadInput, say
+from figr_jax import recipe
+from figr_jax.common import files, pictures, provenance
+from figr_jax.common.errors import BadInput, say
 from figr_jax.evaluation import (
     controls,
     embedding,

@@ -11,9 +11,10 @@ import tqdm
 from jax import lax
 from jax import numpy as jnp
 
-from figr_jax import adaptation, compilation, files, sampling
+from figr_jax import adaptation, sampling
+from figr_jax.common import compilation, files
+from figr_jax.common.errors import say
 from figr_jax.data import images
-from figr_jax.errors import say
 
 _CHUNK = 500  # inner steps in one call of the device; the progress bar moves after each
 _CLASSES = 10  # classes in one call, at most

@@ -3,7 +3,7 @@
 import numpy as np
 
 from figr_jax import build, sampling
-from figr_jax.errors import say
+from figr_jax.common.errors import say
 from figr_jax.evaluation import supports
 
 CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from figr_jax.errors import BadInput, say
+from figr_jax.common.errors import BadInput, say
 
 BESIDE = 5  # images that judge a class: a prototype, and two halves of two
 _ENOUGH_CLASSES = 20  # see `find_eligible`

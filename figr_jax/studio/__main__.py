@@ -10,7 +10,7 @@ import socket
 
 from absl import flags
 
-from figr_jax import command, errors
+from figr_jax.common import command, errors
 
 FLAGS = flags.FLAGS
 
@@ -44,7 +44,7 @@ def main():
         raise errors.BadInput(
             f"the studio needs {error.name}: pip install -e '.[studio]'"
         ) from error
-    from figr_jax import compilation
+    from figr_jax.common import compilation
 
     compilation.keep_programs()
     host, port, token = FLAGS.host, FLAGS.port, FLAGS.token

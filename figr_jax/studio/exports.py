@@ -8,7 +8,8 @@ import numpy as np
 import vtracer
 from PIL import Image
 
-from figr_jax import pictures, vectors
+from figr_jax import vectors
+from figr_jax.common import pictures
 from figr_jax.data import images
 
 SIZES = (64, 128, 256, 512, 1024)  # pixels

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 
-from figr_jax.errors import BadInput, FailedWork, is_out_of_memory, warn
+from figr_jax.common.errors import BadInput, FailedWork, is_out_of_memory, warn
 
 LAST = ("done", "failed", "cancelled")  # types of the last event
 

@@ -8,8 +8,8 @@ import threading
 import numpy as np
 
 from figr_jax import build, generation, kinds, recipe, shipped
+from figr_jax.common.errors import BadInput
 from figr_jax.data import drawings, inputs
-from figr_jax.errors import BadInput
 
 RUNS = "runs"
 DEFAULT = "sketch-32"  # of the shipped weights, for drawings of anything

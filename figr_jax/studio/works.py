@@ -5,10 +5,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from figr_jax import pictures, recipe
+from figr_jax import recipe
 from figr_jax.adapted import Adapted, draw_candidates
+from figr_jax.common import pictures
+from figr_jax.common.errors import FailedWork
 from figr_jax.data import styles
-from figr_jax.errors import FailedWork
 from figr_jax.evaluation import human
 
 PREVIEW = 16  # images after each inner step

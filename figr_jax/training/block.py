@@ -12,9 +12,10 @@ from jax import numpy as jnp
 from jax.experimental import multihost_utils
 from jax.sharding import PartitionSpec as P
 
-from figr_jax import adaptation, build, compilation, memory, reptile
+from figr_jax import adaptation, build, reptile
+from figr_jax.common import compilation, memory
+from figr_jax.common.errors import BadInput, say
 from figr_jax.data import episodes, feed, images
-from figr_jax.errors import BadInput, say
 
 COPIES = 6  # of the parameters: slow, two moments, fast, gradient, difference
 

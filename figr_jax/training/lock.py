@@ -5,8 +5,8 @@ import fcntl
 import os
 import socket
 
-from figr_jax import files
-from figr_jax.errors import BadInput, FailedWork, warn
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput, FailedWork, warn
 
 
 class SoleWriter:

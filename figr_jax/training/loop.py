@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from figr_jax import checkpoints, compilation, config, signals
+from figr_jax import checkpoints, config
+from figr_jax.common import compilation, signals
+from figr_jax.common.errors import BadInput, say
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, feed
-from figr_jax.errors import BadInput, say
 from figr_jax.evaluation import light
 from figr_jax.training import block as blocks
 from figr_jax.training import lock, record, runlog

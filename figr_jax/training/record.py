@@ -1,8 +1,9 @@
 """The split of a run, and the info record that travels with its checkpoints."""
 
-from figr_jax import provenance, recipe
+from figr_jax import recipe
+from figr_jax.common import provenance
+from figr_jax.common.errors import BadInput, say
 from figr_jax.data import datasets, episodes, splits, styles
-from figr_jax.errors import BadInput, say
 from figr_jax.training.sample_grid import spread
 
 EXAMPLES = 12  # held-out classes with images in the snapshot

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from figr_jax import errors, files
+from figr_jax.common import errors, files
+from figr_jax.common.errors import say, warn
 from figr_jax.data import bank as banks
-from figr_jax.errors import say, warn
 from figr_jax.evaluation import light
 from figr_jax.training import lock, runlog, sample_grid
 from figr_jax.training.store import Store

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from figr_jax import files
-from figr_jax.errors import BadInput, say, warn
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput, say, warn
 
 
 class Seconds(NamedTuple):

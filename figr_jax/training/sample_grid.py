@@ -3,9 +3,10 @@
 import jax
 import numpy as np
 
-from figr_jax import generation, pictures
+from figr_jax import generation
+from figr_jax.common import pictures
+from figr_jax.common.errors import say
 from figr_jax.data import episodes
-from figr_jax.errors import say
 
 GRID_CLASSES = 4  # held-out classes next to each other in a sample grid
 GRID_ROWS = 3  # rows of generated images under each support, as in the paper

@@ -7,8 +7,9 @@ import numpy as np
 import optax
 from jax import numpy as jnp
 
-from figr_jax import build, checkpoints, compilation, config, generation, reptile
-from figr_jax.errors import BadInput, FailedWork, say, warn
+from figr_jax import build, checkpoints, config, generation, reptile
+from figr_jax.common import compilation
+from figr_jax.common.errors import BadInput, FailedWork, say, warn
 
 
 class Start(NamedTuple):

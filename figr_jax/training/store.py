@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from figr_jax import checkpoints, files
-from figr_jax.errors import FailedWork, warn
+from figr_jax import checkpoints
+from figr_jax.common import files
+from figr_jax.common.errors import FailedWork, warn
 
 
 def _return_memory():

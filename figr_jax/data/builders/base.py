@@ -19,10 +19,10 @@ from tensorflow_datasets.core import (
     writer,
 )
 
-from figr_jax import files
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank_files, parallel
 from figr_jax.data.builders import checking
-from figr_jax.errors import BadInput
 
 MAX_SKIPPED = 0.05  # share of unreadable images above which preparation fails
 

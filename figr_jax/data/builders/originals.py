@@ -2,7 +2,7 @@
 
 import pathlib
 
-from figr_jax.errors import BadInput
+from figr_jax.common.errors import BadInput
 
 
 def find(urls, manual_dir, dl_manager):

@@ -10,8 +10,8 @@ import zlib
 
 import numpy as np
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data import images
-from figr_jax.errors import BadInput
 
 # The beginning of the pointer that replaces a file that Git LFS did not fetch.
 POINTER = b"version https://git-lfs.github.com/spec/v1"

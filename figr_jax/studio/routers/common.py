@@ -7,8 +7,8 @@ from fastapi import Depends, Request, responses
 from starlette.exceptions import HTTPException
 
 from figr_jax import recipe
+from figr_jax.common.errors import BadInput, FailedWork
 from figr_jax.data import images
-from figr_jax.errors import BadInput, FailedWork
 from figr_jax.studio import jobs, models
 
 MAX_PIXELS = 2**24  # of an image; an A4 page at 300 dpi has half of that

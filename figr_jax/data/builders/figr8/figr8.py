@@ -6,8 +6,8 @@ import unicodedata
 
 import tensorflow_datasets as tfds
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data.builders import base, originals, sources
-from figr_jax.errors import BadInput
 
 _URL = (
     "https://drive.google.com/uc?export=download&id=10dF30Qqi9RdIUmET9fBhyeRN0hJmq7pO"

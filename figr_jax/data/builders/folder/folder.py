@@ -6,9 +6,9 @@ import re
 
 import tensorflow_datasets as tfds
 
+from figr_jax.common.errors import BadInput, name_some, warn
 from figr_jax.data import images
 from figr_jax.data.builders import base, sources
-from figr_jax.errors import BadInput, name_some, warn
 
 
 class Folder(base.ImageClasses, skip_registration=True):

@@ -6,8 +6,8 @@ import zlib
 import numpy as np
 import tensorflow_datasets as tfds
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data.builders import base, originals, sources
-from figr_jax.errors import BadInput
 
 _ADDRESS = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")

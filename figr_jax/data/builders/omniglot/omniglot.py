@@ -4,8 +4,8 @@ import collections
 
 import tensorflow_datasets as tfds
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data.builders import base, originals, sources
-from figr_jax.errors import BadInput
 
 _ADDRESS = "https://github.com/brendenlake/omniglot/raw/master/python/"
 _CHARACTERS = {"images_background.zip": 964, "images_evaluation.zip": 659}

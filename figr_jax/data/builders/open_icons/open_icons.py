@@ -6,10 +6,10 @@ import dataclasses
 import numpy as np
 import tensorflow_datasets as tfds
 
-from figr_jax import files
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput
 from figr_jax.data.builders import base
 from figr_jax.data.builders.open_icons import drawings, emoji, icons, packages
-from figr_jax.errors import BadInput
 
 _CREDIT = "set\tname\tauthor\tauthor_url\tlicence\tspdx\tlicence_url\ticons"
 

@@ -11,8 +11,8 @@ import tempfile
 import zipfile
 import zlib
 
+from figr_jax.common.errors import BadInput
 from figr_jax.data.builders import originals, sources
-from figr_jax.errors import BadInput
 
 VERSION = "2.2.535"  # of the package that is downloaded
 

@@ -9,8 +9,9 @@ import sys
 
 from absl import app, flags, logging
 
-from figr_jax import config_files, signals
-from figr_jax.errors import BadInput, FailedWork, is_out_of_memory
+from figr_jax import config_files
+from figr_jax.common import signals
+from figr_jax.common.errors import BadInput, FailedWork, is_out_of_memory
 
 flags.disclaim_key_flags()  # flags belong to the command that calls `define_*`
 

@@ -74,7 +74,7 @@ def _is_known(name, value):
 
 
 # Read at import: later, the files may differ from the imported code.
-_SOURCES = sorted(pathlib.Path(__file__).parent.rglob("*.py"))
+_SOURCES = sorted(pathlib.Path(__file__).parents[1].rglob("*.py"))
 _CODE = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
 _LIBRARIES = [
     f"{name} {importlib.metadata.version(name)}"

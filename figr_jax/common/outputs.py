@@ -8,8 +8,8 @@ import json
 import pathlib
 import zlib
 
-from figr_jax import files
-from figr_jax.errors import BadInput
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput
 
 LIST = "written.json"
 

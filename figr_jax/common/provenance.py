@@ -18,7 +18,7 @@ def read_commit():
     Changes in experiments/results do not count, so that several results in a row have
     the same commit.
     """
-    root = pathlib.Path(__file__).parent.parent
+    root = pathlib.Path(__file__).parents[2]
     if not (root / ".git").exists():  # installed, perhaps in another checkout
         return None
     try:

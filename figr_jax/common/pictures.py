@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from figr_jax import files
+from figr_jax.common import files
 from figr_jax.data import images
 
 _GAP = 1  # pixels around each image

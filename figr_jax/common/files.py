@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from figr_jax.errors import BadInput
+from figr_jax.common.errors import BadInput
 
 
 def make_folder(path, flag):

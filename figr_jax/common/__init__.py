@@ -1,0 +1,1 @@
+"""Helpers of all parts: errors, signals, commands, files, pictures, compilation."""
