@@ -82,9 +82,6 @@ def _split_groups(tree, group):
 def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=None):
     """Adapts to each task, then moves the slow parameters (algorithm 2).
 
-    Inside a `jax.shard_map` over `AXIS` each device adapts to its own tasks, and one
-    all-reduce averages the results; there is no other communication.
-
     Args:
       networks: `Networks`.
       state: `ReptileState`.
@@ -99,36 +96,9 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
     Returns:
       The next `ReptileState` and a `Record`.
     """
-    numbers = task_numbers(len(episodes.support), axis)
-    keys = jax.vmap(lambda task: jax.random.fold_in(key, task))(numbers)
-    start = state.slow
-    if axis:
-        # Without this, each inner step would sum its gradients over devices.
-        start = lax.pcast(start, axis, to="varying")
-
-    def adapt(episode, task_key):
-        fast, trace = adaptation.adapt(networks, start, episode, task_key, inner)
-        return jax.tree.map(jnp.subtract, start, fast), trace
-
-    def add_group(total, tasks):
-        # No vmap for one task: it would turn its convolutions into grouped ones.
-        if group == 1:
-            difference, trace = adapt(*jax.tree.map(lambda x: x[0], tasks))
-        else:
-            differences, trace = jax.vmap(adapt)(*tasks)
-            difference = jax.tree.map(lambda x: x.sum(0), differences)
-        return jax.tree.map(jnp.add, total, difference), trace
-
-    zeros = adaptation.vary_like(start, jax.tree.map(jnp.zeros_like, start))
-    groups = _split_groups((episodes, keys), group)
-    total, traces = lax.scan(add_group, zeros, groups)
-    means = jax.tree.map(lambda x: x / len(numbers), total), _mean(traces)
-    if axis:
-        # As one vector: separate leaves would take an all-reduce each.
-        flat, unravel = flatten_util.ravel_pytree(means)
-        means = unravel(lax.pmean(flat, axis))
-    pseudo_gradient, trace = means
-
+    pseudo_gradient, trace = average_tasks(
+        networks, state.slow, episodes, key, inner, group, axis
+    )
     updates, optimizer_state = optimizer.update(
         pseudo_gradient, state.optimizer, state.slow
     )
@@ -142,3 +112,51 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
         slow_norm=optax.tree.norm(slow),
     )
     return ReptileState(state.step + 1, slow, optimizer_state), record
+
+
+def average_tasks(networks, slow, episodes, key, inner, group=1, axis=None):
+    """Adapts to each task and averages the results.
+
+    Inside a `jax.shard_map` over `AXIS` each device adapts to its own tasks, and one
+    all-reduce averages the results; there is no other communication.
+
+    Args:
+      networks: `Networks`.
+      slow: the slow parameters, `GanParams`.
+      episodes: as in `meta_step`, and so are `key`, `inner`, `group` and `axis`.
+      key: PRNG key of this meta-step.
+      inner: `adaptation.Inner`.
+      group: tasks to adapt to in parallel.
+      axis: `AXIS` or None.
+
+    Returns:
+      The pseudo-gradient, `GanParams`, and a mean `adaptation.Trace` of scalars.
+    """
+    numbers = task_numbers(len(episodes.support), axis)
+    keys = jax.vmap(lambda task: jax.random.fold_in(key, task))(numbers)
+    if axis:
+        # Without this, each inner step would sum its gradients over devices.
+        slow = lax.pcast(slow, axis, to="varying")
+
+    def adapt(episode, task_key):
+        fast, trace = adaptation.adapt(networks, slow, episode, task_key, inner)
+        return jax.tree.map(jnp.subtract, slow, fast), trace
+
+    def add_group(total, tasks):
+        # No vmap for one task: it would turn its convolutions into grouped ones.
+        if group == 1:
+            difference, trace = adapt(*jax.tree.map(lambda x: x[0], tasks))
+        else:
+            differences, trace = jax.vmap(adapt)(*tasks)
+            difference = jax.tree.map(lambda x: x.sum(0), differences)
+        return jax.tree.map(jnp.add, total, difference), trace
+
+    zeros = adaptation.vary_like(slow, jax.tree.map(jnp.zeros_like, slow))
+    groups = _split_groups((episodes, keys), group)
+    total, traces = lax.scan(add_group, zeros, groups)
+    means = jax.tree.map(lambda x: x / len(numbers), total), _mean(traces)
+    if not axis:
+        return means
+    # As one vector: separate leaves would take an all-reduce each.
+    flat, unravel = flatten_util.ravel_pytree(means)
+    return unravel(lax.pmean(flat, axis))
