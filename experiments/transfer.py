@@ -44,8 +44,10 @@ def write_own_set(model, folder):
     dataset = model.config.dataset
     bank = banks.load(DATASET, dataset.image_size, dataset.channels, _DATA_DIR.value)
     split = model.split(bank)
-    wanted = CLASSES + HELDOUT
-    unseen, _ = supports.choose_classes(bank, split, "report", COUNT, wanted, 0)
+    wanted, shots = CLASSES + HELDOUT, COUNT - supports.BESIDE  # at least COUNT images
+    unseen, _ = supports.choose_classes(bank, split, "report", shots, wanted, 0)
+    if len(unseen) < wanted:
+        raise errors.BadInput(f"{DATASET}: only {len(unseen)} concepts are unseen")
     for index in unseen:
         to = folder / bank.names[index].replace("/", "_")
         to.mkdir(parents=True)
