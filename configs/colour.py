@@ -10,39 +10,15 @@ needs 9, or 8 if fewer than 20 held-out classes have 9. Prepare the data once:
 python -m figr_jax.prepare --dataset=open_icons/colour --channels=3
 """
 
-from figr_jax import config as schema
+from figr_jax import config_files
 
 
 def get_config():
-    """Returns the defaults with the overrides of this file."""
-    config = schema.default()
-    config.dataset.update(
-        name="open_icons/colour", channels=3, split="random:8", heldout=100
-    )
-    config.networks.update(family="fusion", width=16, stages=3)
-    config.inner.update(
-        shots=4,
-        others=8,
-        steps=5,
-        loss="wgan_gp",
-        penalty_weight=10.0,
-        optimizer="adam",
-        learning_rate=1e-3,
-        optimizer_args="b1=0.0",
-    )
-    config.sampling.update(
-        steps=3,
-        critic_steps=2,
-        rate=0.3,
-        decay_rate=0.8,
-        best_of=2,
-        chosen_on="tuning",
-    )
-    config.outer.update(learning_rate=5e-4, decay=0.5)
-    config.run.update(
-        meta_steps=3500,
-        log_every=10,
-        sample_every=500,
-        save_every=250,
-    )
+    """Returns configs/sketch.py with colour images and the paper's loss."""
+    config = config_files.load("sketch")
+    config.dataset.update(name="open_icons/colour", channels=3, split="random:8")
+    config.inner.update(loss="wgan_gp", penalty_weight=10.0)
+    config.sampling.latent_scale = 1.0
+    config.outer.learning_rate = 5e-4
+    config.run.meta_steps = 3500
     return config

@@ -9,42 +9,13 @@ sizes of sketch-32, and only narrow layers work at full resolution. A meta-step 
 core.
 """
 
-from figr_jax import config as schema
+from figr_jax import config_files
 
 
 def get_config():
-    """Returns the defaults with the overrides of this file."""
-    config = schema.default()
-    config.dataset.update(
-        name="mix:omniglot,glyphs,open_icons",
-        split="weak",
-        heldout=100,
-        image_size=64,
-    )
-    config.networks.update(family="fusion", width=8, stages=4)
-    config.inner.update(
-        shots=4,
-        others=8,
-        steps=5,
-        loss="relativistic",
-        penalty_weight=1.0,
-        optimizer="adam",
-        learning_rate=1e-3,
-        optimizer_args="b1=0.0",
-    )
-    config.sampling.update(
-        steps=3,
-        critic_steps=2,
-        rate=0.3,
-        decay_rate=0.8,
-        latent_scale=1.6,
-        best_of=2,
-    )
-    config.outer.update(learning_rate=1e-3, decay=0.5)
-    config.run.update(
-        meta_steps=5000,
-        log_every=10,
-        sample_every=500,
-        save_every=250,
-    )
+    """Returns configs/sketch.py at 64x64 pixels."""
+    config = config_files.load("sketch")
+    config.dataset.image_size = 64
+    config.networks.update(width=8, stages=4)
+    config.run.meta_steps = 5000
     return config
