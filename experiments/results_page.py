@@ -8,16 +8,14 @@ file and the command that wrote it. Results that were not measured are left out.
 
 import importlib.metadata
 import json
-import pathlib
 
-import claims
+import results_tables
+from results_tables import METRICS, RESULTS, source, table
 
 from figr_jax import shipped
 from figr_jax.common import command, files
 from figr_jax.evaluation import presentation
 
-RESULTS = pathlib.Path(__file__).parent / "results"
-METRICS = ("recognizability", "diversity", "kid", "recall", "pooled_copying")
 # Content of the paper's figures. In each, the first row is the support; the three rows
 # below it are generated after 10 inner steps.
 FIGURES = {
@@ -30,19 +28,6 @@ FIGURES = {
     "9": "FIGR-8, 32x32, 8 shots, after 100,000 meta-steps",
     "icons": "not in the paper: open_icons, 8 shots, for comparison with FIGR-8",
 }
-
-
-def table(head, rows):
-    """Formats a Markdown table, a list of lines."""
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
-
-
-def source(record, name):
-    """Formats the source of a result: file, command, date and commit."""
-    commit = f", commit {record['commit']}" if record.get("commit") else ""
-    date = f", {record['date']}" if record.get("date") else ""
-    return f"[{name}]({name}): `{record['command']}`{date}{commit}"
 
 
 def reports():
@@ -97,57 +82,6 @@ def weights():
             "",
         ]
     return lines
-
-
-OLD_SIMCLR = (
-    "Rows of commit c69d23e and earlier have a diversity and a Z_U of an older SimCLR; "
-    "these two cannot be compared with later rows."
-)
-
-
-def tuning():
-    """Writes the table of quality.jsonl: trained models with sampling settings."""
-    rows = []
-    for line in (RESULTS / "quality.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        values = (f"{record[metric]['mean']:.3f}" for metric in METRICS)
-        cells = [record["checkpoint"], record.get("dataset", "omniglot")]
-        cells += [str(record["classes"]), record["setting"], *values, record["commit"]]
-        rows.append(cells)
-    head = ["checkpoint", "data set", "classes", "sampling", *METRICS, "commit"]
-    text = [
-        "Means over tuning classes, which no report measures. "
-        "`experiments/gpu/run.sh` trained the models in `runs/gpu` in parallel on one "
-        "H200, for 1,400 meta-steps of 16 tasks each: `plain` mixes the features in "
-        "place, `warp` also displaces them. `python experiments/quality.py` adds rows "
-        f"to [quality.jsonl](quality.jsonl). {OLD_SIMCLR}"
-    ]
-    return ["## Tuning classes", "", *text, "", *table(head, rows), ""]
-
-
-def sweeps():
-    """Writes the table of sweep trials."""
-    rows = []
-    for line in (RESULTS / "sweep.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        overrides = " ".join(x.removeprefix("--config.") for x in record["overrides"])
-        cells = [record["trial"], record["base"], f"`{overrides or '-'}`"]
-        cells += [f"{record['core_minutes']:.1f}", f"{record['meta_steps']:,}"]
-        cells += [f"`{record['setting'] or '-'}`"]
-        cells += [f"{record[metric]['mean']:.3f}" for metric in METRICS]
-        rows.append([*cells, record["commit"]])
-    head = ["trial", "config", "overrides", "core minutes", "meta-steps", "sampling"]
-    return [
-        "## Sweeps",
-        "",
-        "All trials of `python experiments/sweep.py` ([sweep.jsonl](sweep.jsonl)): "
-        "trained on Omniglot, split `weak`, 4 shots, seed 0. Means over 50 tuning "
-        "classes, 32 images each. Until commit 5bf3756 the loss of "
-        f"configs/omniglot_fusion.py was `wgan_gp`. {OLD_SIMCLR}",
-        "",
-        *table([*head, *METRICS, "commit"], rows),
-        "",
-    ]
 
 
 def time_to_quality():
@@ -230,37 +164,6 @@ def untouched():
     ]
 
 
-def low_data():
-    """Writes the low-data accuracy."""
-    path = RESULTS / "low_data.json"
-    if not path.exists():
-        return []
-    record = json.loads(path.read_text())
-    counts = list(record["accuracy"])
-    rows = []
-    for arm in record["accuracy"][counts[0]]:
-        values = [record["accuracy"][count][arm] for count in counts]
-        cells = [f"{x['mean']:.1%} ({x['low']:.1%}, {x['high']:.1%})" for x in values]
-        rows.append([arm, *cells])
-    for arm, values in (record["published"] or {}).items():
-        rows.append([f"published: {arm}", *(f"{x:.1%}" for x in values)])
-    head = ["", *(f"{count} real images" for count in counts)]
-    return [
-        "## Low-data accuracy",
-        "",
-        f"{record['dataset']['name']}: accuracy of a classifier of "
-        f"{record['unseen_classes']} unseen classes, against the number of real images "
-        f"per class in its training. {source(record, path.name)}. Do not compare the "
-        "published rows with the others: their classes and their classifier differ. "
-        "Choices where the published protocol gives no detail:",
-        "",
-        *(f"- {choice}" for choice in record["choices"]),
-        "",
-        *table(head, rows),
-        "",
-    ]
-
-
 def figures():
     """Writes our versions of the paper's figures."""
     lines = ["## The paper's figures", ""]
@@ -297,63 +200,6 @@ def figures():
     return lines
 
 
-def trials():
-    """Writes the tested claims and all trials of the config search."""
-    path = RESULTS / "recipe.jsonl"
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    page = [
-        "## Claims",
-        "",
-        "Trials up to commit f333cf4 were measured with an embedding of 1,500 training "
-        "steps. Later trials, and the reports, use one of 3,000 steps, which is "
-        "stricter. Compare figures within a table only.",
-        "",
-    ]
-    for name, (question, arms) in claims.CLAIMS.items():
-        rows = [claims.row(line) for arm, _ in arms if (line := claims.find(arm))]
-        question = question[0].upper() + question[1:]
-        page += [f"**{question}** (`python experiments/claims.py {name}`)", ""]
-        done = len(rows) == len(arms)
-        page += table(claims.HEAD, rows) if done else ["Not measured yet."]
-        page += [""]
-    page += [
-        "## Config search",
-        "",
-        "All trials, including failed ones ([recipe.jsonl](recipe.jsonl); "
-        "`python experiments/recipe.py`): Omniglot, split `weak`, 50 held-out classes, "
-        "one support per class, seed 0.",
-        "",
-        *table(claims.HEAD, map(claims.row, lines)),
-        "",
-    ]
-    return page
-
-
-def speed():
-    """Writes the speed of a meta-step."""
-    rows = []
-    for path in sorted(RESULTS.glob("speed_*.json")):
-        record = json.loads(path.read_text())
-        if "times_faster_than_torch" not in record:
-            continue
-        ratio = "{median:.2f} ({least:.2f} to {most:.2f})"
-        rows.append(
-            [
-                f"[{record['network']}, width {record['width']}]({path.name})",
-                f"{record['seconds']['ours']:.2f}",
-                ratio.format_map(record["times_faster_than_torch"]),
-                f"{record['share_of_product_rate']:.2f}",
-                record["commit"],
-            ]
-        )
-    head = ["networks", "seconds", "speed relative to PyTorch"]
-    head += ["share of the rate of a large matrix product", "commit"]
-    lines = ["## Speed", "", "`python experiments/speed/meta_step.py --vs_torch`:", ""]
-    return [*lines, *table(head, rows), "", "![scaling](scaling_paper.png)", ""]
-
-
 def others():
     """Writes the list of results without a table."""
     rows = []
@@ -383,16 +229,16 @@ def main():
     parts = (
         weights,
         reports,
-        tuning,
-        sweeps,
+        results_tables.tuning,
+        results_tables.sweeps,
         time_to_quality,
         sketches,
         inputs,
         untouched,
-        low_data,
+        results_tables.low_data,
         figures,
-        trials,
-        speed,
+        results_tables.trials,
+        results_tables.speed,
         others,
     )
     text = "\n".join(head + [line for part in parts for line in part()])

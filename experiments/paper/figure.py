@@ -68,7 +68,7 @@ def make_config(name, size, steps):
     config.run.update(meta_steps=steps, save_every=200, sample_every=1000)
     if size == "small":
         small = read_config("subpixel")
-        # minibatch_std suits glyphs; it costs recognizability here (recipe.jsonl).
+        # minibatch_std suits glyphs; it costs recognizability here (claims.jsonl).
         config.networks.update(small.networks, minibatch_std=False)
         config.networks.stages += config.dataset.image_size // 64  # also down to 4x4
         config.inner.update(small.inner, shots=config.inner.shots)
