@@ -67,7 +67,9 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
     bank = banks.load(sizes.name, sizes.image_size, sizes.channels, data_dir)
     split = record.choose_split(cfg, bank, start)
     classes, heldout = split.indices(bank.names)
-    wanted = log and cfg.run.evaluate_every
+    # In all processes: others would wait in a collective for the first one's training
+    # of embeddings. Only the first one measures.
+    evaluator = light.Light(cfg, bank, split) if cfg.run.evaluate_every else None
     with contextlib.closing(Store(workdir, step)) as store:
         run = Run(
             cfg=cfg,
@@ -80,7 +82,7 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
             store=store,
             log=log,
             writer=writer,
-            evaluator=light.Light(cfg, bank, split) if wanted else None,
+            evaluator=evaluator,
         )
         if log:
             run.describe()

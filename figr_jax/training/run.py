@@ -74,8 +74,8 @@ class Run:
             sample_grid.write(self.workdir, state, self.info, self.bank, self.heldout)
 
     def evaluate(self, state):
-        """Measures held-out classes and logs the metrics, if the config asks for it."""
-        if not self.evaluator:
+        """Measures held-out classes and logs the metrics, in the first process."""
+        if not (self.log and self.evaluator):
             return
         with _downgrade(f"not evaluated at meta-step {int(state.step)}"):
             metrics = self.evaluator(sample_grid.of_one_device(state.slow))
