@@ -6,6 +6,7 @@ import { Cells } from "./cells.js";
 import { Gallery } from "./gallery.js";
 import { History } from "./history.js";
 import { Judge } from "./judge.js";
+import "./tabs.js";
 
 const $ = (id) => document.getElementById(id);
 const PAUSE = 700; // milliseconds from the last change of a cell to the automatic adaptation
@@ -278,25 +279,6 @@ $("judge-start").onclick = run(() => judge.start(card.name));
 $("model").onchange = run(async () => {
   try { await choose($("model").value); } finally { $("model").value = card.name; }
 });
-const tabs = [...document.querySelectorAll("[role=tab]")];
-const open = (tab) => {
-  for (const other of tabs) {
-    other.setAttribute("aria-selected", other === tab);
-    other.tabIndex = other === tab ? 0 : -1;
-    $(other.getAttribute("aria-controls")).hidden = other !== tab;
-  }
-};
-for (const [i, tab] of tabs.entries()) {
-  tab.onclick = () => open(tab);
-  tab.onkeydown = (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    const next = tabs[(i + step + tabs.length) % tabs.length];
-    open(next);
-    next.focus();
-  };
-}
-
 run(async () => {
   if (location.search) history.replaceState(null, "", location.pathname); // hides the token
   const names = await get("api/models");
