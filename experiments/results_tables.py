@@ -64,9 +64,11 @@ def sweeps():
         "## Sweeps",
         "",
         "All trials of `python experiments/sweep.py` ([sweep.jsonl](sweep.jsonl)): "
-        "trained on Omniglot, split `weak`, 4 shots, seed 0. Means over 50 tuning "
+        "trained on Omniglot, split `weak`, 4 shots. Means over 50 tuning "
         "classes, 32 images each. Until commit 5bf3756 the loss of "
-        f"configs/omniglot_fusion.py was `wgan_gp`. {OLD_SIMCLR}",
+        "configs/omniglot_fusion.py was `wgan_gp`. Rows of 932dbf2-dirty ran with the "
+        "patches of two trials in the tree, which had no effect on the others. "
+        f"{OLD_SIMCLR}",
         "",
         *table([*head, *METRICS, "commit"], rows),
         "",
