@@ -56,7 +56,7 @@ class Digits:
 
     def __init__(self, model, bank, count=32):
         """Draws several supports of each digit, and loads the judge."""
-        self._model, self._count = model, count
+        self._count = count
         rounds = -(-_CLASSES.value // DIGITS)
         self.classes = np.tile(np.arange(DIGITS), rounds)
         draws = [
