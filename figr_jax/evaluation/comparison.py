@@ -45,15 +45,7 @@ def make(models, bank, out, options):
         supports.draw_supports(bank, classes, shots, seed, eligible) for seed in seeds
     ]
     k = judging.neighbours(draws)
-    drawn = {
-        name: _generate(name, model, out, draws, seeds, options)
-        for name, model in models.items()
-    }
-    drawn["support jittered"] = [
-        controls.jitter_all(draw.supports, options.count, seed)
-        for draw, seed in zip(draws, seeds, strict=True)
-    ]
-    drawn["held-out real"] = [draw.real for draw in draws]
+    drawn = _draw_arms(models, out, draws, seeds, options)
     arms = {}
     for name, sets in drawn.items():
         say(f"judging: {name}")
@@ -106,6 +98,20 @@ def _find_shared(models, bank):
     unseen = [set(other.report) for other in others]
     shared = [name for name in split.report if all(name in x for x in unseen)]
     return split._replace(report=tuple(shared))
+
+
+def _draw_arms(models, out, draws, seeds, options):
+    """Generates or collects the images of every row: for each draw and class."""
+    drawn = {
+        name: _generate(name, model, out, draws, seeds, options)
+        for name, model in models.items()
+    }
+    drawn["support jittered"] = [
+        controls.jitter_all(draw.supports, options.count, seed)
+        for draw, seed in zip(draws, seeds, strict=True)
+    ]
+    drawn["held-out real"] = [draw.real for draw in draws]
+    return drawn
 
 
 def _generate(name, model, out, draws, seeds, options):
