@@ -1,5 +1,7 @@
 // Client of the server's JSON API. Every failure is an Error with one sentence.
 
+import { make } from "./dom.js";
+
 async function check(response) {
   if (response.ok) return response;
   let message = `the server answered with error ${response.status}; reload the page and try again`;
@@ -7,17 +9,19 @@ async function check(response) {
   throw new Error(message);
 }
 
+const UNREACHABLE = "cannot reach the server; check that it is running, then reload the page";
+
 async function ask(path, options) {
   try {
     return await check(await fetch(path, options));
   } catch (error) {
-    if (error instanceof TypeError)
-      throw new Error("cannot reach the server; check that it is running, then reload the page");
-    throw error;
+    throw error instanceof TypeError ? new Error(UNREACHABLE) : error;
   }
 }
 
 export const get = async (path) => (await ask(path)).json();
+
+export const getModel = (name, part = "") => get(`api/models/${encodeURIComponent(name)}${part}`);
 
 const send = (path, body) => ask(path, {
   method: "POST",
@@ -29,21 +33,21 @@ export const post = async (path, body) => (await send(path, body)).json();
 
 export const cancel = (job) => ask(`api/jobs/${job}`, { method: "DELETE" });
 
-// Calls `handle` with each event of a job; resolves with the last one.
+// Calls `handle` with each event of a job; resolves when it is done.
 export function follow(job, handle) {
   return new Promise((resolve, reject) => {
     const source = new EventSource(`api/jobs/${job}/events`);
     source.onmessage = (message) => {
       const event = JSON.parse(message.data);
       handle(event);
-      if (["done", "failed", "cancelled"].includes(event.type)) {
-        source.close();
-        resolve(event);
-      }
+      if (!["done", "failed", "cancelled"].includes(event.type)) return;
+      source.close();
+      if (event.type === "done") resolve();
+      else reject(new Error(event.error ?? event.type));
     };
     source.onerror = () => {
       source.close();
-      reject(new Error("cannot reach the server; check that it is running, then reload the page"));
+      reject(new Error(UNREACHABLE));
     };
   });
 }
@@ -51,9 +55,7 @@ export function follow(job, handle) {
 export async function download(path, body) {
   const response = await send(path, body);
   const name = /filename="(.*)"/.exec(response.headers.get("Content-Disposition"))[1];
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
-  link.download = name;
+  const link = make("a", { href: URL.createObjectURL(await response.blob()), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

@@ -1,10 +1,10 @@
 // The facts about a model, on their tab.
 
-const $ = (id) => document.getElementById(id);
+import { $, make } from "./dom.js";
 
 // Shows a card of the API.
 export function describe(card) {
-  const shown = {
+  const facts = {
     "Model (snapshot)": `${card.name} (${card.snapshot})`,
     "Trained on": `${card.dataset}, ${card.image_size}x${card.image_size}`,
     "Meta-steps in training": card.meta_steps ?? "unknown",
@@ -15,24 +15,12 @@ export function describe(card) {
     "Last evaluation": card.report ? `${card.report.date}, ${card.report.classes} classes`
       : "none; run python -m figr_jax.evaluate",
   };
-  $("card").replaceChildren(...Object.entries(shown).flatMap(([name, value]) => {
-    const [term, text] = ["dt", "dd"].map((tag) => document.createElement(tag));
-    term.textContent = name;
-    text.textContent = value;
-    return [term, text];
-  }));
+  $("card").replaceChildren(...Object.entries(facts).flatMap(([name, value]) =>
+    [make("dt", {}, name), make("dd", {}, value)]));
   $("figures").hidden = !card.report;
   if (!card.report) return;
   const arms = Object.entries(card.report.arms), metrics = Object.keys(arms[0][1]);
-  const row = (tag, values) => {
-    const line = document.createElement("tr");
-    line.append(...values.map((value) => {
-      const cell = document.createElement(tag);
-      cell.textContent = value;
-      return cell;
-    }));
-    return line;
-  };
+  const row = (tag, values) => make("tr", {}, ...values.map((value) => make(tag, {}, value)));
   const form = ({ mean, low, high }) => [mean, low, high].map((x) => x.toFixed(2)).join(" / ");
   $("figures").replaceChildren(
     row("th", ["mean / low / high", ...metrics.map((metric) => metric.replace("_", " "))]),

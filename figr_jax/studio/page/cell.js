@@ -1,6 +1,8 @@
 // One cell: a canvas to draw on, and the drawing as the model sees it.
 
 import { post } from "./api.js";
+import { make, pngUrl } from "./dom.js";
+import { complain } from "./problem.js";
 
 const SIDE = 256; // pixels of a canvas
 const PAUSE = 150; // milliseconds from a stroke to the request for the model's view
@@ -10,39 +12,25 @@ export class Cell {
     this.row = row;
     this.seen = null; // the drawing as the model sees it, a PNG in base64
     this.source = null; // the file in the cell, in base64; null after a stroke
-    this.element = document.createElement("div");
-    this.element.className = "cell";
-    this.canvas = document.createElement("canvas");
-    this.canvas.width = this.canvas.height = SIDE;
-    this.canvas.setAttribute("aria-label", `Drawing ${number}`);
+    this.canvas = make("canvas", { width: SIDE, height: SIDE, ariaLabel: `Drawing ${number}` });
     this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
-    this.view = document.createElement("img");
-    this.view.className = "seen";
-    this.view.alt = `Drawing ${number} as the model sees it`;
-    const label = document.createElement("span");
-    label.className = "number";
-    label.textContent = number;
-    const file = document.createElement("label");
-    file.className = "file";
-    file.textContent = "File";
-    const input = document.createElement("input");
-    input.type = "file";
-    input.accept = "image/*";
-    input.multiple = true;
-    input.setAttribute("aria-label", `File for drawing ${number}`);
-    input.onchange = () => {
-      if (input.files.length) row.take(input.files, this);
-      input.value = "";
-    };
-    file.append(input);
-    const clear = document.createElement("button");
-    clear.textContent = "Clear";
-    clear.setAttribute("aria-label", `Clear drawing ${number}`);
-    clear.onclick = () => { row.remember([this]); this.blank(); };
-    const under = document.createElement("div");
-    under.className = "under";
-    under.append(this.view, file, clear);
-    this.element.append(this.canvas, label, under);
+    this.view = make("img", { className: "seen", alt: `Drawing ${number} as the model sees it` });
+    const file = make("input", {
+      type: "file", accept: "image/*", multiple: true, ariaLabel: `File for drawing ${number}`,
+      onchange: () => {
+        if (file.files.length) row.take(file.files, this);
+        file.value = "";
+      },
+    });
+    const clear = make("button", {
+      ariaLabel: `Clear drawing ${number}`,
+      onclick: () => { row.remember([this]); this.blank(); },
+    }, "Clear");
+    this.element = make("div", { className: "cell" },
+      this.canvas,
+      make("span", { className: "number" }, number),
+      make("div", { className: "under" },
+        this.view, make("label", { className: "file" }, "File", file), clear));
     this.listen();
     this.blank();
   }
@@ -156,9 +144,9 @@ export class Cell {
         const seen = await post("api/see", { model: this.row.model, images: [image] });
         if (version !== this.version) return;
         this.show(seen.blank[0] ? null : seen.images[0]);
-        if (seen.hints.length) this.row.complain(new Error(seen.hints.join("; ")));
+        if (seen.hints.length) complain(new Error(seen.hints.join("; ")));
       } catch (error) {
-        this.row.complain(error);
+        complain(error);
       }
     }, PAUSE);
   }
@@ -166,7 +154,7 @@ export class Cell {
   show(seen) {
     this.forget();
     this.seen = seen;
-    if (seen) this.view.src = `data:image/png;base64,${seen}`;
+    if (seen) this.view.src = pngUrl(seen);
     else this.view.removeAttribute("src");
     this.row.changed();
   }

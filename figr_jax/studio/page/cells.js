@@ -1,17 +1,18 @@
 // The row of cells for drawings.
 
 import { Cell } from "./cell.js";
+import { pngUrl } from "./dom.js";
 import { load, read } from "./pictures.js";
+import { complain } from "./problem.js";
 
 const SMALLEST = 4, LARGEST = 8;
 const REMEMBERED = 20; // number of actions that can be undone
 
 export class Cells {
   // Calls `changed` with the support, or with null while a cell is empty.
-  constructor(element, changed, complain) {
+  constructor(element, changed) {
     this.element = element;
     this.tell = changed;
-    this.complain = complain;
     this.cells = [];
     this.history = []; // the states of the changed cells before each action
     this.touched = false; // true after a change to the example
@@ -89,8 +90,7 @@ export class Cells {
 
   // Fills the cells with pictures as the model sees them, in base64.
   async fill(images) {
-    const pictures = await Promise.all(
-      images.map((image) => load(`data:image/png;base64,${image}`)));
+    const pictures = await Promise.all(images.map((image) => load(pngUrl(image))));
     this.together(() => {
       this.resize(images.length);
       this.remember(this.cells);
@@ -126,6 +126,6 @@ export class Cells {
       else problems.push(
         `${chosen[i].name}: not an image that this browser can read; save it as PNG or JPEG`);
     }));
-    if (problems.length) this.complain(new Error(problems.join("; ")));
+    if (problems.length) complain(new Error(problems.join("; ")));
   }
 }

@@ -1,15 +1,17 @@
 // The grid of generated images: pin, replace, steer, blend, export.
 
 import { download, post } from "./api.js";
+import { make, picture, replace } from "./dom.js";
 import { between, decode, encode, near, shiftTowards, steer, unsteer } from "./latents.js";
+import { run } from "./problem.js";
 
 const BLENDED = 8; // images of a blend, with its two ends
 const SEEDS = 2 ** 32;
 
 export class Gallery {
   // Calls `changed` after each change by the user: with true if only a pin changed.
-  constructor(element, complain, changed) {
-    Object.assign(this, { element, complain, changed });
+  constructor(element, changed) {
+    Object.assign(this, { element, changed });
     this.variation = 1;
     this.best = false; // lets the model's critic choose among candidates
     this.forget();
@@ -97,15 +99,8 @@ export class Gallery {
 
   // Shows samples during adaptation; they cannot be pinned yet.
   preview(images) {
-    this.element.replaceChildren(...images.map((image, i) => {
-      const shot = document.createElement("div");
-      shot.className = "shot";
-      const picture = document.createElement("img");
-      picture.src = `data:image/png;base64,${image}`;
-      picture.alt = `Preview ${i + 1}`;
-      shot.append(picture);
-      return shot;
-    }));
+    this.element.replaceChildren(...images.map((image, i) =>
+      make("div", { className: "shot" }, picture(image, `Preview ${i + 1}`))));
   }
 
   // Shows the images, if there are any, in place of a preview.
@@ -129,54 +124,37 @@ export class Gallery {
       const { images } = await post(`api/jobs/${job}/images`, { latents: items.map((x) => this.row(x)) });
       if (job !== this.job || items !== this.items) { this.stale = true; continue; }
       this.images = images.map(({ image }) => image);
-      const buttons = () => [...this.element.querySelectorAll("button")];
-      const focused = buttons().indexOf(document.activeElement);
       const shots = images.map((image, i) => this.show(image, i));
       if (this.blended) {
-        const row = document.createElement("div");
-        row.className = "blend";
-        row.setAttribute("role", "group");
-        row.setAttribute("aria-label", "Blend from the first pinned image to the second");
-        row.append(...shots.splice(0, this.blended));
-        shots.unshift(row);
+        shots.unshift(make("div", {
+          className: "blend", role: "group",
+          ariaLabel: "Blend from the first pinned image to the second",
+        }, ...shots.splice(0, this.blended)));
       }
-      this.element.replaceChildren(...shots);
-      buttons()[focused]?.focus({ preventScroll: true }); // keeps the keyboard focus
+      replace(this.element, shots);
     }
   }
 
   show({ image, nearest, likeness, copy }, i) {
-    const item = this.items[i], shot = document.createElement("div");
-    const percent = `${Math.round(100 * likeness)} %`;
-    shot.className = "shot";
-    const pin = document.createElement("button");
-    pin.className = "pin";
-    pin.setAttribute("aria-pressed", Boolean(item.pinned));
-    pin.onclick = () => {
-      item.pinned = item.pinned ? null : this.row(item);
-      pin.setAttribute("aria-pressed", Boolean(item.pinned));
-      this.changed(true);
-      if (!item.pinned) this.refresh().catch(this.complain); // it follows the sliders again
-    };
-    const picture = document.createElement("img");
-    picture.src = `data:image/png;base64,${image}`;
-    picture.alt = `Image ${i + 1}: similarity to drawing ${nearest + 1}: ${percent}` +
-      (copy ? ", a copy" : "");
-    pin.append(picture);
-    const under = document.createElement("div");
-    under.className = "near";
-    const text = document.createElement(copy ? "b" : "span");
-    text.textContent = `Drawing ${nearest + 1}: ${copy ? "copy" : percent}`;
-    text.title = `Similarity to drawing ${nearest + 1}: ${percent}`;
-    const like = document.createElement("button");
-    like.className = "like";
-    like.textContent = "More like this";
-    like.title = "Replaces the unpinned images with variations of this one";
-    like.setAttribute("aria-label", `More like this: image ${i + 1}`);
-    like.onclick = () => this.moreLike(item).catch(this.complain);
-    under.append(text, like);
-    shot.append(pin, under);
-    return shot;
+    const item = this.items[i], percent = `${Math.round(100 * likeness)} %`;
+    const alt = `Image ${i + 1}: similarity to drawing ${nearest + 1}: ${percent}`;
+    const pin = make("button", {
+      className: "pin", ariaPressed: Boolean(item.pinned),
+      onclick: run(async () => {
+        item.pinned = item.pinned ? null : this.row(item);
+        pin.ariaPressed = Boolean(item.pinned);
+        this.changed(true);
+        if (!item.pinned) await this.refresh(); // it follows the sliders again
+      }),
+    }, picture(image, copy ? `${alt}, a copy` : alt));
+    const similarity = make(copy ? "b" : "span", {
+      title: `Similarity to drawing ${nearest + 1}: ${percent}`,
+    }, `Drawing ${nearest + 1}: ${copy ? "copy" : percent}`);
+    const like = make("button", {
+      className: "like", title: "Replaces the unpinned images with variations of this one",
+      ariaLabel: `More like this: image ${i + 1}`, onclick: run(() => this.moreLike(item)),
+    }, "More like this");
+    return make("div", { className: "shot" }, pin, make("div", { className: "near" }, similarity, like));
   }
 
   // The state as JSON, and back: rows of latents are exact.

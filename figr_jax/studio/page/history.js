@@ -3,6 +3,8 @@
 // An entry has what reproduces a batch (model, its snapshot, drawings as the model sees
 // them, steps, latents), the first images as thumbnails, and `from`: the entry that it changed.
 
+import { make, picture, replace } from "./dom.js";
+
 const KEY = "figr-studio-history";
 const KEPT = 30; // entries
 const SHOWN = 4; // thumbnails of an entry
@@ -60,24 +62,14 @@ export class History {
   show(models = this.models) {
     this.models = models;
     const shown = this.entries.filter((entry) => models?.includes(entry.batch.model)).reverse();
-    const focused = [...this.element.children].indexOf(document.activeElement);
-    this.element.replaceChildren(...shown.map((entry) => {
-      const button = document.createElement("button");
+    replace(this.element, shown.map((entry) => {
       const { model, steps, gallery } = entry.batch;
       const time = new Date(entry.time).toLocaleTimeString([], { timeStyle: "short" });
-      button.className = "batch";
-      button.title = `${time}: ${gallery.items.length} images of ${model}, ${steps} steps`;
-      button.setAttribute("aria-label", button.title);
-      button.setAttribute("aria-current", entry.id === this.current?.id);
-      button.onclick = () => this.choose(entry);
-      button.append(...entry.images.map((image) => {
-        const picture = document.createElement("img");
-        picture.src = `data:image/png;base64,${image}`;
-        picture.alt = "";
-        return picture;
-      }));
-      return button;
+      const title = `${time}: ${gallery.items.length} images of ${model}, ${steps} steps`;
+      return make("button", {
+        className: "batch", title, ariaLabel: title, ariaCurrent: entry.id === this.current?.id,
+        onclick: () => this.choose(entry),
+      }, ...entry.images.map((image) => picture(image)));
     }));
-    this.element.children[focused]?.focus({ preventScroll: true });
   }
 }

@@ -1,12 +1,11 @@
 // The real-or-generated game.
 
 import { follow, post } from "./api.js";
-
-const $ = (id) => document.getElementById(id);
+import { $, pngUrl } from "./dom.js";
+import { complain } from "./problem.js";
 
 export class Judge {
-  constructor(complain) {
-    this.complain = complain;
+  constructor() {
     this.left = []; // rounds to play: name and image
     $("judge-real").onclick = () => this.answer("real");
     $("judge-generated").onclick = () => this.answer("generated");
@@ -27,7 +26,7 @@ export class Judge {
       const seed = Math.floor(Math.random() * 2 ** 32);
       const { job } = await post("api/judge", { model, seed, sheets });
       let rounds = [];
-      const last = await follow(job, (event) => {
+      await follow(job, (event) => {
         if (mine !== this.turn) return;
         if (event.type === "waiting") $("judge-status").textContent = `waiting (${event.ahead} ahead of you)`;
         if (event.type === "started") $("judge-status").textContent = "preparing images";
@@ -35,7 +34,6 @@ export class Judge {
         if (event.type === "images") rounds = Object.entries(event.images);
       });
       if (mine !== this.turn) return;
-      if (last.type !== "done") throw new Error(last.error ?? last.type);
       this.job = job;
       this.left = rounds;
       this.count = rounds.length;
@@ -46,7 +44,7 @@ export class Judge {
     } catch (error) {
       if (mine !== this.turn) return;
       $("judge-status").textContent = "";
-      this.complain(error);
+      complain(error);
     } finally {
       if (mine === this.turn) $("judge-start").disabled = false;
     }
@@ -64,7 +62,7 @@ export class Judge {
     const round = this.left[0];
     $("judge-round").hidden = !round;
     $("judge-status").textContent = round ? `${this.count - this.left.length + 1} of ${this.count}` : "finished";
-    if (round) $("judge-image").src = `data:image/png;base64,${round[1]}`;
+    if (round) $("judge-image").src = pngUrl(round[1]);
   }
 
   async answer(answer) {
@@ -85,7 +83,7 @@ export class Judge {
       this.left.shift();
       this.next();
     } catch (error) {
-      this.complain(error);
+      complain(error);
     } finally {
       this.waits = false;
     }

@@ -1,40 +1,32 @@
 // The page: event handlers.
 
-import { cancel, follow, get, post } from "./api.js";
+import { cancel, follow, get, getModel, post } from "./api.js";
 import { describe } from "./card.js";
 import { Cells } from "./cells.js";
+import { $ } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { History } from "./history.js";
 import { Judge } from "./judge.js";
+import { showLikes } from "./likes.js";
+import { complain, forgive, run } from "./problem.js";
 import "./tabs.js";
 
-const $ = (id) => document.getElementById(id);
 const PAUSE = 700; // milliseconds from the last change of a cell to the automatic adaptation
 const STEP_PAUSE = 150; // the same, from the last change of the number of steps
 const MOST_STEPS = 20; // inner steps, unless the model takes more by itself
 
-function complain(error) {
-  $("problem").textContent = error.message;
-  $("problem").hidden = false;
-}
-
 let card, wanted, timer, turn = 0, running = null, example = 0, adapted = null;
 let shown = null; // model, snapshot, drawings and steps of the images in the gallery
-const gallery = new Gallery($("gallery"), complain, record);
+const gallery = new Gallery($("gallery"), record);
 const batches = new History($("batches"), (batch) => run(() => restore(batch))());
-const judge = new Judge(complain);
+const judge = new Judge();
 const cells = new Cells($("cells"), (support) => {
   clearTimeout(timer);
   $("adapt").disabled = !support;
   if (support && !isSame(support, adapted)) timer = setTimeout(adapt, PAUSE);
   if (!support && !running) showStatus("draw in every box to start");
   if (cells.touched) $("example-name").textContent = "";
-}, complain);
-
-const run = (work) => async (event) => {
-  $("problem").hidden = true;
-  try { await work(event); } catch (error) { complain(error); }
-};
+});
 
 const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const showStatus = (status) => { $("status").textContent = status; };
@@ -56,7 +48,7 @@ async function adapt(ready = () => {}) {
   clearTimeout(timer);
   const support = cells.support;
   if (!support) return;
-  $("problem").hidden = true;
+  forgive();
   stop().catch(() => {}); // the job may have ended already
   const isNew = !gallery.job || !isSame(support, shown.support);
   adapted = support;
@@ -67,13 +59,13 @@ async function adapt(ready = () => {}) {
     const body = { model: card.name, support, inner_steps: steps, continues: gallery.job };
     const [{ job, hints }, { changes }] = await Promise.all([
       post("api/adapt", body),
-      get(`api/models/${encodeURIComponent(card.name)}/steering/${support.length}`),
+      getModel(card.name, `/steering/${support.length}`),
     ]);
     if (mine !== turn) return void cancel(job).catch(() => {});
     if (hints.length) complain(new Error(hints.join("; ")));
     running = job;
     $("cancel").disabled = false;
-    const last = await follow(job, (event) => {
+    await follow(job, (event) => {
       if (mine !== turn) return;
       if (event.type === "waiting") showStatus(`waiting (${event.ahead} ahead of you)`);
       if (event.type === "started" && isNew) {
@@ -88,14 +80,13 @@ async function adapt(ready = () => {}) {
       if (isNew) gallery.preview(event.images);
     });
     if (mine !== turn) return;
-    if (last.type !== "done") throw new Error(last.error ?? last.type);
     showStatus(`step ${steps} of ${steps}`);
     $("progress").value = $("progress").max = steps || 1;
     shown = { model: card.name, snapshot: card.snapshot, support, steps };
     gallery.use(job, card.latent, changes);
     if (isNew) gallery.likes = support.map(() => 0);
     ready();
-    showLikes(support);
+    showLikes(gallery, support);
     const isShown = await gallery.set(gallery.sized(Number($("count").value)));
     if (mine !== turn) return;
     dataset.finished = performance.now() - begin; // milliseconds, for measurements
@@ -111,32 +102,6 @@ async function adapt(ready = () => {}) {
       $("cancel").disabled = true;
     }
   }
-}
-
-// Shows a slider for each drawing, if the model has mixing weights.
-function showLikes(support) {
-  $("likes").hidden = !gallery.steering.length;
-  const sliders = () => [...$("likes").querySelectorAll("input")];
-  const focused = sliders().indexOf(document.activeElement);
-  const heading = document.createElement("span");
-  heading.textContent = "Closer to drawing";
-  $("likes").replaceChildren(heading, ...support.map((image, i) => {
-    const label = document.createElement("label"), slider = document.createElement("input");
-    const picture = document.createElement("img");
-    picture.src = `data:image/png;base64,${image}`;
-    picture.alt = "";
-    Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.05, value: gallery.likes[i] });
-    slider.setAttribute("aria-label", `Closer to drawing ${i + 1}`);
-    slider.oninput = run(() => { gallery.likes[i] = Number(slider.value); return gallery.refresh(); });
-    slider.onchange = run(async () => {
-      const { job } = gallery;
-      await gallery.refresh();
-      if (job === gallery.job) record();
-    });
-    label.append(picture, slider);
-    return label;
-  }));
-  sliders()[focused]?.focus({ preventScroll: true }); // keeps the keyboard focus
 }
 
 // Adds what is shown to the list of batches; replaces the last entry if it `amends` that.
@@ -178,7 +143,7 @@ async function restore({ gallery: state, ...batch }) {
     clearTimeout(timer);
     adapted = batch.support;
     ready();
-    showLikes(batch.support);
+    showLikes(gallery, batch.support);
     await gallery.refresh();
   } else {
     await adapt(ready);
@@ -194,7 +159,7 @@ const undo = run(async () => {
 // before a batch to restore; a batch of another snapshot cannot be restored.
 async function choose(name, batch = null) {
   wanted = name;
-  const next = await get(`api/models/${encodeURIComponent(name)}`);
+  const next = await getModel(name);
   if (name !== wanted) return;
   stop().catch(() => {});
   card = next;
@@ -220,7 +185,7 @@ async function choose(name, batch = null) {
 
 async function show(number) {
   const of = card;
-  const shown = await get(`api/models/${encodeURIComponent(card.name)}/examples/${number}`);
+  const shown = await getModel(card.name, `/examples/${number}`);
   if (of !== card || number !== example) return; // a later request replaced this one
   $("example-name").textContent = `Example: ${shown.class}. The model was not trained on it.`;
   await cells.fill(shown.images);
@@ -287,7 +252,7 @@ run(async () => {
   for (const entry of batches.entries.toReversed()) {
     const { model, snapshot } = entry.batch;
     if (!names.includes(model)) continue;
-    const found = await get(`api/models/${encodeURIComponent(model)}`).catch(() => null);
+    const found = await getModel(model).catch(() => null);
     if (found?.snapshot === snapshot) return batches.choose(entry);
   }
   await choose(names[0]);
