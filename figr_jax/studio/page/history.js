@@ -9,7 +9,7 @@ const KEY = "figr-studio-history";
 const KEPT = 30; // entries
 const SHOWN = 4; // thumbnails of an entry
 
-const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+export const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 export class History {
   // Calls `restore` with an entry that the user chooses.

@@ -1,112 +1,33 @@
-// The page: event handlers.
+// The page: its controls, the choice of a model, and the list of batches.
 
-import { cancel, follow, get, getModel, post } from "./api.js";
+import { Adapter, showStatus } from "./adapter.js";
+import { get, getModel } from "./api.js";
 import { describe } from "./card.js";
 import { Cells } from "./cells.js";
 import { $ } from "./dom.js";
 import { Gallery } from "./gallery.js";
-import { History } from "./history.js";
+import { History, isSame } from "./history.js";
 import { Judge } from "./judge.js";
 import { showLikes } from "./likes.js";
-import { complain, forgive, run } from "./problem.js";
+import { run } from "./problem.js";
 import "./tabs.js";
 
-const PAUSE = 700; // milliseconds from the last change of a cell to the automatic adaptation
-const STEP_PAUSE = 150; // the same, from the last change of the number of steps
+const STEP_PAUSE = 150; // milliseconds from the last change of the steps to the adaptation
 const MOST_STEPS = 20; // inner steps, unless the model takes more by itself
 
-let card, wanted, timer, turn = 0, running = null, example = 0, adapted = null;
-let shown = null; // model, snapshot, drawings and steps of the images in the gallery
+let card, wanted, example = 0;
 const gallery = new Gallery($("gallery"), record);
 const batches = new History($("batches"), (batch) => run(() => restore(batch))());
 const judge = new Judge();
 const cells = new Cells($("cells"), (support) => {
-  clearTimeout(timer);
-  $("adapt").disabled = !support;
-  if (support && !isSame(support, adapted)) timer = setTimeout(adapt, PAUSE);
-  if (!support && !running) showStatus("draw in every box to start");
+  adapter.changed(support);
   if (cells.touched) $("example-name").textContent = "";
 });
-
-const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-const showStatus = (status) => { $("status").textContent = status; };
-
-// Cancels the running job; its later events are ignored.
-async function stop() {
-  ++turn;
-  clearTimeout(timer);
-  const job = running;
-  running = null;
-  $("cancel").disabled = true;
-  if (!job) return;
-  $("progress").value = 0;
-  await cancel(job);
-}
-
-// Adapts to the drawings; `ready` is called before the images are shown.
-async function adapt(ready = () => {}) {
-  clearTimeout(timer);
-  const support = cells.support;
-  if (!support) return;
-  forgive();
-  stop().catch(() => {}); // the job may have ended already
-  const isNew = !gallery.job || !isSame(support, shown.support);
-  adapted = support;
-  const begin = performance.now(), mine = ++turn, { dataset } = gallery.element;
-  delete dataset.firstSamples, delete dataset.finished;
-  try {
-    const steps = Number($("steps").value);
-    const body = { model: card.name, support, inner_steps: steps, continues: gallery.job };
-    const [{ job, hints }, { changes }] = await Promise.all([
-      post("api/adapt", body),
-      getModel(card.name, `/steering/${support.length}`),
-    ]);
-    if (mine !== turn) return void cancel(job).catch(() => {});
-    if (hints.length) complain(new Error(hints.join("; ")));
-    running = job;
-    $("cancel").disabled = false;
-    await follow(job, (event) => {
-      if (mine !== turn) return;
-      if (event.type === "waiting") showStatus(`waiting (${event.ahead} ahead of you)`);
-      if (event.type === "started" && isNew) {
-        showStatus("preparing (up to a minute the first time for this number of drawings)");
-        $("progress").removeAttribute("value");
-      }
-      if (event.type !== "step") return;
-      dataset.firstSamples ??= performance.now() - begin;
-      $("progress").max = event.steps;
-      $("progress").value = event.step;
-      showStatus(`step ${event.step} of ${event.steps}`);
-      if (isNew) gallery.preview(event.images);
-    });
-    if (mine !== turn) return;
-    showStatus(`step ${steps} of ${steps}`);
-    $("progress").value = $("progress").max = steps || 1;
-    shown = { model: card.name, snapshot: card.snapshot, support, steps };
-    gallery.use(job, card.latent, changes);
-    if (isNew) gallery.likes = support.map(() => 0);
-    ready();
-    showLikes(gallery, support);
-    const isShown = await gallery.set(gallery.sized(Number($("count").value)));
-    if (mine !== turn) return;
-    dataset.finished = performance.now() - begin; // milliseconds, for measurements
-    if (isShown) record();
-  } catch (error) {
-    if (mine !== turn) return;
-    complain(error);
-    showStatus("");
-    gallery.endPreview().catch(() => {});
-  } finally {
-    if (mine === turn) {
-      running = null;
-      $("cancel").disabled = true;
-    }
-  }
-}
+const adapter = new Adapter(cells, gallery, record);
 
 // Adds what is shown to the list of batches; replaces the last entry if it `amends` that.
 function record(amends = false) {
-  batches.add({ ...shown, gallery: gallery.state }, gallery.images, amends);
+  batches.add({ ...adapter.shown, gallery: gallery.state }, gallery.images, amends);
   showHistory();
 }
 
@@ -122,11 +43,12 @@ async function restore({ gallery: state, ...batch }) {
   if (card?.name !== batch.model) return; // the user chose another model meanwhile
   if (batch.snapshot !== card.snapshot) {
     batches.leave();
-    if (isOther) await adapt(); // to the example; later it would hide the message
+    if (isOther) await adapter.adapt(); // to the example; later it would hide the message
     showHistory();
     throw new Error(`this batch is of another snapshot of ${batch.model}`);
   }
-  await stop().catch(() => {});
+  await adapter.stop().catch(() => {});
+  adapter.support = batch.support;
   $("steps").value = $("steps-shown").value = batch.steps;
   const ready = () => {
     gallery.state = state;
@@ -139,14 +61,12 @@ async function restore({ gallery: state, ...batch }) {
     cells.touched = true;
     $("example-name").textContent = "";
   }
-  if (gallery.job && isSame(shown, batch)) {
-    clearTimeout(timer);
-    adapted = batch.support;
+  if (gallery.job && isSame(adapter.shown, batch)) {
     ready();
     showLikes(gallery, batch.support);
     await gallery.refresh();
   } else {
-    await adapt(ready);
+    await adapter.adapt(ready);
   }
   showHistory();
 }
@@ -161,8 +81,9 @@ async function choose(name, batch = null) {
   wanted = name;
   const next = await getModel(name);
   if (name !== wanted) return;
-  stop().catch(() => {});
+  adapter.stop().catch(() => {});
   card = next;
+  adapter.use(card);
   gallery.forget();
   gallery.best = $("best").checked = card.best_of > 1;
   $("best-label").hidden = card.best_of < 2;
@@ -173,7 +94,6 @@ async function choose(name, batch = null) {
   $("steps").value = card.inner_steps;
   $("steps-shown").value = $("steps").value;
   describe(card);
-  adapted = null;
   example = 0;
   if ($("model").value !== card.name) $("model").value = card.name;
   const keeps = batch ? batch.snapshot === card.snapshot : cells.areOwn;
@@ -207,11 +127,11 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   if ($("choose").contains(event.target)) undo(); else cells.undo();
 });
-$("adapt").onclick = () => adapt();
+$("adapt").onclick = () => adapter.adapt();
 $("cancel").onclick = run(async () => {
-  await stop();
+  await adapter.stop();
   showStatus("cancelled");
-  if (gallery.job) $("steps").value = $("steps-shown").value = shown.steps;
+  if (gallery.job) $("steps").value = $("steps-shown").value = adapter.shown.steps;
   await gallery.endPreview();
 });
 // Shows the items again, with other settings.
@@ -227,8 +147,7 @@ $("back").onclick = undo;
 $("forget").onclick = () => { batches.clear(); showHistory(); };
 $("steps").oninput = () => {
   $("steps-shown").value = $("steps").value;
-  clearTimeout(timer);
-  timer = setTimeout(adapt, STEP_PAUSE);
+  adapter.schedule(STEP_PAUSE);
 };
 $("variation").oninput = run(() => {
   gallery.variation = Number($("variation").value);
