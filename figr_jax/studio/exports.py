@@ -13,7 +13,7 @@ from figr_jax.common import pictures
 from figr_jax.data import images
 
 SIZES = (64, 128, 256, 512, 1024)  # pixels
-SHEET_SIZE = 128  # largest size of an image in a contact sheet, pixels
+_SHEET_SIZE = 128  # largest size of an image in a contact sheet, pixels
 _TRACED = 512  # size to which a colour image is enlarged before tracing, pixels
 _COLUMNS = 8  # of the contact sheet
 
@@ -77,7 +77,8 @@ def to_svg(image, style, transparent):
 
 
 def to_sheet(drawn, size, style):
-    """Returns the PNG bytes of a contact sheet; each image is `size` pixels wide."""
+    """Returns the PNG bytes of a contact sheet of images of at most `size` pixels."""
+    size = min(size, _SHEET_SIZE)
     large = np.stack([_enlarge(image, size, style) for image in drawn])
     return images.encode(pictures.sheet(large, _COLUMNS))
 
@@ -98,6 +99,6 @@ def to_zip(drawn, size, style, transparent, recipe):
             png = to_png(image, size, style, transparent)
             archive.writestr(f"{i:02}.png", png)
             archive.writestr(f"{i:02}.svg", to_svg(image, style, transparent))
-        archive.writestr("sheet.png", to_sheet(drawn, min(size, SHEET_SIZE), style))
+        archive.writestr("sheet.png", to_sheet(drawn, size, style))
         archive.writestr("recipe.json", json.dumps(recipe))
     return file.getvalue()

@@ -45,7 +45,7 @@ def own_names():
 
 def refuse(status, message):
     """Makes an error response with a message of one line."""
-    return responses.JSONResponse({"error": str(message)}, status, _HEADERS)
+    return responses.JSONResponse({"error": message}, status)
 
 
 class Guard:

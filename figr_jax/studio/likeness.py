@@ -1,5 +1,7 @@
 """Similarity of generated images to drawings, without a trained network."""
 
+import itertools
+
 import numpy as np
 from scipy import ndimage
 
@@ -20,25 +22,17 @@ def likeness(images, support):
     Returns:
       `[m, n]` in [-1, 1]; 1 for the same drawing, slightly shifted.
     """
-    side = images.shape[1]
-    ours, theirs = (_normalise(_blur(x, side)) for x in (images, support))
-    most = round(_SHIFT * side)
-    moves = range(-most, most + 1)
-    correlations = []
-    for down in moves:
-        for right in moves:
-            moved = np.roll(theirs, (down, right), axis=(1, 2))
-            product = np.tensordot(ours, moved, axes=([1, 2, 3], [1, 2, 3]))
-            correlations.append(product)
-    return np.max(correlations, axis=0)
-
-
-def _blur(images, side):
-    sigma = (0, _BLUR * side, _BLUR * side, 0)
-    return ndimage.gaussian_filter(images.astype(np.float32), sigma)
+    ours, theirs = _normalise(images), _normalise(support)
+    most = round(_SHIFT * images.shape[1])
+    moves = itertools.product(range(-most, most + 1), repeat=2)
+    shifted = (np.roll(theirs, move, axis=(1, 2)) for move in moves)
+    return np.max([np.tensordot(ours, x, [[1, 2, 3]] * 2) for x in shifted], axis=0)
 
 
 def _normalise(images):
-    centred = images - images.mean((1, 2, 3), keepdims=True)
+    """Blurs images, then scales them to mean 0 and norm 1."""
+    blur = _BLUR * images.shape[1]
+    blurred = ndimage.gaussian_filter(images.astype(np.float32), (0, blur, blur, 0))
+    centred = blurred - blurred.mean((1, 2, 3), keepdims=True)
     norm = np.sqrt((centred**2).sum((1, 2, 3), keepdims=True))
     return centred / np.maximum(norm, 1e-6)

@@ -1,5 +1,6 @@
 """The models that the studio offers, by name."""
 
+import functools
 import itertools
 import json
 import pathlib
@@ -142,9 +143,9 @@ class Shelf:
 
     def __init__(self, folders, kept=3):
         """Takes the result of `find`."""
-        self.names = list(folders)
-        self._folders, self._kept = folders, kept
-        self._models, self._lock = {}, threading.Lock()
+        self.names, self._lock = list(folders), threading.Lock()
+        load = functools.lru_cache(kept)
+        self._load = load(lambda name: Model(name, folders[name]))
 
     def get(self, name):
         """Returns the `Model` with this name.
@@ -154,10 +155,5 @@ class Shelf:
           BadInput: if the model cannot be used.
           FailedWork: if its files are damaged.
         """
-        folder = self._folders[name]
         with self._lock:
-            model = self._models.pop(name, None) or Model(name, folder)
-            self._models[name] = model  # the most recently used
-            for old in list(self._models)[: -self._kept]:
-                del self._models[old]
-        return model
+            return self._load(name)

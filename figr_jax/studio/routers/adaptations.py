@@ -1,5 +1,7 @@
 """Routes for adapting to a support, generating images and exporting them."""
 
+from typing import Annotated
+
 import fastapi
 import numpy as np
 from fastapi import responses
@@ -12,6 +14,8 @@ from figr_jax.studio import exports, likeness, schema, works
 from figr_jax.studio.routers import common
 
 router = fastapi.APIRouter(prefix="/api")
+
+Adaptation = Annotated[works.Adaptation, common.result_of_type(works.Adaptation)]
 
 _FILES = {  # media type and name
     "png": ("image/png", "image.png"),
@@ -44,15 +48,13 @@ def adapt(
 
 
 @router.post("/jobs/{id}/latents")
-def draw_latents(
-    id: str, asked: schema.LatentsRequest, queue: common.Queue
-) -> schema.Rows:
+def draw_latents(asked: schema.LatentsRequest, adaptation: Adaptation) -> schema.Rows:
     """Draws latents; row i depends on the seed, `best` and i alone.
 
     With `best`, each row is the one of several candidates that the adapted critic
     values most; the model's card has their number. Without, it is the first candidate.
     """
-    adapted = common.find_job(queue, id, works.Adaptation).result.adapted
+    adapted = adaptation.adapted
     if asked.best:
         rows = adapted.best_latents(asked.count, asked.seed)
     else:
@@ -62,9 +64,9 @@ def draw_latents(
 
 
 @router.post("/jobs/{id}/images")
-def draw_images(id: str, asked: schema.Latents, queue: common.Queue) -> schema.Drawn:
+def draw_images(asked: schema.Latents, adaptation: Adaptation) -> schema.Drawn:
     """Generates an image per latent, with its similarity to the nearest drawing."""
-    adapted = common.find_job(queue, id, works.Adaptation).result.adapted
+    adapted = adaptation.adapted
     drawn = _draw(adapted, asked.latents)
     near = likeness.likeness(drawn, adapted.support)
     return {
@@ -85,13 +87,12 @@ def draw_images(id: str, asked: schema.Latents, queue: common.Queue) -> schema.D
     response_class=responses.Response,
     responses={200: {"content": {kind: {} for kind, _ in _FILES.values()}}},
 )
-def export(id: str, asked: schema.Export, queue: common.Queue):
+def export(asked: schema.Export, adaptation: Adaptation):
     """Returns the images of latents as a file; PNG and SVG use the first latent only.
 
     The zip has each image as PNG and SVG, the contact sheet, and a `recipe.json` from
     which `figr_jax.sample --recipe` reproduces the images.
     """
-    adaptation = common.find_job(queue, id, works.Adaptation).result
     drawn = _draw(adaptation.adapted, asked.latents)
     style, transparent = adaptation.style, asked.transparent
     if asked.format == "png":
@@ -99,7 +100,7 @@ def export(id: str, asked: schema.Export, queue: common.Queue):
     elif asked.format == "svg":
         data = exports.to_svg(drawn[0], style, transparent)
     elif asked.format == "sheet":
-        data = exports.to_sheet(drawn, min(asked.size, exports.SHEET_SIZE), style)
+        data = exports.to_sheet(drawn, asked.size, style)
     else:
         written = adaptation.write_recipe(np.array(asked.latents, np.float32))
         data = exports.to_zip(drawn, asked.size, style, transparent, written)

@@ -43,18 +43,34 @@ def find_model(shelf, name):
         raise HTTPException(503, str(error)) from error
 
 
-def find_job(queue, id, kind=None):
-    """Returns a `jobs.Job`; its result must be of type `kind`, if one is given.
+def find_job(id: str, queue: Queue) -> jobs.Job:
+    """Returns the job of the request's path.
 
     Raises:
-      HTTPException: 404 if there is no such job, 409 if it has no such result (yet).
+      HTTPException: 404 if there is no such job.
     """
     job = queue.get(id)
     if job is None:
         raise HTTPException(404, "unknown or expired job; start a new one")
-    if kind and not isinstance(job.result, kind):
-        raise HTTPException(409, "this job has no such result (yet)")
     return job
+
+
+Job = Annotated[jobs.Job, Depends(find_job)]
+
+
+def result_of_type(kind):
+    """Makes the dependency that returns the result of the request's job.
+
+    Args:
+      kind: type that the result must have; the request fails with 409 if it has not.
+    """
+
+    def find_result(job: Job):
+        if not isinstance(job.result, kind):
+            raise HTTPException(409, "this job has no such result (yet)")
+        return job.result
+
+    return Depends(find_result)
 
 
 def add_job(queue, work):

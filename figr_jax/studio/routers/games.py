@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from typing import Annotated
 
 import fastapi
 from fastapi import responses
@@ -13,6 +14,8 @@ from figr_jax.studio import schema, works
 from figr_jax.studio.routers import common
 
 router = fastapi.APIRouter(prefix="/api")
+
+Game = Annotated[works.Judged, common.result_of_type(works.Judged)]
 
 
 @router.post("/judge", status_code=202)
@@ -28,9 +31,8 @@ def judge(
 
 
 @router.post("/jobs/{id}/answers")
-def take_answer(id: str, asked: schema.Answer, queue: common.Queue) -> schema.Told:
+def take_answer(asked: schema.Answer, game: Game) -> schema.Told:
     """Records an answer and returns the score; the first answer for an image counts."""
-    game = common.find_job(queue, id, works.Judged).result
     if asked.image not in game.key:
         raise HTTPException(404, f"no image {asked.image!r} in this game")
     game.answers.setdefault(asked.image, asked.answer)
@@ -43,9 +45,8 @@ def take_answer(id: str, asked: schema.Answer, queue: common.Queue) -> schema.To
     response_class=responses.Response,
     responses={200: {"content": {"application/zip": {}}}},
 )
-def download_answers(id: str, queue: common.Queue):
+def download_answers(game: Game):
     """Returns the answers and the key, for `figr_jax.evaluate --judge_answers`."""
-    game = common.find_job(queue, id, works.Judged).result
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("answers.csv", human.write_form(game.key, game.answers))

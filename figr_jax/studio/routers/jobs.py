@@ -1,12 +1,11 @@
 """Routes for the events of jobs and for cancelling jobs."""
 
 import asyncio
-from typing import Annotated
 
 import fastapi
 from fastapi.sse import EventSourceResponse
 
-from figr_jax.studio import jobs, schema
+from figr_jax.studio import schema
 from figr_jax.studio.routers import common
 
 router = fastapi.APIRouter(prefix="/api/jobs")
@@ -14,16 +13,8 @@ router = fastapi.APIRouter(prefix="/api/jobs")
 _POLL = 0.02  # seconds between polls of a job's events
 
 
-def find_job(id: str, queue: common.Queue) -> jobs.Job:
-    """Returns the job of the request's path."""
-    return common.find_job(queue, id)
-
-
-Job = Annotated[jobs.Job, fastapi.Depends(find_job)]
-
-
 @router.get("/{id}/events", response_class=EventSourceResponse)
-async def stream_events(job: Job, queue: common.Queue):
+async def stream_events(job: common.Job, queue: common.Queue):
     """Streams the server-sent events of a job, starting with the first one.
 
     Each event is a JSON object with a `type`: `waiting` (`ahead`: number of jobs
@@ -43,7 +34,7 @@ async def stream_events(job: Job, queue: common.Queue):
 
 
 @router.delete("/{id}")
-def cancel(job: Job, queue: common.Queue) -> schema.Cancelled:
+def cancel(job: common.Job, queue: common.Queue) -> schema.Cancelled:
     """Cancels a job: at its next step, or at once if it is waiting."""
     queue.cancel(job)
     return {"cancelled": True}
