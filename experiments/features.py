@@ -62,7 +62,7 @@ def main():
     sets = {
         "held-out real": draw.real,
         "support copied": [controls.copy(x, COUNT) for x in draw.supports],
-        "support jittered": controls.jitter_all(draw.supports, COUNT, 0),
+        "support jittered": controls.jitter_all(draw, COUNT),
         "model": list(drawn[:, 0]),
     }
     rows = {name: measure(measured.judge, x, draw) for name, x in sets.items()}

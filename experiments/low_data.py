@@ -214,7 +214,7 @@ def _compile(classes, arm, options):
             return jax.tree.map(lambda *x: jnp.concatenate(x), first, second)
         images, labels = pick(keys[0], known, options.batch)
         if arm == "traditional augmentation":
-            images = controls.transform(keys[1], images, controls.JITTER)
+            images = controls.transform(keys[1], images)
         return images, labels
 
     def loss(params, statistics, images, labels):

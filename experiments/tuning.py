@@ -96,8 +96,7 @@ class Tuning:
 
     def measure_controls(self):
         """Measures the jittered support and real images: a dict of name to metrics."""
-        supports = self.draw.supports
-        jittered = controls.jitter_all(supports, self._count, 0)
+        jittered = controls.jitter_all(self.draw._replace(seed=0), self._count)
         sets = {"jittered": jittered, "held-out real": self.draw.real}
         return {name: self._summarize(drawn) for name, drawn in sets.items()}
 

@@ -80,8 +80,7 @@ class Digits:
             known = self._embedding(prototypes)
             for digit in range(DIGITS):
                 features = self._embedding(drawn[first * DIGITS + digit, 0])
-                labels = np.full(len(features), digit)
-                hits = metrics.recognizability(features, labels, known, DIGITS)
+                hits = metrics.recognizability(features, digit, known, DIGITS)
                 right.append(hits.mean())
         right = np.reshape(right, (-1, DIGITS)).mean(0)  # classes, not supports
         low, high = metrics.bootstrap(lambda i: right[i].mean(), DIGITS)

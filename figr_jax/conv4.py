@@ -73,6 +73,11 @@ class Embedding(NamedTuple):
             features.append(np.asarray(_embed(self.variables, padded))[: len(some)])
         return np.concatenate(features or [np.zeros((0, FEATURES), np.float32)])
 
+    def of_sets(self, sets):
+        """Features of each of several sets of images, batched together."""
+        ends = np.cumsum([len(x) for x in sets])[:-1]
+        return np.split(self(np.concatenate(sets)), ends)
+
 
 @jax.jit
 def _embed(variables, images):

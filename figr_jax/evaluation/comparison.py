@@ -2,15 +2,12 @@
 
 from figr_jax import build, recipe
 from figr_jax.common import files, provenance
-from figr_jax.common.errors import BadInput, say
+from figr_jax.common.errors import BadInput
 from figr_jax.evaluation import (
     controls,
-    embedding,
     judging,
     measurement,
     presentation,
-    samples,
-    supports,
 )
 
 
@@ -35,21 +32,9 @@ def make(models, bank, out, options):
         measurement.check(model, options, f"--checkpoint={name}")
     shots = _check_same(models)
     split = _find_shared(models, bank)
-    classes, eligible = supports.choose_classes(
-        bank, split, "report", shots, options.classes, options.seed
-    )
-    judge = judging.Judge(*embedding.load_all(bank, split))
-    out = files.make_folder(out, "--out")
-    seeds = supports.draw_seeds(options.seed, options.draws)
-    draws = [
-        supports.draw_supports(bank, classes, shots, seed, eligible) for seed in seeds
-    ]
-    k = judging.neighbours(draws)
-    drawn = _draw_arms(models, out, draws, seeds, options)
-    arms = {}
-    for name, sets in drawn.items():
-        say(f"judging: {name}")
-        arms[name] = judging.judge_all(judge, sets, draws, k)
+    work = measurement.prepare(bank, split, shots, options, out)
+    draws = work.draw_all()
+    arms = judging.judge_arms(work.judge, _draw_arms(work, models, draws), draws)
     rows = {name: judging.summary(arm, options.seed) for name, arm in arms.items()}
     base, *others = models
     differences = {
@@ -60,14 +45,14 @@ def make(models, bank, out, options):
         "dataset": bank.dataset,
         "checkpoints": {name: recipe.identify(model) for name, model in models.items()},
         "options": options._asdict(),
-        "classes": [bank.names[c] for c in classes],
-        "neighbours": k,
+        "classes": work.names,
+        "neighbours": judging.neighbours(draws),
         "arms": rows,
         "differences": differences,
         "provenance": provenance.describe(),
     }
-    files.write_json(out / "comparison.json", result)
-    files.write_bytes(out / "comparison.md", _write_table(result).encode())
+    files.write_json(work.folder / "comparison.json", result)
+    files.write_bytes(work.folder / "comparison.md", _write_table(result).encode())
     return result
 
 
@@ -100,43 +85,34 @@ def _find_shared(models, bank):
     return split._replace(report=tuple(shared))
 
 
-def _draw_arms(models, out, draws, seeds, options):
+def _draw_arms(work, models, draws):
     """Generates or collects the images of every row: for each draw and class."""
     drawn = {
-        name: _generate(name, model, out, draws, seeds, options)
-        for name, model in models.items()
+        name: _generate(work, name, model, draws) for name, model in models.items()
     }
-    drawn["support jittered"] = [
-        controls.jitter_all(draw.supports, options.count, seed)
-        for draw, seed in zip(draws, seeds, strict=True)
-    ]
+    count = work.options.count
+    drawn["support jittered"] = [controls.jitter_all(draw, count) for draw in draws]
     drawn["held-out real"] = [draw.real for draw in draws]
     return drawn
 
 
-def _generate(name, model, out, draws, seeds, options):
+def _generate(work, name, model, draws):
     """Generates the images of a checkpoint: for each draw and class `[m, H, W, C]`."""
-    images = samples.Images(out / "images", model, options.seed, options.count)
-    how, sets = build.sampling(model.config), []
-    for draw, seed in zip(draws, seeds, strict=True):
-        made, _ = images.adapt_and_draw(
-            "model", how, model.slow, draw.supports, seed, label=name
-        )
+    images, how, sets = work.images(model), build.sampling(model.config), []
+    for draw in draws:
+        made, _ = images.adapt_and_draw("model", how, model.slow, draw, label=name)
         sets.append(made[:, 0])
     return sets
 
 
 def _write_table(result):
     shown = result["options"]["metrics"]
-    lines = [
+    rows = {**result["arms"], **result["differences"]}
+    return presentation.join(
         f"# {result['dataset']}, {len(result['classes'])} report classes",
-        "",
         f"{result['options']['draws']} support(s) of each class, the same for every "
         f"row; {result['options']['count']} images of each; mean and 95 % bootstrap "
         f"interval over classes; k = {result['neighbours']}. Differences are class by "
         "class: an interval that contains 0 shows no difference.",
-        "",
-        *presentation.write_rows({**result["arms"], **result["differences"]}, shown),
-        "",
-    ]
-    return "\n".join(lines)
+        "\n".join(presentation.write_rows(rows, shown)),
+    )

@@ -3,64 +3,45 @@
 Each makes images from a support without any model.
 """
 
-from typing import NamedTuple
-
 import jax
 from jax import numpy as jnp
 from jax.scipy import ndimage
 from scipy.spatial import distance
 
-
-class Strength(NamedTuple):
-    """Bounds of the random transforms.
-
-    Attributes:
-      rotation: radians.
-      scale: share of the size.
-      shear: share of the size.
-      shift: share of the size.
-      elastic: share of the size that a point moves, about; on a grid of 4x4 points.
-    """
-
-    rotation: float
-    scale: float
-    shear: float
-    shift: float
-    elastic: float
-
-
-# What a hand does that draws the same thing again.
-JITTER = Strength(rotation=0.15, scale=0.1, shear=0.1, shift=0.05, elastic=0.02)
-
-_GRID = 4
+# Bounds of the jitter: the variation of a hand that draws the same thing again.
+_ROTATION = 0.15  # radians
+_SCALE = 0.1  # of the size, as the next three
+_SHEAR = 0.1
+_SHIFT = 0.05
+_ELASTIC = 0.02  # standard deviation of the shift of a point of the grid
+_GRID = 4  # points per side, for the elastic transform
 _FEW = 2  # images of a training class, to find the nearest one by
 
 
-def transform(key, images, strength):
-    """A random affine and elastic transform of each image.
+@jax.jit
+def transform(key, images):
+    """Applies a small random affine and elastic transform to each image.
 
     Args:
       key: PRNG key.
-      images: `[N, H, W, C]` floats; what comes in from outside repeats the border.
-      strength: `Strength`.
+      images: `[N, H, W, C]` floats; pixels from outside repeat the border.
 
     Returns:
       `[N, H, W, C]` floats.
     """
-    keys = jax.random.split(key, len(images))
-    return jax.vmap(lambda k, x: _transform(k, x, strength))(keys, images)
+    return jax.vmap(_transform)(jax.random.split(key, len(images)), images)
 
 
-def _transform(key, image, strength):
+def _transform(key, image):
     height, width, channels = image.shape
     keys = jax.random.split(key, 5)
 
     def draw(i, bound, shape=()):
         return jax.random.uniform(keys[i], shape, minval=-bound, maxval=bound)
 
-    angle = draw(0, strength.rotation)
-    zoom = jnp.exp(draw(1, strength.scale, (2,)))
-    shear = draw(2, strength.shear)
+    angle = draw(0, _ROTATION)
+    zoom = jnp.exp(draw(1, _SCALE, (2,)))
+    shear = draw(2, _SHEAR)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     turn = jnp.array([[cos, -sin], [sin, cos]])
     matrix = turn @ jnp.array([[1.0, shear], [0.0, 1.0]]) * zoom
@@ -68,8 +49,8 @@ def _transform(key, image, strength):
         jnp.linspace(-0.5, 0.5, height), jnp.linspace(-0.5, 0.5, width), indexing="ij"
     )
     moved = jnp.einsum("ij,jhw->ihw", matrix, jnp.stack([y, x]))
-    moved += draw(3, strength.shift, (2, 1, 1))
-    coarse = strength.elastic * jax.random.normal(keys[4], (2, _GRID, _GRID))
+    moved += draw(3, _SHIFT, (2, 1, 1))
+    coarse = _ELASTIC * jax.random.normal(keys[4], (2, _GRID, _GRID))
     moved += jax.image.resize(coarse, (2, height, width), "cubic")
     sizes = jnp.array([height - 1, width - 1])[:, None, None]
     where = (moved + 0.5) * sizes
@@ -78,11 +59,6 @@ def _transform(key, image, strength):
         for c in range(channels)
     ]
     return jnp.stack(planes, axis=-1)
-
-
-@jax.jit
-def _jitter(key, images):
-    return transform(key, images, JITTER)
 
 
 def jitter(support, count, key):
@@ -96,21 +72,19 @@ def jitter(support, count, key):
     Returns:
       `[count, H, W, C]` uint8.
     """
-    images = copy(support, count).astype("float32")
-    moved = _jitter(key, images)
+    moved = transform(key, copy(support, count).astype("float32"))
     return jnp.clip(jnp.round(moved), 0, 255).astype("uint8")
 
 
-def jitter_all(supports, count, seed):
-    """Jitters each of several supports, see `jitter`: a list, one a class."""
-    keys = jax.random.split(jax.random.key(seed), len(supports))
-    return [jitter(x, count, key) for x, key in zip(supports, keys, strict=True)]
+def jitter_all(draw, count):
+    """Jitters each support of a `supports.Draw`, see `jitter`: a list, one a class."""
+    keys = jax.random.split(jax.random.key(draw.seed), len(draw.supports))
+    return [jitter(x, count, key) for x, key in zip(draw.supports, keys, strict=True)]
 
 
 def copy(support, count):
     """Repeats the support: `[shots, ...]` to `[count, ...]`."""
-    times = -(-count // len(support))
-    return jnp.tile(support, (times, 1, 1, 1))[:count]
+    return jnp.resize(support, (count, *support.shape[1:]))
 
 
 def embed_classes(judge, bank, classes):
@@ -119,7 +93,7 @@ def embed_classes(judge, bank, classes):
     return judge.class_means([x[:: -(-len(x) // _FEW)] for x in images])
 
 
-def make_controls(judge, draw, bank, training, known, count, seed):
+def make_controls(judge, draw, bank, training, known, count):
     """Makes the controls that use no model.
 
     Args:
@@ -127,9 +101,8 @@ def make_controls(judge, draw, bank, training, known, count, seed):
       draw: `supports.Draw`.
       bank: `bank.Bank`.
       training: indices of the training classes.
-      known: what `embed_classes` found of them.
+      known: features of them, see `embed_classes`.
       count: images of each class.
-      seed: of the jitter.
 
     Returns:
       A dict: name to a list of `[m, H, W, C]` uint8, one a class.
@@ -139,6 +112,6 @@ def make_controls(judge, draw, bank, training, known, count, seed):
     return {
         "held-out real": draw.real,
         "support copied": [copy(x, count) for x in draw.supports],
-        "support jittered": jitter_all(draw.supports, count, seed),
+        "support jittered": jitter_all(draw, count),
         "nearest training class": [bank.class_images(c)[:count] for c in nearest],
     }

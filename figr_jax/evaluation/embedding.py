@@ -14,13 +14,13 @@ SHIPPED = pathlib.Path(__file__).parent / "embeddings"  # see ship_embeddings.py
 _FORMAT = 2  # of what is cached; another one is trained again
 
 
-def find_paths(bank, split, kind, seed=0, steps=None):
+def find_paths(bank, split, kind, seed=0):
     """Returns where an embedding is shipped and where it is cached, see `load`."""
     key = {
         "format": _FORMAT,
         "kind": kind,
         "seed": seed,
-        "steps": steps or embedding_training.STEPS[kind],
+        "steps": embedding_training.STEPS[kind],
         "version": bank.version,
         "heldout": sorted(split.heldout),
     }
@@ -31,7 +31,7 @@ def find_paths(bank, split, kind, seed=0, steps=None):
     return SHIPPED / f"{dataset}-{name}", folder.with_name(name)
 
 
-def load(bank, split, kind, seed=0, steps=None):
+def load(bank, split, kind, seed=0):
     """Loads the embedding of a data set: shipped, cached, or trained now.
 
     Args:
@@ -39,18 +39,17 @@ def load(bank, split, kind, seed=0, steps=None):
       split: `splits.Split`; its held-out classes are not trained on.
       kind: a key of `embedding_training.STEPS`.
       seed: of every random draw.
-      steps: of training; by default `STEPS[kind]` of embedding_training.
 
     Returns:
       A `conv4.Embedding`.
     """
     training, heldout = split.indices(bank.names)
-    paths = find_paths(bank, split, kind, seed, steps)
+    paths = find_paths(bank, split, kind, seed)
     for path in paths:
         if stored := conv4.read(path):
             return stored
-    variables = embedding_training.train(bank, training, kind, seed, steps)
-    steps = steps or embedding_training.STEPS[kind]
+    variables = embedding_training.train(bank, training, kind, seed)
+    steps = embedding_training.STEPS[kind]
     embedding = conv4.Embedding(variables, {"kind": kind, "seed": seed, "steps": steps})
     if kind == "prototypical":
         accuracy = embedding_training.accuracy(embedding, bank, heldout, seed)
@@ -64,7 +63,7 @@ def load(bank, split, kind, seed=0, steps=None):
     return embedding
 
 
-def load_all(bank, split, seed=0):
+def load_all(bank, split):
     """Loads the prototypical and the SimCLR embedding of a data set, see `load`.
 
     Raises:
@@ -76,4 +75,4 @@ def load_all(bank, split, seed=0):
             f"{bank.dataset}: one data set at a time can be measured; train with "
             "--config.run.evaluate_every=0"
         )
-    return [load(bank, split, kind, seed) for kind in embedding_training.STEPS]
+    return [load(bank, split, kind) for kind in embedding_training.STEPS]

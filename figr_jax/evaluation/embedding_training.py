@@ -75,7 +75,7 @@ def _draw_episode(draw, start, classes):
     return np.concatenate(rows)
 
 
-def train(bank, classes, kind, seed, steps=None):
+def train(bank, classes, kind, seed):
     """Trains an embedding.
 
     Args:
@@ -83,13 +83,11 @@ def train(bank, classes, kind, seed, steps=None):
       classes: `[k]` indices of the classes to train on: none that is held out.
       kind: a key of `STEPS`.
       seed: of every random draw.
-      steps: how many; by default `STEPS[kind]`.
 
     Returns:
       The variables of `Conv4`.
     """
-    steps = steps or STEPS[kind]
-    start = np.asarray(bank.class_start)
+    start, steps = np.asarray(bank.class_start), STEPS[kind]
     classes = np.asarray([c for c in classes if start[c + 1] - start[c] > 1])
     rows = np.concatenate([np.arange(start[c], start[c + 1]) for c in classes])
     draw, key = np.random.default_rng(seed), jax.random.key(seed)
@@ -167,14 +165,12 @@ def accuracy(embedding, bank, classes, seed, draws=10, ways=20):
     """
     draw = np.random.default_rng(seed)
     images = [bank.class_images(c) for c in classes]
-    ends = np.cumsum([len(x) for x in images])[:-1]
-    features = np.split(embedding(np.concatenate(images)), ends)
+    features = embedding.of_sets(images)
     accuracies = []
     for _ in range(draws):
         chosen = [draw.integers(len(f)) for f in features]
         prototypes = np.stack([f[i] for f, i in zip(features, chosen, strict=True)])
         for label, (f, i) in enumerate(zip(features, chosen, strict=True)):
             rest = np.delete(f, i, axis=0)
-            labels = np.full(len(rest), label)
-            accuracies.append(metrics.recognizability(rest, labels, prototypes, ways))
+            accuracies.append(metrics.recognizability(rest, label, prototypes, ways))
     return float(np.concatenate(accuracies).mean())

@@ -17,8 +17,6 @@ from figr_jax.common.errors import BadInput
 from figr_jax.evaluation import metrics, samples, supports
 
 ANSWERS = ("real", "generated")
-
-
 SHEET_CLASSES = 25
 _EACH = 2  # real images of a class, and generated ones
 
@@ -133,8 +131,12 @@ def score(path):
             rows = [row for row in csv.reader(file) if row]
         key = {name: {k: t[k] for k in ("class", "answer")} for name, t in key.items()}
     except (
-        *(OSError, ValueError, csv.Error),
-        *(KeyError, TypeError, AttributeError),
+        OSError,
+        ValueError,
+        csv.Error,
+        KeyError,
+        TypeError,
+        AttributeError,
     ) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"--judge_answers={path}: cannot be read ({reason})") from error

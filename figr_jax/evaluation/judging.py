@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from figr_jax.common.errors import say
 from figr_jax.data import styles
 from figr_jax.evaluation import metrics
 
@@ -29,9 +30,7 @@ class Judge:
 
     def class_means(self, sets):
         """Mean prototypical features of each set: `[sets, F]`."""
-        ends = np.cumsum([len(x) for x in sets])[:-1]
-        features = self.embeddings[0](np.concatenate(sets))
-        return np.stack([x.mean(0) for x in np.split(features, ends)])
+        return np.stack([x.mean(0) for x in self.embeddings[0].of_sets(sets)])
 
     def features(self, sets):
         """Features of sets of images.
@@ -42,10 +41,7 @@ class Judge:
         Returns:
           For each set its prototypical and its SimCLR features, `[n, F]` each.
         """
-        ends = np.cumsum([len(x) for x in sets])[:-1]
-        pixels = np.concatenate(sets)  # padded to a batch once, not for each set
-        parts = [np.split(embed(pixels), ends) for embed in self.embeddings]
-        return list(zip(*parts, strict=True))
+        return list(zip(*(x.of_sets(sets) for x in self.embeddings), strict=True))
 
     def _remembered(self, sets):
         """Returns `features` of real images, cached: many arms share them."""
@@ -70,31 +66,31 @@ class Judge:
         ((prototypes, _),) = self._remembered([draw.prototypes])
         ours, reference = self.features(drawn), self._remembered(draw.reference)
         supports = self._remembered(draw.supports)
-        names = "recognizability", "diversity", "vendi", "kid", "copying"
-        measured = {name: [] for name in names}
-        # As many as there are real ones: these metrics depend on how many images.
+        # As many as there are real ones: some metrics depend on how many images.
         same = [len(x) for x in draw.real]
         centre = np.concatenate([x for _, x in reference]).mean(0)
+        rows = []
         for label, (classy, varied) in enumerate(ours):
-            labels = np.full(len(classy), label)
-            right = metrics.recognizability(classy, labels, prototypes, WAYS)
-            measured["recognizability"].append(right.mean())
-            few = varied[: same[label]]
-            measured["diversity"].append(metrics.diversity(few))
-            measured["vendi"].append(metrics.vendi(few - centre))
-            real = [x.astype(np.float64) for x in reference[label]]
-            measured["kid"].append(metrics.kid(real[0], classy.astype(np.float64)))
-            support = supports[label][1]
-            measured["copying"].append(metrics.copying(varied, real[1], support))
-        measured = {name: np.array(values) for name, values in measured.items()}
+            (real_classy, real_varied), few = reference[label], varied[: same[label]]
+            right = metrics.recognizability(classy, label, prototypes, WAYS)
+            rows.append(
+                {
+                    "recognizability": right.mean(),
+                    "diversity": metrics.diversity(few),
+                    "vendi": metrics.vendi(few - centre),
+                    "kid": metrics.kid(real_classy, classy),
+                    "copying": metrics.copying(varied, real_varied, supports[label][1]),
+                }
+            )
+        measured = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         ours = [f[0][:m] for f, m in zip(ours, same, strict=True)]
         reference = [f[0] for f in reference]
-        sizes = [np.array([len(f) for f in sets]) for sets in (reference, ours)]
-        sets = [np.concatenate(sets).astype(np.float64) for sets in (reference, ours)]
         k = k or neighbours([draw])
-        for name, values in metrics.manifold(*sets, k).items():
-            of = sizes[0] if name in ("recall", "coverage") else sizes[1]
-            measured[name] = metrics.by_class(values, of)
+        near = metrics.manifold(np.concatenate(reference), np.concatenate(ours), k)
+        for name, values in near.items():
+            of = reference if name in ("recall", "coverage") else ours
+            ends = np.cumsum([len(f) for f in of])[:-1]
+            measured[name] = np.array([x.mean() for x in np.split(values, ends)])
         return measured | _find_blemishes(drawn, draw)
 
 
@@ -176,3 +172,18 @@ def judge_all(judge, drawn, draws, k=None):
     k = k or neighbours(draws)
     judged = [judge(sets, draw, k) for sets, draw in zip(drawn, draws, strict=True)]
     return {name: np.stack([one[name] for one in judged]) for name in judged[0]}
+
+
+def judge_arms(judge, arms, draws):
+    """Measures the rows of a table: a dict of name to the result of `judge_all`.
+
+    Args:
+      judge: `Judge`.
+      arms: dict of name to the images of a row, see `judge_all`.
+      draws: list of `Draw`.
+    """
+    judged = {}
+    for name, drawn in arms.items():
+        say(f"judging: {name}")
+        judged[name] = judge_all(judge, drawn, draws)
+    return judged

@@ -28,12 +28,12 @@ class Light:
         Raises:
           BadInput: if too few held-out classes have images to judge by.
         """
-        shots, self._seed = cfg.inner.shots, cfg.run.seed
+        shots, seed = cfg.inner.shots, cfg.run.seed
         kind = "tuning" if split.tuning else "heldout"  # of few, none is for tuning
         classes, eligible = supports.choose_classes(
-            bank, split, kind, shots, CLASSES, self._seed
+            bank, split, kind, shots, CLASSES, seed
         )
-        self._draw = supports.draw_supports(bank, classes, shots, self._seed, eligible)
+        self._draw = supports.draw_supports(bank, classes, shots, seed, eligible)
         self._judge = judging.Judge(*embedding.load_all(bank, split))
         self._networks = build.networks(cfg)
         self._sampling = build.sampling(cfg)
@@ -52,7 +52,7 @@ class Light:
             self._sampling,
             slow,
             self._draw.supports,
-            self._seed,
+            self._draw.seed,
             COUNT,
             label="evaluating",
         )

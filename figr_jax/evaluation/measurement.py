@@ -1,14 +1,14 @@
-"""One checkpoint on its held-out classes: what the parts of its report measure with."""
+"""Options, classes and judge that reports, comparisons and the plane share."""
 
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
-from figr_jax import build, generation, networks
-from figr_jax.common.errors import BadInput
+from figr_jax.common import files
+from figr_jax.common.errors import BadInput, say
 from figr_jax.data import bank as banks
-from figr_jax.evaluation import judging, presentation, samples, supports
+from figr_jax.evaluation import embedding, judging, presentation, samples, supports
 
 
 class Options(NamedTuple):
@@ -61,24 +61,25 @@ def check(model, options, flag="--checkpoint"):
 
 
 class Measurement(NamedTuple):
-    """Inputs that all parts of a report share."""
+    """Inputs that all rows of a table share.
 
-    model: generation.FewShotGenerator
-    joint: generation.FewShotGenerator | None
-    random: networks.GanParams  # weights that no training has touched
+    Attributes:
+      bank: `bank.Bank`.
+      eligible: indices of the held-out classes that can be judged.
+      classes: indices of the classes to measure.
+      shots: largest number of support images.
+      judge: `judging.Judge`.
+      folder: `pathlib.Path` of the folder that gets the results.
+      options: `Options`.
+    """
+
     bank: banks.Bank
-    training: np.ndarray  # class indices, as the next two
     eligible: np.ndarray
     classes: np.ndarray
+    shots: int
     judge: judging.Judge
-    images: samples.Images
-    folder: pathlib.Path  # that gets the report
+    folder: pathlib.Path
     options: Options
-
-    @property
-    def shots(self):
-        """Returns the number of support images of the model."""
-        return self.model.config.inner.shots
 
     @property
     def names(self):
@@ -86,23 +87,59 @@ class Measurement(NamedTuple):
         return [self.bank.names[index] for index in self.classes]
 
     @property
-    def sampling(self):
-        """Returns the model's `sampling.Sampling`."""
-        return build.sampling(self.model.config)
+    def ways(self):
+        """Returns the number of classes in an episode of recognizability."""
+        return min(judging.WAYS, len(self.eligible))
 
     def draw_supports(self, classes, shots, seed):
         """Draws a support for each class, see `supports.draw_supports`."""
         return supports.draw_supports(self.bank, classes, shots, seed, self.eligible)
 
-    def adapt_and_draw(self, name, slow, options, draw, seed, at=None):
-        """Returns the images and seconds of `samples.adapt_and_draw`, cached."""
-        is_joint = self.joint and slow is self.joint.slow
-        weights = self.joint.info["checksums"] if is_joint else ""
-        return self.images.adapt_and_draw(
-            name, options, slow, draw.supports, seed, at, weights
+    def draw_all(self):
+        """Returns `options.draws` draws of supports of the classes to measure."""
+        sequence = np.random.SeedSequence(self.options.seed)
+        seeds = sequence.generate_state(self.options.draws) >> 1  # 31 bits
+        return [self.draw_supports(self.classes, self.shots, int(x)) for x in seeds]
+
+    def images(self, model):
+        """Returns the `samples.Images` of a model."""
+        options = self.options
+        return samples.Images(
+            self.folder / "images", model, options.seed, options.count
         )
 
     def summarize(self, sets, draw, k=None):
         """Summarizes one draw, see `judging.judge_all`."""
         values = judging.judge_all(self.judge, [sets], [draw], k)
         return judging.summary(values, self.options.seed)
+
+
+def prepare(bank, split, shots, options, out, flag="--out"):
+    """Chooses the report classes, loads the embeddings, makes the folder.
+
+    Args:
+      bank: `bank.Bank`.
+      split: `splits.Split`.
+      shots: largest number of support images.
+      options: `Options`.
+      out: folder for the results.
+      flag: the flag that names the folder, for messages.
+
+    Returns:
+      A `Measurement`.
+
+    Raises:
+      BadInput: if too few classes have enough images, or the folder cannot be made.
+    """
+    classes, eligible = supports.choose_classes(
+        bank, split, "report", shots, options.classes, options.seed
+    )
+    judge = judging.Judge(*embedding.load_all(bank, split))
+    folder = files.make_folder(out, flag)
+    work = Measurement(bank, eligible, classes, shots, judge, folder, options)
+    if work.ways < judging.WAYS:
+        say(
+            f"recognizability is {work.ways}-way: no more held-out classes can be "
+            "judged"
+        )
+    return work

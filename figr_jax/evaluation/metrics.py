@@ -22,7 +22,7 @@ def recognizability(features, labels, prototypes, ways=20):
 
     Args:
       features: `[n, F]` of the images.
-      labels: `[n]` int, the row of each image's class in `prototypes`.
+      labels: the row of the images' class in `prototypes`: an int, or `[n]` of them.
       prototypes: `[C, F]`, one image of each class (1-shot), never one that a model has
         adapted to.
       ways: classes in an episode; all C if there are fewer.
@@ -31,7 +31,7 @@ def recognizability(features, labels, prototypes, ways=20):
       `[n]` in [0, 1]: for each image, its accuracy over all episodes.
     """
     distances = distance.cdist(features, prototypes)
-    own = distances[np.arange(len(labels)), labels]
+    own = distances[np.arange(len(features)), labels]
     farther = (distances > own[:, None]).sum(1)
     as_near = (distances == own[:, None]).sum(1) - 1  # without the own class
     others = len(prototypes) - 1
@@ -39,14 +39,7 @@ def recognizability(features, labels, prototypes, ways=20):
 
     def right(left):
         """Computes the share of episodes with all other classes among the `left`."""
-        # Ratio of the two binomial coefficients, by logarithms.
-        logs = (
-            special.gammaln(left + 1)
-            - special.gammaln(np.maximum(left - drawn, 0) + 1)
-            - special.gammaln(others + 1)
-            + special.gammaln(others - drawn + 1)
-        )
-        return np.where(left >= drawn, np.exp(logs), 0.0)
+        return special.comb(left, drawn) / special.comb(others, drawn)
 
     # A class that is as near (the same picture twice) is guessed half of the time.
     return (right(farther) + right(farther + as_near)) / 2
@@ -97,6 +90,7 @@ def kid(x, y):
     Returns:
       A number; unbiased whatever n and m are, so it may be below 0.
     """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
 
     def kernel(a, b):
         return (a @ b.T / a.shape[1] + 1) ** 3
@@ -141,12 +135,6 @@ def manifold(real, generated, k=5):
         "density": in_real.sum(0) / k,
         "coverage": in_real.any(1).astype(float),
     }
-
-
-def by_class(values, sizes):
-    """Means of the values of each class: `[sum(sizes)]` to `[classes]`."""
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    return np.add.reduceat(values, starts) / sizes
 
 
 def copying(generated, real, support):

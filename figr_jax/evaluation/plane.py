@@ -15,14 +15,11 @@ from figr_jax.common import files, pictures, provenance
 from figr_jax.common.errors import say
 from figr_jax.evaluation import (
     controls,
-    embedding,
     judging,
     measurement,
     metrics,
     presentation,
-    supports,
 )
-from figr_jax.evaluation.samples import Images
 
 COUNT = 500  # samples of each class
 
@@ -44,35 +41,32 @@ def measure(model, bank, out, options, shots=(1, 4)):
     """
     measurement.check(model, options)
     seed, split = options.seed, model.split(bank)
-    chosen, eligible = supports.choose_classes(
-        bank, split, "report", max(shots), options.classes, seed
-    )
-    judge = judging.Judge(*embedding.load_all(bank, split))
-    out = files.make_folder(out, "--plane")
-    draw = supports.draw_supports(bank, chosen, max(shots), seed, eligible)
-    exemplars, others = draw.supports[:, 0], draw.prototypes[len(chosen) :]
-    sets = {"human drawings": _find_human_drawings(bank, chosen, exemplars)}
-    cache = Images(out / "images", model, seed, COUNT)
+    options = options._replace(count=COUNT)
+    work = measurement.prepare(bank, split, max(shots), options, out, "--plane")
+    draw = work.draw_supports(work.classes, max(shots), seed)
+    exemplars, others = draw.supports[:, 0], draw.prototypes[len(work.classes) :]
+    sets = {"human drawings": _find_human_drawings(bank, work.classes, exemplars)}
+    cache = work.images(model)
     how = build.sampling(model.config)
     for n in shots:
-        given = draw.supports[:, :n]
+        given = draw._replace(supports=draw.supports[:, :n])
         say(f"adapting to {n} exemplar(s) of each class")
-        made, _ = cache.adapt_and_draw(f"{n} shots", how, model.slow, given, seed)
+        made, _ = cache.adapt_and_draw(f"{n} shots", how, model.slow, given)
         sets[f"model, {n} shot"] = made[:, 0]
-        sets[f"jitter, {n} shot"] = controls.jitter_all(given, COUNT, seed)
+        sets[f"jitter, {n} shot"] = controls.jitter_all(given, COUNT)
     prototypes = np.concatenate([exemplars, others])
     result = {
         "checkpoint": recipe.identify(model),
         "dataset": bank.dataset,
-        "classes": [bank.names[c] for c in chosen],
+        "classes": work.names,
         "prototypes": len(prototypes),
         "samples": COUNT,
-        "rows": _measure_all(judge, sets, prototypes, seed),
+        "rows": _measure_all(work.judge, sets, prototypes, seed),
         "anchors": presentation.ANCHORS,
         "provenance": provenance.describe(),
     }
-    files.write_json(out / "plane.json", result)
-    pictures.save(out / "plane.png", _plot(result))
+    files.write_json(work.folder / "plane.json", result)
+    pictures.save(work.folder / "plane.png", _plot(result))
     return result
 
 
@@ -104,8 +98,7 @@ def _plot(result):
         name: (row["diversity"]["mean"], row["recognizability"]["mean"])
         for name, row in result["rows"].items()
     }
-    known = presentation.ANCHORS if result["dataset"] == "omniglot" else {}
-    anchors = {f"{name} (read off their plot)": point for name, point in known.items()}
+    anchors = presentation.find_anchors(result["dataset"])
     labels = "diversity, as a multiple of human drawings", "recognizability"
     return pictures.plane(points, anchors, *labels)
 
@@ -115,8 +108,7 @@ def _judge(judge, sets, prototypes):
     ((prototypes, _),) = judge.features([prototypes])
     values = {"recognizability": [], "diversity": []}
     for label, (classy, varied) in enumerate(judge.features(sets)):
-        labels = np.full(len(classy), label)
-        right = metrics.recognizability(classy, labels, prototypes, judging.WAYS)
+        right = metrics.recognizability(classy, label, prototypes, judging.WAYS)
         values["recognizability"].append(right.mean())
         values["diversity"].append(metrics.diversity(varied))
     return {metric: np.array(x) for metric, x in values.items()}

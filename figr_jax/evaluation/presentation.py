@@ -120,11 +120,7 @@ def write_plots(out, result):
     }
     points = {n: (m["diversity"], m["recognizability"]) for n, m in means.items()}
     real = means["held-out real"]["diversity"]
-    anchors = {
-        f"{name} (read off their plot, rescaled)": (multiple * real, right)
-        for name, (multiple, right) in ANCHORS.items()
-        if _has_anchors(result)
-    }
+    anchors = find_anchors(result["checkpoint"]["dataset"], real)
     pictures.save(
         out / "plane.png",
         pictures.plane(points, anchors, "diversity", "recognizability"),
@@ -153,34 +149,50 @@ def _lines(curve, metric):
     }
 
 
-def _has_anchors(result):
-    """Theirs are of Omniglot."""
-    return result["checkpoint"]["dataset"] == "omniglot"
+def find_anchors(dataset, scale=1):
+    """Returns `ANCHORS` for the plane of a data set: none unless it is Omniglot.
+
+    Args:
+      dataset: name of the data set.
+      scale: diversity of human drawings in the plane.
+
+    Returns:
+      A dict of name to diversity and recognizability.
+    """
+    if dataset != "omniglot":
+        return {}
+    return {
+        f"{name} (read off their plot)": (scale * diversity, right)
+        for name, (diversity, right) in ANCHORS.items()
+    }
+
+
+def join(*paragraphs):
+    """Joins the paragraphs of a Markdown file."""
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def write_table(result):
     """Formats `report.json` as Markdown."""
     checkpoint, options = result["checkpoint"], result["options"]
     accuracy = result["embeddings"]["prototypical"]["heldout_accuracy"]
-    lines = [
+    rows = {**result["arms"], PAIRED: result["model_less_jittered"]}
+    described = {metric: METRICS[metric] for metric in options["metrics"]}
+    return join(
         f"# {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
-        "",
         f"Of each class {options['draws']} support(s), {options['count']} images of "
         "each; mean and 95 % bootstrap interval over classes. "
         f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
         f"({result['provenance']['device']}). On real images of all held-out classes "
         f"the prototypical network reaches {accuracy:.1%}.",
-        "",
-        *write_rows(
-            {**result["arms"], PAIRED: result["model_less_jittered"]},
-            options["metrics"],
+        "\n".join(write_rows(rows, options["metrics"])),
+        "\n".join(
+            f"- {title}: {text.format_map(result)}."
+            for title, _, text in described.values()
         ),
-        "",
-    ]
-    for metric in options["metrics"]:
-        title, _, text = METRICS[metric]
-        lines.append(f"- {title}: {text.format_map(result)}.")
-    return "\n".join([*lines, "", *_explain(result), *_show(result)])
+        *_explain(result),
+        *_show(result),
+    )
 
 
 def cell(arm, metric):
@@ -212,23 +224,19 @@ def _explain(result):
         "support has shown nothing: the last row is the mean of the differences, and "
         "an interval of it that contains 0 shows no difference."
     )
-    yield ""
     if result["options"]["scratch"]:
         yield (
             "Rows of a few classes are to be compared with each other only: their "
             "interval is hardly more than the range of these classes, and precision, "
             "recall, density and coverage are among them alone."
         )
-        yield ""
     yield "![recognizability against diversity](plane.png)"
-    yield ""
-    if _has_anchors(result):
+    if find_anchors(result["checkpoint"]["dataset"]):
         yield (
             "Humans and models of Boutin et al. (2023) are read off their plot, at "
             "their ratio of diversity to that of human drawings: features of another "
             "network have another scale. Their recognizability is as they give it."
         )
-        yield ""
 
 
 def _show(result):
@@ -237,7 +245,6 @@ def _show(result):
         "In each class, the support (red), images of the model (grey), and under each "
         "the support image that is nearest to it (blue)."
     )
-    yield ""
     titles = {
         "random": "Random classes, not picked",
         "best": "The most recognizable",
@@ -245,9 +252,6 @@ def _show(result):
     }
     for which, title in titles.items():
         yield f"{title}: {'; '.join(result['shown'][which])}."
-        yield ""
         yield f"![{which} classes]({which}_classes.png)"
-        yield ""
     for name in result["curves"]:
         yield f"![metrics against {name}]({_curve_file(name)})"
-        yield ""

@@ -3,18 +3,15 @@
 import jax
 import numpy as np
 
-from figr_jax import recipe
+from figr_jax import build, recipe
 from figr_jax.common import files, pictures, provenance
-from figr_jax.common.errors import BadInput, say
+from figr_jax.common.errors import BadInput
 from figr_jax.evaluation import (
     controls,
-    embedding,
     judging,
     measurement,
     presentation,
-    samples,
     sections,
-    supports,
 )
 
 _SHEET_CLASSES = 8
@@ -42,29 +39,32 @@ def make(model, bank, out, options, joint=None):
     measurement.check(model, options)
     if joint:
         _check_joint(model, joint)
-    work = _prepare(model, joint, bank, out, options)
-    seeds = supports.draw_seeds(options.seed, options.draws)
-    draws = [work.draw_supports(work.classes, work.shots, seed) for seed in seeds]
-    drawn, seconds = _draw_arms(work, draws, seeds)
-    arms = {}
-    for name, sets in drawn.items():
-        say(f"judging: {name}")
-        arms[name] = judging.judge_all(work.judge, sets, draws)
+    split, shots = model.split(bank), model.config.inner.shots
+    work = measurement.prepare(bank, split, shots, options, out)
+    random = jax.jit(model.networks.init)(jax.random.key(options.seed))
+    draws = work.draw_all()
+    drawn, seconds = _draw_arms(work, model, joint, random, draws)
+    arms = judging.judge_arms(work.judge, drawn, draws)
     right = arms["model"]["recognizability"].mean(0)
     shown = _choose_shown(right, options.seed)
     result = {
-        **_describe(work),
+        **_describe(work, model),
+        "joint": joint and recipe.identify(joint),
         "neighbours": judging.neighbours(draws),
-        **_summarize(arms, options.seed),
+        "arms": {x: judging.summary(arm, options.seed) for x, arm in arms.items()},
+        "model_less_jittered": judging.compare(
+            arms["model"], arms["support jittered"], options.seed
+        ),
         "recognizability_of_classes": dict(zip(work.names, right, strict=True)),
         "shown": {key: [work.names[i] for i in rows] for key, rows in shown.items()},
         "seconds_per_class": seconds,
-        "curves": sections.measure_curves(work) if options.curve_classes else {},
+        "curves": sections.measure_curves(work, model) if options.curve_classes else {},
         "provenance": provenance.describe(),
     }
     if options.scratch:
-        k = result["neighbours"]
-        result["arms"] |= sections.measure_scratch(work, seeds[0], drawn["model"][0], k)
+        result["arms"] |= sections.measure_scratch(
+            work, model, random, draws, drawn["model"][0]
+        )
     for which, rows in shown.items():
         given, generated = draws[0].supports[rows], drawn["model"][0][rows]
         sheet = presentation.draw_sheet(work.judge, given, generated)
@@ -76,30 +76,8 @@ def make(model, bank, out, options, joint=None):
     return result
 
 
-def _prepare(model, joint, bank, out, options):
-    """Chooses the classes, loads the embeddings, makes the folder."""
-    split, seed = model.split(bank), options.seed
-    training, _ = split.indices(bank.names)
-    shots = model.config.inner.shots
-    classes, eligible = supports.choose_classes(
-        bank, split, "report", shots, options.classes, seed
-    )
-    ways = min(judging.WAYS, len(eligible))
-    if ways < judging.WAYS:
-        say(f"recognizability is {ways}-way: no more held-out classes can be judged")
-    judge = judging.Judge(*embedding.load_all(bank, split))
-    random = jax.jit(model.networks.init)(jax.random.key(seed))
-    folder = files.make_folder(out, "--out")
-    images = samples.Images(folder / "images", model, seed, options.count)
-    return measurement.Measurement(
-        *(model, joint, random, bank, training, eligible, classes),
-        *(judge, images, folder, options),
-    )
-
-
-def _describe(work):
+def _describe(work, model):
     """Returns the head of `report.json`: checkpoint, options, classes, embeddings."""
-    model, joint = work.model, work.joint
     return {
         "checkpoint": {
             "snapshot": recipe.identify(model),
@@ -109,19 +87,11 @@ def _describe(work):
             "figr_jax": model.info["version"],
             "config": model.info["config"],
         },
-        "joint": joint and recipe.identify(joint),
         "options": work.options._asdict(),
         "classes": work.names,
-        "ways": min(judging.WAYS, len(work.eligible)),
+        "ways": work.ways,
         "embeddings": {e.record["kind"]: e.record for e in work.judge.embeddings},
     }
-
-
-def _summarize(arms, seed):
-    """Summarizes the arms, and the difference of the model to the jittered support."""
-    summaries = {name: judging.summary(arm, seed) for name, arm in arms.items()}
-    difference = judging.compare(arms["model"], arms["support jittered"], seed)
-    return {"arms": summaries, "model_less_jittered": difference}
 
 
 def _check_joint(model, joint):
@@ -134,33 +104,41 @@ def _check_joint(model, joint):
         )
 
 
-def _draw_arms(work, draws, seeds):
+def _draw_arms(work, model, joint, random, draws):
     """Generates the images of every arm.
 
     Args:
       work: `measurement.Measurement`.
+      model: `generation.FewShotGenerator`.
+      joint: another one, or None.
+      random: random weights, `networks.GanParams`.
       draws: list of `supports.Draw`.
-      seeds: of them.
 
     Returns:
       A dict: name of an arm to, for each draw and class, `[m, H, W, C]` uint8; and the
       seconds that the model took a class.
     """
-    sources = {"model": work.model.slow, "random weights": work.random}
-    if work.joint:
-        sources["joint training"] = work.joint.slow
+    images, options = work.images(model), build.sampling(model.config)
+    sources = {"model": model.slow, "random weights": random}
+    cached = {name: name for name in sources}
+    if joint:
+        sources["joint training"] = joint.slow
+        cached["joint training"] = f"joint training {recipe.identify(joint)}"
     drawn, seconds = {name: [] for name in sources}, []
+    training, _ = model.split(work.bank).indices(work.bank.names)
     # A class of one image has no spread.
-    training = work.training[np.diff(work.bank.class_start)[work.training] > 1]
+    training = training[np.diff(work.bank.class_start)[training] > 1]
     known = controls.embed_classes(work.judge, work.bank, training)
-    for draw, seed in zip(draws, seeds, strict=True):
+    for draw in draws:
         for name, slow in sources.items():
-            made, taken = work.adapt_and_draw(name, slow, work.sampling, draw, seed)
+            made, taken = images.adapt_and_draw(
+                cached[name], options, slow, draw, label=name
+            )
             drawn[name].append(made[:, 0])
             if name == "model":
                 seconds.append(taken)
         made = controls.make_controls(
-            *(work.judge, draw, work.bank, training, known, work.options.count, seed)
+            *(work.judge, draw, work.bank, training, known, work.options.count)
         )
         for name, sets in made.items():
             drawn.setdefault(name, []).append(sets)

@@ -130,9 +130,7 @@ class Images:
         self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def adapt_and_draw(
-        self, name, options, slow, supports, seed, at=None, weights="", label=""
-    ):
+    def adapt_and_draw(self, name, options, slow, draw, at=None, label=None):
         """Returns the images and seconds of `adapt_and_draw`, cached.
 
         Args:
@@ -140,15 +138,13 @@ class Images:
             other names.
           options: `sampling.Sampling`.
           slow: slow parameters, `networks.GanParams`.
-          supports: `[classes, shots, H, W, C]` uint8.
-          seed: seed of noise and latents.
+          draw: `supports.Draw` with the supports and the seed of noise and latents.
           at: numbers of inner steps after which to draw.
-          weights: JSON-able checksums of slow parameters that belong to another model.
           label: label of the progress bar; by default the name.
         """
         steps = options.inner.steps
-        digest = hashlib.sha256(json.dumps([steps, at, seed, weights]).encode())
-        digest.update(np.ascontiguousarray(supports))
+        digest = hashlib.sha256(json.dumps([steps, at, draw.seed]).encode())
+        digest.update(np.ascontiguousarray(draw.supports))
         path = self._folder / f"{name}-{steps}-{digest.hexdigest()[:12]}.npz"
         if path.exists():
             try:
@@ -157,7 +153,8 @@ class Images:
             except Exception as error:  # a damaged archive raises many kinds
                 say(f"{path}: damaged ({error}); generating again")
         drawn, seconds = adapt_and_draw(
-            *(self._networks, options, slow, supports, seed, self._count, at),
+            *(self._networks, options, slow, draw.supports, draw.seed),
+            *(self._count, at),
             label=label or name,
         )
         files.write_arrays(path, {"images": drawn, "seconds": np.array(seconds)})

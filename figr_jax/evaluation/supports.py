@@ -23,18 +23,14 @@ class Draw(NamedTuple):
         support, the prototype is also in `reference`.
       real: for each class the other half, `[m, H, W, C]` uint8: the control that shows
         how near to the reference anything can come.
+      seed: seed of the draw, and of what is generated from its supports.
     """
 
     supports: np.ndarray
     prototypes: np.ndarray
     reference: list[np.ndarray]
     real: list[np.ndarray]
-
-
-def draw_seeds(seed, draws):
-    """Draws the seeds of several draws of supports: a list of ints of 31 bits."""
-    states = np.random.SeedSequence(seed).generate_state(draws)
-    return [int(state >> 1) for state in states]
+    seed: int = 0
 
 
 def draw_supports(bank, classes, shots, seed, eligible=()):
@@ -52,20 +48,22 @@ def draw_supports(bank, classes, shots, seed, eligible=()):
     """
     supports, prototypes, reference, real = [], [], [], []
     for index in classes:
-        pixels = bank.class_images(index)
-        order = np.random.default_rng([seed, index]).permutation(len(pixels))
-        supports.append(pixels[order[:shots]])
-        prototypes.append(pixels[order[-1]])
-        others = order[shots:-1]
+        images = _shuffle(bank, index, seed)
+        supports.append(images[:shots])
+        prototypes.append(images[-1])
+        others = images[shots:-1]
         if len(others) < BESIDE - 1:
-            others = np.roll(order[shots:], 1)  # the prototype first
-        reference.append(pixels[others[::2][:_MOST]])
-        real.append(pixels[others[1::2][:_MOST]])
+            others = np.roll(images[shots:], 1, axis=0)  # the prototype first
+        reference.append(others[::2][:_MOST])
+        real.append(others[1::2][:_MOST])
     for index in np.setdiff1d(eligible, classes):
-        pixels = bank.class_images(index)
-        order = np.random.default_rng([seed, index]).permutation(len(pixels))
-        prototypes.append(pixels[order[-1]])
-    return Draw(np.stack(supports), np.stack(prototypes), reference, real)
+        prototypes.append(_shuffle(bank, index, seed)[-1])
+    return Draw(np.stack(supports), np.stack(prototypes), reference, real, seed)
+
+
+def _shuffle(bank, index, seed):
+    images = bank.class_images(index)
+    return np.random.default_rng([seed, index]).permutation(images)
 
 
 def find_eligible(bank, heldout, shots):
