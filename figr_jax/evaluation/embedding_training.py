@@ -26,6 +26,7 @@ _RATE = 2e-3  # of Adam, after a warm-up
 _WARM_UP = 50  # steps
 _BATCH = 64  # images of a step of SimCLR, each seen twice
 _TEMPERATURE = 0.5  # of NT-Xent
+_DRAWS = 10  # of prototypes, for the accuracy; each draw judges all other images
 _SAY_EVERY = 100  # steps
 
 
@@ -149,16 +150,14 @@ def _say_progress(step, steps, loss, rate):
     )
 
 
-def accuracy(embedding, bank, classes, seed, draws=10, ways=20):
-    """`ways`-way 1-shot accuracy on real images of held-out classes.
+def accuracy(embedding, bank, classes, seed):
+    """20-way 1-shot accuracy on real images of held-out classes.
 
     Args:
       embedding: `conv4.Embedding`.
       bank: `bank.Bank`.
       classes: `[k]` class indices.
       seed: of the choice of prototypes.
-      draws: of prototypes; each draw judges all other images.
-      ways: classes in an episode.
 
     Returns:
       A number in [0, 1].
@@ -167,10 +166,10 @@ def accuracy(embedding, bank, classes, seed, draws=10, ways=20):
     images = [bank.class_images(c) for c in classes]
     features = embedding.of_sets(images)
     accuracies = []
-    for _ in range(draws):
+    for _ in range(_DRAWS):
         chosen = [draw.integers(len(f)) for f in features]
         prototypes = np.stack([f[i] for f, i in zip(features, chosen, strict=True)])
         for label, (f, i) in enumerate(zip(features, chosen, strict=True)):
             rest = np.delete(f, i, axis=0)
-            accuracies.append(metrics.recognizability(rest, label, prototypes, ways))
+            accuracies.append(metrics.recognizability(rest, label, prototypes))
     return float(np.concatenate(accuracies).mean())

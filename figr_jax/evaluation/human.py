@@ -126,18 +126,11 @@ def score(path):
     """
     path = pathlib.Path(path)
     try:
-        key = json.loads((path.parent / "key.json").read_text())
+        key = dict(json.loads((path.parent / "key.json").read_text()))
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
         key = {name: {k: t[k] for k in ("class", "answer")} for name, t in key.items()}
-    except (
-        OSError,
-        ValueError,
-        csv.Error,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except (OSError, ValueError, csv.Error, KeyError, TypeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"--judge_answers={path}: cannot be read ({reason})") from error
     answers = {}

@@ -102,7 +102,7 @@ def kid(x, y):
     return float(within(x) + within(y) - 2 * kernel(x, y).mean())
 
 
-def manifold(real, generated, k=5):
+def manifold(real, generated, k):
     """Precision, recall, density and coverage, image by image.
 
     Balls around the points of a set, as large as the distance to the k-th nearest other
@@ -189,22 +189,21 @@ def haze(ink):
     return ((ink > 0.1) & (ink < 0.9)).mean((1, 2))
 
 
-def wilson(right, count, confidence=0.95):
-    """Computes the Wilson interval of a share: low and high (Wilson 1927).
+def wilson(right, count):
+    """Computes the 95 % Wilson interval of a share: low and high (Wilson 1927).
 
     Args:
       right: how many are.
       count: of how many, at least 1.
-      confidence: of the interval.
     """
     from scipy import stats  # as above
 
-    interval = stats.binomtest(right, count).proportion_ci(confidence, method="wilson")
+    interval = stats.binomtest(right, count).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def bootstrap(statistic, classes, seed=0, draws=1000, confidence=0.95):
-    """Computes the bootstrap interval of a statistic over classes: low and high.
+def bootstrap(statistic, classes, seed=0, draws=1000):
+    """Computes the 95 % bootstrap interval of a statistic over classes: low and high.
 
     Classes, not images, are drawn again: images of a class are not independent.
 
@@ -213,9 +212,7 @@ def bootstrap(statistic, classes, seed=0, draws=1000, confidence=0.95):
       classes: how many there are.
       seed: of the draws.
       draws: how many.
-      confidence: of the interval.
     """
     draw = np.random.default_rng(seed)
     statistics = [statistic(draw.integers(0, classes, classes)) for _ in range(draws)]
-    tail = (1 - confidence) / 2
-    return tuple(float(q) for q in np.quantile(statistics, [tail, 1 - tail]))
+    return tuple(np.quantile(statistics, [0.025, 0.975]).tolist())

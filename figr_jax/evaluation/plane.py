@@ -22,9 +22,10 @@ from figr_jax.evaluation import (
 )
 
 COUNT = 500  # samples of each class
+_SHOTS = 1, 4  # numbers of exemplars
 
 
-def measure(model, bank, out, options, shots=(1, 4)):
+def measure(model, bank, out, options):
     """Measures a model from several numbers of exemplars, and draws the plane.
 
     Args:
@@ -33,7 +34,6 @@ def measure(model, bank, out, options, shots=(1, 4)):
       out: folder, made if need be: gets `plane.json`, `plane.png`, and the
         images, so that a stopped measurement resumes.
       options: `measurement.Options`, of which `classes` and `seed` count.
-      shots: numbers of exemplars.
 
     Returns:
       The dict of `plane.json`: for each row `recognizability` and `diversity`, the
@@ -42,13 +42,13 @@ def measure(model, bank, out, options, shots=(1, 4)):
     measurement.check(model, options)
     seed, split = options.seed, model.split(bank)
     options = options._replace(count=COUNT)
-    work = measurement.prepare(bank, split, max(shots), options, out, "--plane")
-    draw = work.draw_supports(work.classes, max(shots), seed)
+    work = measurement.prepare(bank, split, max(_SHOTS), options, out, "--plane")
+    draw = work.draw_supports(work.classes, work.shots, seed)
     exemplars, others = draw.supports[:, 0], draw.prototypes[len(work.classes) :]
     sets = {"human drawings": _find_human_drawings(bank, work.classes, exemplars)}
     cache = work.images(model)
     how = build.sampling(model.config)
-    for n in shots:
+    for n in _SHOTS:
         given = draw._replace(supports=draw.supports[:, :n])
         say(f"adapting to {n} exemplar(s) of each class")
         made, _ = cache.adapt_and_draw(f"{n} shots", how, model.slow, given)

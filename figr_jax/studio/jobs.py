@@ -8,6 +8,8 @@ import time
 
 from figr_jax.common.errors import BadInput, FailedWork, is_out_of_memory, warn
 
+_KEPT = 64  # finished jobs
+_SECONDS = 120  # time limit of a job
 LAST = ("done", "failed", "cancelled")  # types of the last event
 
 
@@ -82,17 +84,14 @@ def _measure(jobs):
 class Queue:
     """A queue that runs jobs one after another and keeps the last ones."""
 
-    def __init__(self, waiting=64, kept=64, kept_bytes=2**29, seconds=120):
+    def __init__(self, waiting=64, kept_bytes=2**29):
         """Sets the limits.
 
         Args:
           waiting: largest number of waiting jobs.
-          kept: number of finished jobs to keep.
           kept_bytes: largest total size of finished jobs; the newest one always stays.
-          seconds: time limit of a job.
         """
-        self._waiting, self._seconds = waiting, seconds
-        self._kept, self._kept_bytes = kept, kept_bytes
+        self._waiting, self._kept_bytes = waiting, kept_bytes
         self._jobs = collections.OrderedDict()
         self._line = collections.deque()
         self._changed = threading.Condition()
@@ -116,7 +115,7 @@ class Queue:
 
     def _forget(self):
         over = [job for job in self._jobs.values() if job.is_over]
-        while len(over) > self._kept or (
+        while len(over) > _KEPT or (
             len(over) > 1 and _measure(over) > self._kept_bytes
         ):
             del self._jobs[over.pop(0).id]
@@ -136,7 +135,7 @@ class Queue:
             if waits:
                 self._line.remove(job)
         if waits:
-            job.run(self._seconds)  # ends at once, with the event `cancelled`
+            job.run(_SECONDS)  # ends at once, with the event `cancelled`
 
     def ahead(self, job):
         """Returns the number of jobs ahead of this one."""
@@ -148,6 +147,6 @@ class Queue:
             with self._changed:
                 self._changed.wait_for(lambda: self._line)
                 job = self._line[0]
-            job.run(self._seconds)
+            job.run(_SECONDS)
             with self._changed:
                 self._line.popleft()

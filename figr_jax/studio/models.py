@@ -14,6 +14,7 @@ from figr_jax.data import drawings, inputs
 
 RUNS = "runs"
 DEFAULT = "sketch-32"  # of the shipped weights, for drawings of anything
+_KEPT = 3  # models that stay loaded
 METRICS = ("recognizability", "diversity", "kid", "pooled_copying")  # of a report
 
 
@@ -141,10 +142,10 @@ def read_report(folder):
 class Shelf:
     """Cache of models by name: loads them on first use and keeps the last few."""
 
-    def __init__(self, folders, kept=3):
+    def __init__(self, folders):
         """Takes the result of `find`."""
         self.names, self._lock = list(folders), threading.Lock()
-        load = functools.lru_cache(kept)
+        load = functools.lru_cache(_KEPT)
         self._load = load(lambda name: Model(name, folders[name]))
 
     def get(self, name):

@@ -107,8 +107,8 @@ async function show(number) {
   const of = card;
   const shown = await getModel(card.name, `/examples/${number}`);
   if (of !== card || number !== example) return; // a later request replaced this one
-  $("example-name").textContent = `Example: ${shown.class}. The model was not trained on it.`;
   await cells.fill(shown.images);
+  $("example-name").textContent = `Example: ${shown.class}. The model was not trained on it.`;
 }
 
 $("brush").oninput = () => { cells.brush = Number($("brush").value); };

@@ -30,7 +30,7 @@ def adapt(
     asked: schema.Adaptation, shelf: common.Shelf, queue: common.Queue
 ) -> schema.Queued:
     """Queues an adaptation; its events have samples after every inner step."""
-    model = common.find_model(shelf, asked.model)
+    model = common.find_model(asked.model, shelf)
     generator, networks = model.generator, model.generator.networks
     originals, coloured = common.decode(asked.support, networks.channels)
     prepared, hints = model.see(originals)

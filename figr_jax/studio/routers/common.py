@@ -28,8 +28,8 @@ Shelf = Annotated[models.Shelf, Depends(get_shelf)]
 Queue = Annotated[jobs.Queue, Depends(get_queue)]
 
 
-def find_model(shelf, name):
-    """Returns a `models.Model`.
+def find_model(name: str, shelf: Shelf) -> models.Model:
+    """Returns the model with this name.
 
     Raises:
       HTTPException: 404 if no model has this name, 503 if it cannot be used.
@@ -41,6 +41,9 @@ def find_model(shelf, name):
         return shelf.get(name)
     except (BadInput, FailedWork) as error:
         raise HTTPException(503, str(error)) from error
+
+
+Model = Annotated[models.Model, Depends(find_model)]
 
 
 def find_job(id: str, queue: Queue) -> jobs.Job:

@@ -26,7 +26,7 @@ def judge(
 
     Its last event before `done` has the type `images` and contains them by name.
     """
-    model = common.find_model(shelf, asked.model)
+    model = common.find_model(asked.model, shelf)
     return common.add_job(queue, works.judge(model, asked.seed, asked.sheets))
 
 

@@ -17,15 +17,14 @@ def list_models(shelf: common.Shelf) -> list[str]:
 
 
 @router.get("/models/{name}")
-def describe_model(name: str, shelf: common.Shelf) -> schema.Card:
+def describe_model(model: common.Model) -> schema.Card:
     """Returns a model's card: data set, licence, size, figures of its last report."""
-    return common.find_model(shelf, name).card()
+    return model.card()
 
 
 @router.get("/models/{name}/examples/{number}")
-def show_example(name: str, number: int, shelf: common.Shelf) -> schema.Example:
+def show_example(number: int, model: common.Model) -> schema.Example:
     """Returns a support of a held-out class; the number wraps around."""
-    model = common.find_model(shelf, name)
     if not model.examples:
         raise HTTPException(404, "this model has no examples; draw your own")
     label = list(model.examples)[number % len(model.examples)]
@@ -34,22 +33,20 @@ def show_example(name: str, number: int, shelf: common.Shelf) -> schema.Example:
 
 
 @router.get("/models/{name}/steering/{shots}")
-def show_steering(
-    name: str, shots: schema.Shots, shelf: common.Shelf
-) -> schema.Steering:
+def show_steering(shots: schema.Shots, model: common.Model) -> schema.Steering:
     """Returns, for each drawing, the change of latents that moves images towards it.
 
     Adding change i to latents raises the logit of the mixing weight of drawing i by one
     standard deviation. Empty for a model without mixing weights.
     """
-    networks = common.find_model(shelf, name).generator.networks
+    networks = model.generator.networks
     return {"changes": networks.steering(shots).tolist()}
 
 
 @router.post("/see")
 def see(asked: schema.Drawings, shelf: common.Shelf) -> schema.Seen:
     """Returns drawings as the model sees them: cropped, centred, in its polarity."""
-    model = common.find_model(shelf, asked.model)
+    model = common.find_model(asked.model, shelf)
     originals, _ = common.decode(asked.images, model.generator.networks.channels)
     prepared, hints = model.see(originals)
     return {
