@@ -119,11 +119,14 @@ def trials():
         "",
     ]
     for name, (question, arms) in claims.CLAIMS.items():
-        rows = [claims.row(line) for arm, _ in arms if (line := claims.find(arm))]
+        measured = claims.read(arms)
         question = question[0].upper() + question[1:]
         page += [f"**{question}** (`python experiments/claims.py {name}`)", ""]
-        done = len(rows) == len(arms)
-        page += table(claims.HEAD, rows) if done else ["Not measured yet."]
+        page += (
+            table(claims.HEAD, map(claims.row, measured))
+            if measured
+            else ["Not measured yet."]
+        )
         page += [""]
     page += [
         "## Config search",
