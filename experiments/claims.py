@@ -9,15 +9,14 @@ experiments/sweep.py for the arms of a claim that this log does not contain comp
 experiments/results_page.py writes all tables to one page.
 """
 
-import json
-import pathlib
 import subprocess
 import sys
+
+import records
 
 from figr_jax.common import command, errors
 from figr_jax.evaluation import presentation
 
-HERE = pathlib.Path(__file__).parent
 PREFIX = "claim_"  # of the names of trials in the log of experiments/sweep.py
 # Each log with the prefix of its trials. Figures of different logs cannot be compared.
 LOGS = {"claims.jsonl": "", "sweep.jsonl": PREFIX}
@@ -113,11 +112,10 @@ CLAIMS = {
 
 def find(log):
     """Returns the trials of a log of `LOGS`, a dict of name to last line."""
-    lines = map(json.loads, (HERE / "results" / log).read_text().splitlines())
     prefix = LOGS[log]
     return {
         line["trial"].removeprefix(prefix): line
-        for line in lines
+        for line in records.read_log(log)
         if line["trial"].startswith(prefix)
     }
 
@@ -140,7 +138,7 @@ def run(name, arm):
     overrides = [*OVERRIDES, *(x for x in arm if x not in flags)]
     program = [sys.executable, "experiments/sweep.py", f"--name={PREFIX}{name}"]
     program += [f"--base={BASE}", f"--minutes={MINUTES}", *flags, "--", *overrides]
-    if subprocess.run(program, cwd=HERE.parent).returncode:
+    if subprocess.run(program, cwd=records.ROOT).returncode:
         raise errors.FailedWork(f"the trial {name} failed; see its error")
 
 
