@@ -63,8 +63,8 @@ def sweeps():
         "All trials of `python experiments/sweep.py` ([sweep.jsonl](sweep.jsonl)): "
         "trained on Omniglot, split `weak`, 4 shots. Means over 50 tuning "
         "classes, 32 images each. Until commit 5bf3756 the loss of "
-        "configs/omniglot_fusion.py was `wgan_gp`. Rows of 932dbf2-dirty ran with the "
-        "patches of two trials in the tree, which had no effect on the others. "
+        "configs/omniglot_fusion.py was `wgan_gp`. Commit 932dbf2-dirty had the code "
+        "of two patches, which was switched off in all other trials. "
         f"{OLD_SIMCLR}",
         "",
         *table([*head, *METRICS, "commit"], rows),

@@ -42,7 +42,9 @@ def write_own_set(model, folder):
     dataset = model.config.dataset
     bank = banks.load(DATASET, dataset.image_size, dataset.channels, _DATA_DIR.value)
     split = model.split(bank)
-    wanted, shots = CLASSES + HELDOUT, COUNT - supports.BESIDE  # at least COUNT images
+    wanted = CLASSES + HELDOUT
+    # Chooses classes of at least `COUNT` images.
+    shots = COUNT - supports.BESIDE
     unseen, _ = supports.choose_classes(bank, split, "report", shots, wanted, 0)
     if len(unseen) < wanted:
         raise errors.BadInput(f"{DATASET}: only {len(unseen)} concepts are unseen")
