@@ -14,7 +14,7 @@ from figr_jax import config_files
 
 
 def get_config():
-    """Returns configs/sketch.py with colour images and the paper's loss."""
+    """Returns configs/sketch.py with other data, loss, rates and length."""
     config = config_files.load("sketch")
     config.dataset.update(name="open_icons/colour", channels=3, split="random:8")
     config.inner.update(loss="wgan_gp", penalty_weight=10.0)

@@ -2,22 +2,24 @@
 
 python experiments/claims.py joint penalty
 
-Prints a table per named claim (default: all claims). Runs experiments/sweep.py for each
-arm that was not measured yet. experiments/results_page.py writes all tables to one
-page. The figures of results/claims.jsonl were measured by an earlier script, on
-held-out classes that were not split into tuning and report classes yet.
+Prints a table per named claim (default: all claims). The figures of
+results/claims.jsonl were measured by an earlier script, on 50 held-out classes that
+were not split into tuning and report classes yet, with 64 images each. Runs
+experiments/sweep.py for the arms of a claim that this log does not contain completely.
+experiments/results_page.py writes all tables to one page.
 """
 
-import json
-import pathlib
 import subprocess
 import sys
+
+import records
 
 from figr_jax.common import command, errors
 from figr_jax.evaluation import presentation
 
-HERE = pathlib.Path(__file__).parent
-LOGS = HERE / "results" / "claims.jsonl", HERE / "results" / "sweep.jsonl"
+PREFIX = "claim_"  # of the names of trials in the log of experiments/sweep.py
+# Each log with the prefix of its trials. Figures of different logs cannot be compared.
+LOGS = {"claims.jsonl": "", "sweep.jsonl": PREFIX}
 BASE = "configs/subpixel.py"
 # The claims are about the paper's algorithm, which has none of what is changed here.
 OVERRIDES = (
@@ -39,7 +41,11 @@ _STEPS = ("steps600", ["--adaptations=600"])  # as many as fit into `MINUTES`
 CLAIMS = {
     "joint": (
         "Reptile (K = 10) against joint training (K = 1)",
-        [_BASE, ("joint", ["--config.inner.steps=1"])],
+        [
+            _BASE,
+            # Adapts to unseen classes with as many inner steps as the other arm.
+            ("joint", ["--config.inner.steps=1", "--config.sampling.steps=10"]),
+        ],
     ),
     "shots": ("4 shots against 8", [_BASE, ("shots8", ["--config.inner.shots=8"])]),
     "penalty": (
@@ -104,11 +110,22 @@ CLAIMS = {
 }
 
 
-def find(name):
-    """Returns the last line of the trial `name`, or None."""
-    lines = [json.loads(x) for log in LOGS for x in log.read_text().splitlines()]
-    lines = [x for x in lines if (x["trial"], x["base"]) == (name, BASE)]
-    return lines[-1] if lines else None
+def find(log):
+    """Returns the trials of a log of `LOGS`, a dict of name to last line."""
+    prefix = LOGS[log]
+    return {
+        line["trial"].removeprefix(prefix): line
+        for line in records.read_log(log)
+        if line["trial"].startswith(prefix)
+    }
+
+
+def read(arms):
+    """Returns the lines of the arms of a claim; None if no log has all of them."""
+    for trials in map(find, LOGS):
+        if all(name in trials for name, _ in arms):
+            return [trials[name] for name, _ in arms]
+    return None
 
 
 def run(name, arm):
@@ -119,22 +136,24 @@ def run(name, arm):
     """
     flags = [x for x in arm if x.startswith("--adaptations")]
     overrides = [*OVERRIDES, *(x for x in arm if x not in flags)]
-    program = [sys.executable, "experiments/sweep.py", f"--name={name}"]
+    program = [sys.executable, "experiments/sweep.py", f"--name={PREFIX}{name}"]
     program += [f"--base={BASE}", f"--minutes={MINUTES}", *flags, "--", *overrides]
-    if subprocess.run(program, cwd=HERE.parent).returncode:
+    if subprocess.run(program, cwd=records.ROOT).returncode:
         raise errors.FailedWork(f"the trial {name} failed; see its error")
 
 
 def row(line):
-    """Returns the cells of a line of the log, in the order of `HEAD`."""
-    cells = ["failed"] * len(METRICS)
-    if "kid" in line:
-        cells = [presentation.cell(line, metric) for metric in METRICS]
+    """Returns the cells of a line of a log, in the order of `HEAD`."""
     changed = (x for x in line["overrides"] if x not in OVERRIDES)
     overrides = " ".join(x.removeprefix("--config.") for x in changed) or "-"
-    steps = f"{line['meta_steps']:,}" if "meta_steps" in line else "-"
-    minutes = f"{line['core_minutes']:.1f}"
-    return [line["trial"], f"`{overrides}`", minutes, steps, *cells, line["commit"]]
+    return [
+        line["trial"].removeprefix(PREFIX),
+        f"`{overrides}`",
+        f"{line['core_minutes']:.1f}",
+        f"{line['meta_steps']:,}",
+        *(presentation.cell(line, metric) for metric in METRICS),
+        line["commit"],
+    ]
 
 
 def main(argv):
@@ -144,12 +163,14 @@ def main(argv):
             raise errors.BadInput(f"{claim!r}: must be one of {', '.join(CLAIMS)}")
     for claim in argv or CLAIMS:
         question, arms = CLAIMS[claim]
-        for name, arm in arms:
-            if not find(name):
-                run(name, arm)
+        if not read(arms):
+            measured = find("sweep.jsonl")
+            for name, arm in arms:
+                if name not in measured:
+                    run(name, arm)
         print(question, " | ".join(HEAD), sep="\n")
-        for name, _ in arms:
-            print(" | ".join(row(find(name))))
+        for line in read(arms):
+            print(" | ".join(row(line)))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,14 @@ model, on tuning classes, in SimCLR and in prototypical features. Writes
 experiments/results/features.json.
 """
 
-import pathlib
-
 import numpy as np
+import records
 import tuning
 from absl import flags
 
 import figr_jax
 from figr_jax import build
-from figr_jax.common import command, compilation, files, provenance
+from figr_jax.common import command, compilation
 from figr_jax.evaluation import controls, judging, metrics, samples
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -24,7 +23,6 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _DATASET = flags.DEFINE_string("dataset", "omniglot", "Data set of the mix to measure.")
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 COUNT = 32
 EMBEDDINGS = "prototypical", "simclr"
 
@@ -69,7 +67,7 @@ def main():
     for name, row in rows.items():
         print(name, row)
     record = {"checkpoint": _CHECKPOINT.value, "dataset": _DATASET.value, "rows": rows}
-    files.write_json(RESULTS / "features.json", record | provenance.describe())
+    records.write("features.json", record)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,16 @@ recognizability of the generated images. Writes experiments/results/inputs.json 
 """
 
 import json
-import pathlib
 
 import guises
 import numpy as np
 import originals
+import records
 import tuning
 from absl import flags
 
 import figr_jax
-from figr_jax.common import command, compilation, files, pictures, provenance
+from figr_jax.common import command, compilation, pictures
 from figr_jax.data import bank as banks
 from figr_jax.data import drawings, images
 
@@ -33,7 +33,6 @@ _GUISES = flags.DEFINE_list(
     "Guises to measure; the result keeps the others.",
 )
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 SHOWN = 4
 
 
@@ -82,14 +81,14 @@ def main():
         rows.append(pictures.before_and_after(shown, after, SHOWN))
         for way, metrics in results[name].items():
             print(f"{name}, --prepare={way}: {tuning.show(metrics)}", flush=True)
-    path = RESULTS / "inputs.json"
+    path = records.RESULTS / "inputs.json"
     if path.exists() and not set(_GUISES.default) <= set(results):
         results = json.loads(path.read_text())["guises"] | results
     else:
         save_picture(path.with_suffix(".png"), rows)
     record = {"checkpoint": _CHECKPOINT.value, "classes": len(strokes)}
     record["guises"] = results
-    files.write_json(path, record | provenance.describe())
+    records.write(path.name, record)
 
 
 if __name__ == "__main__":

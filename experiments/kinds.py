@@ -9,22 +9,20 @@ with one image of another class. Writes the network with its threshold to
 figr_jax/weights/kinds, and the shares to experiments/results/kinds.json.
 """
 
-import pathlib
-
 import numpy as np
+import records
 from absl import flags
 from scipy.sparse import csgraph
 
 from figr_jax import conv4, generation, kinds
-from figr_jax.common import command, compilation, files, provenance
+from figr_jax.common import command, compilation
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets
 from figr_jax.evaluation import embedding_training
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
 
-ROOT = pathlib.Path(__file__).parent.parent
-CACHE = ROOT / "runs" / "kinds.npz"
+CACHE = records.ROOT / "runs" / "kinds.npz"
 SHOTS = 4
 SUPPORTS = 400  # of each data set
 FALSE_ALARMS = 0.1
@@ -104,9 +102,8 @@ def main():
     embedding.record["threshold"] = threshold
     kinds.PATH.parent.mkdir(exist_ok=True)
     conv4.write(kinds.PATH, embedding, np.float16)
-    made = {"threshold": threshold, "shares": shares} | provenance.describe()
-    files.write_json(ROOT / "experiments" / "results" / "kinds.json", made)
     print(f"wrote {kinds.PATH}")
+    records.write("kinds.json", {"threshold": threshold, "shares": shares})
 
 
 if __name__ == "__main__":

@@ -9,14 +9,12 @@ classes are held-out classes that no report measures, so use them to choose sett
 With --controls, also measures the jittered support and real images.
 """
 
-import json
-import pathlib
-
+import records
 import tuning
 from absl import flags
 
 from figr_jax import generation
-from figr_jax.common import command, compilation, errors, provenance
+from figr_jax.common import command, compilation, errors
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A run's folder, or the name of shipped weights."
@@ -29,8 +27,6 @@ _CLASSES = flags.DEFINE_integer("classes", 50, "Number of tuning classes.")
 _COUNT = flags.DEFINE_integer("count", 32, "Images per class.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of supports, noise and latents.")
 _CONTROLS = flags.DEFINE_boolean("controls", False, "Also measure the controls.")
-
-LOG = pathlib.Path(__file__).parent / "results" / "quality.jsonl"
 
 
 def main(argv):
@@ -55,9 +51,7 @@ def main(argv):
         line = {"checkpoint": _CHECKPOINT.value, "setting": setting, **metrics}
         line |= {"dataset": measured.dataset, "config": model.info["config"]}
         line |= {"classes": len(measured.classes), "count": _COUNT.value}
-        line |= {"seed": _SEED.value} | provenance.describe()
-        with open(LOG, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        records.append("quality.jsonl", line | {"seed": _SEED.value})
         print(f"{_CHECKPOINT.value}, {setting}: {tuning.show(metrics)}", flush=True)
 
     if _CONTROLS.value:

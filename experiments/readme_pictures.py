@@ -14,18 +14,18 @@ import pathlib
 import drawings
 import matplotlib
 import numpy as np
+import records
 from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
 import figr_jax
-from figr_jax.common import command, files, pictures, provenance
+from figr_jax.common import command, files, pictures
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Folder of a run of the quickstart, for its picture."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latents.")
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 SHIPPED = "sketch-64"
 
 
@@ -43,10 +43,9 @@ def write_quickstart(run):
     """Copies the last sample grid of a run, and records its source."""
     step = figr_jax.load(run).info["step"]
     grid = run / "samples" / f"{step}.png"
-    files.write_bytes(RESULTS / "quickstart.png", grid.read_bytes())
+    files.write_bytes(records.RESULTS / "quickstart.png", grid.read_bytes())
     config = json.loads((run / "config.json").read_text())
-    record = {"meta_steps": step, "config": config} | provenance.describe()
-    files.write_json(RESULTS / "quickstart.json", record)
+    records.write("quickstart.json", {"meta_steps": step, "config": config})
 
 
 def write_own_images(seed):
@@ -59,9 +58,8 @@ def write_own_images(seed):
     ]
     drawn = [drawings.redraw(model, few, 12, seed) for few in own]
     panels = [pictures.panel(support, new, len(support)) for support, new in drawn]
-    pictures.save(RESULTS / "own_images.png", pictures.side_by_side(panels))
-    record = {"model": SHIPPED, "seed": seed} | provenance.describe()
-    files.write_json(RESULTS / "own_images.json", record)
+    pictures.save(records.RESULTS / "own_images.png", pictures.side_by_side(panels))
+    records.write("own_images.json", {"model": SHIPPED, "seed": seed})
 
 
 def main():

@@ -10,7 +10,8 @@ import importlib.metadata
 import json
 
 import results_tables
-from results_tables import METRICS, RESULTS, source, table
+from records import RESULTS
+from results_tables import METRICS, source, table
 
 from figr_jax import shipped
 from figr_jax.common import command, files

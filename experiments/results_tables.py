@@ -1,11 +1,10 @@
 """Tables of the page of all results: logs of trials, claims, low data and speed."""
 
 import json
-import pathlib
 
 import claims
+from records import RESULTS, read_log
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 METRICS = ("recognizability", "diversity", "kid", "recall", "pooled_copying")
 
 
@@ -31,8 +30,7 @@ OLD_SIMCLR = (
 def tuning():
     """Writes the table of quality.jsonl: trained models with sampling settings."""
     rows = []
-    for line in (RESULTS / "quality.jsonl").read_text().splitlines():
-        record = json.loads(line)
+    for record in read_log("quality.jsonl"):
         values = (f"{record[metric]['mean']:.3f}" for metric in METRICS)
         cells = [record["checkpoint"], record.get("dataset", "omniglot")]
         cells += [str(record["classes"]), record["setting"], *values, record["commit"]]
@@ -51,8 +49,7 @@ def tuning():
 def sweeps():
     """Writes the table of sweep trials."""
     rows = []
-    for line in (RESULTS / "sweep.jsonl").read_text().splitlines():
-        record = json.loads(line)
+    for record in read_log("sweep.jsonl"):
         overrides = " ".join(x.removeprefix("--config.") for x in record["overrides"])
         cells = [record["trial"], record["base"], f"`{overrides or '-'}`"]
         cells += [f"{record['core_minutes']:.1f}", f"{record['meta_steps']:,}"]
@@ -66,8 +63,8 @@ def sweeps():
         "All trials of `python experiments/sweep.py` ([sweep.jsonl](sweep.jsonl)): "
         "trained on Omniglot, split `weak`, 4 shots. Means over 50 tuning "
         "classes, 32 images each. Until commit 5bf3756 the loss of "
-        "configs/omniglot_fusion.py was `wgan_gp`. Rows of 932dbf2-dirty ran with the "
-        "patches of two trials in the tree, which had no effect on the others. "
+        "configs/omniglot_fusion.py was `wgan_gp`. Commit 932dbf2-dirty had the code "
+        "of two patches, which was switched off in all other trials. "
         f"{OLD_SIMCLR}",
         "",
         *table([*head, *METRICS, "commit"], rows),
@@ -108,8 +105,6 @@ def low_data():
 
 def trials():
     """Writes the tested claims and all trials of the config search."""
-    path = RESULTS / "claims.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
     page = [
         "## Claims",
         "",
@@ -119,11 +114,14 @@ def trials():
         "",
     ]
     for name, (question, arms) in claims.CLAIMS.items():
-        rows = [claims.row(line) for arm, _ in arms if (line := claims.find(arm))]
+        measured = claims.read(arms)
         question = question[0].upper() + question[1:]
         page += [f"**{question}** (`python experiments/claims.py {name}`)", ""]
-        done = len(rows) == len(arms)
-        page += table(claims.HEAD, rows) if done else ["Not measured yet."]
+        page += (
+            table(claims.HEAD, map(claims.row, measured))
+            if measured
+            else ["Not measured yet."]
+        )
         page += [""]
     page += [
         "## Config search",
@@ -131,7 +129,7 @@ def trials():
         "All trials of [claims.jsonl](claims.jsonl): Omniglot, split `weak`, 50 "
         "held-out classes, one support per class, seed 0.",
         "",
-        *table(claims.HEAD, map(claims.row, lines)),
+        *table(claims.HEAD, map(claims.row, read_log("claims.jsonl"))),
         "",
     ]
     return page

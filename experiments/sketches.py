@@ -13,11 +13,12 @@ import pathlib
 
 import drawings
 import numpy as np
+import records
 from absl import flags
 from scipy.spatial import distance
 
 import figr_jax
-from figr_jax.common import command, compilation, files, pictures, provenance
+from figr_jax.common import command, compilation, pictures
 from figr_jax.studio import likeness
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -25,7 +26,6 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of sketches, adaptation and latents.")
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 SHOTS = 4
 COUNT = 64  # images to measure, per kind
 SHOWN = 8  # images in the picture, per kind
@@ -66,10 +66,9 @@ def main():
         "kinds": kinds,
     }
     print(f"mean variety {record['mean_variety']:.2f}, {record['copies']} copies")
-    path = RESULTS / f"sketches_{pathlib.Path(_CHECKPOINT.value).name}.json"
-    pictures.save(path.with_suffix(".png"), np.concatenate(rows))
-    files.write_json(path, record | provenance.describe())
-    print(f"wrote {path} and .png")
+    name = f"sketches_{pathlib.Path(_CHECKPOINT.value).name}"
+    pictures.save(records.RESULTS / f"{name}.png", np.concatenate(rows))
+    records.write(f"{name}.json", record)
 
 
 if __name__ == "__main__":

@@ -12,23 +12,22 @@ so on). Needs the extras `studio` and `test`, and Chromium.
 
 import itertools
 import json
-import pathlib
 import shutil
 import signal
 import subprocess
 import sys
 
 import numpy as np
+import records
 from absl import flags
 from playwright import sync_api
 
-from figr_jax.common import command, errors, files, provenance
+from figr_jax.common import command, errors, files
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "runs/quickstart", "The run's folder.")
 _PORT = flags.DEFINE_integer("port", 8765, "Port of the server.")
 _REPEATS = flags.DEFINE_integer("repeats", 10, "Number of clicks to measure.")
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 BOAT = [  # strokes of points in [0, 1]^2
     [(0.1, 0.7), (0.25, 0.9), (0.75, 0.9), (0.9, 0.7), (0.1, 0.7)],
     [(0.5, 0.7), (0.5, 0.1), (0.85, 0.58), (0.5, 0.6)],
@@ -84,7 +83,7 @@ def photograph(page, name):
     """Writes a screenshot of the whole page."""
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
-    files.write_bytes(RESULTS / f"{name}.png", page.screenshot(full_page=True))
+    files.write_bytes(records.RESULTS / f"{name}.png", page.screenshot(full_page=True))
 
 
 def main():
@@ -105,10 +104,9 @@ def main():
         "first_samples_seconds": {"median": np.median(first), "most": first.max()},
         "finished_seconds": {"median": np.median(finished), "most": finished.max()},
         "clicks": len(times),
-        **provenance.describe(),
     }
     print(json.dumps(result))
-    files.write_json(RESULTS / "studio.json", result)
+    records.write("studio.json", result)
 
 
 def visit(browser, name, suffix):

@@ -12,17 +12,16 @@ experiments/results/sweep.jsonl: the overrides, core minutes, metrics with 95 %
 intervals, commit and device.
 """
 
-import json
-import pathlib
 import subprocess
 import sys
 
 import psutil
+import records
 import tuning
 from absl import flags
 
 from figr_jax import generation
-from figr_jax.common import command, compilation, errors, provenance
+from figr_jax.common import command, compilation, errors
 
 _NAME = flags.DEFINE_string("name", None, "Name of the trial.", required=True)
 _BASE = flags.DEFINE_string(
@@ -43,8 +42,6 @@ _SETTINGS = flags.DEFINE_multi_string(
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
 
-ROOT = pathlib.Path(__file__).parent.parent
-LOG = ROOT / "experiments" / "results" / "sweep.jsonl"
 TRIED = 40  # meta-steps to estimate the time of one
 PARTS = 4  # parts of a run; each is measured at its end
 # Overrides of all trials. One task per meta-step: more are not faster on a CPU.
@@ -71,7 +68,7 @@ def train(workdir, overrides):
     command = [sys.executable, "-m", "figr_jax.main", f"--workdir={workdir}"]
     command += [f"--config={_BASE.value}", *COMMON, *overrides]
     command += [f"--data_dir={_DATA_DIR.value}"] if _DATA_DIR.value else []
-    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, cwd=records.ROOT)
     begin = end = 0
     for line in process.stdout:
         print(line, end="", flush=True)
@@ -123,7 +120,7 @@ def _train_parts(workdir, overrides, steps):
 def main(argv):
     """Trains, measures, appends to the log."""
     compilation.keep_programs()
-    workdir = ROOT / "runs" / "sweep" / _NAME.value
+    workdir = records.ROOT / "runs" / "sweep" / _NAME.value
     if workdir.exists():
         raise errors.BadInput(
             f"--name={_NAME.value}: {workdir} exists; give a new name"
@@ -139,8 +136,7 @@ def main(argv):
             minutes = taken * part / PARTS
             line = {"trial": _NAME.value, "base": _BASE.value, "overrides": argv}
             line |= {"core_minutes": minutes, "setting": setting, **metrics}
-            with open(LOG, "a") as file:
-                file.write(json.dumps(line | provenance.describe()) + "\n")
+            records.append("sweep.jsonl", line)
             print(
                 f"{_NAME.value}, {minutes:.1f} min, {setting}: {tuning.show(metrics)}"
             )

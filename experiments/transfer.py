@@ -10,16 +10,16 @@ model has seen. Writes experiments/results/transfer.json; the runs stay in
 runs/transfer.
 """
 
-import pathlib
 import resource
 import subprocess
 import sys
 
+import records
 import tuning
 from absl import flags
 
 from figr_jax import generation
-from figr_jax.common import command, compilation, errors, files, provenance
+from figr_jax.common import command, compilation, errors, files
 from figr_jax.data import bank as banks
 from figr_jax.data import images
 from figr_jax.evaluation import supports
@@ -32,8 +32,6 @@ _META_STEPS = flags.DEFINE_integer(
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
 
-ROOT = pathlib.Path(__file__).parent.parent
-RESULTS = ROOT / "experiments" / "results"
 DATASET = "open_icons"
 CLASSES, COUNT = 20, 10  # of the own set: concepts to train on, images of each
 HELDOUT = 2  # further concepts that the command of the documentation holds out
@@ -44,7 +42,9 @@ def write_own_set(model, folder):
     dataset = model.config.dataset
     bank = banks.load(DATASET, dataset.image_size, dataset.channels, _DATA_DIR.value)
     split = model.split(bank)
-    wanted, shots = CLASSES + HELDOUT, COUNT - supports.BESIDE  # at least COUNT images
+    wanted = CLASSES + HELDOUT
+    # Chooses classes of at least `COUNT` images.
+    shots = COUNT - supports.BESIDE
     unseen, _ = supports.choose_classes(bank, split, "report", shots, wanted, 0)
     if len(unseen) < wanted:
         raise errors.BadInput(f"{DATASET}: only {len(unseen)} concepts are unseen")
@@ -72,7 +72,7 @@ def train(name, own, init_from):
     program += [f"--config.run.init_from={init_from}", "--config.run.sample_every=0"]
     program += [f"--data_dir={_DATA_DIR.value}"] if _DATA_DIR.value else []
     begin = _core_minutes()
-    if subprocess.run(program, cwd=ROOT).returncode:
+    if subprocess.run(program, cwd=records.ROOT).returncode:
         raise errors.FailedWork(f"training failed: {' '.join(program)}")
     return generation.load(workdir), _core_minutes() - begin
 
@@ -85,7 +85,7 @@ def _core_minutes():
 def main():
     """Trains and measures, writes the results."""
     compilation.keep_programs()
-    folder = ROOT / "runs" / "transfer"
+    folder = records.ROOT / "runs" / "transfer"
     if folder.exists():
         raise errors.BadInput(
             f"{folder} exists; move it, or delete it, and start again"
@@ -104,8 +104,7 @@ def main():
         print(f"{name}: {tuning.show(arms[name])}", flush=True)
     arms |= measured.measure_controls()
     record = {"classes": len(measured.classes), "arms": arms}
-    files.write_json(RESULTS / "transfer.json", record | provenance.describe())
-    print(f"wrote {RESULTS / 'transfer.json'}")
+    records.write("transfer.json", record)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,15 @@ judged by its own embedding. MNIST, which no shipped weights saw: ten digits, 10
 judged by the embedding of Omniglot. Writes experiments/results/untouched.json.
 """
 
-import pathlib
-
 import numpy as np
 import originals
+import records
 import tuning
 from absl import flags
 
 import figr_jax
 from figr_jax import build
-from figr_jax.common import command, compilation, files, provenance
+from figr_jax.common import command, compilation
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, drawings, images, styles
 from figr_jax.evaluation import embedding, metrics, samples, supports
@@ -29,7 +28,6 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _CLASSES = flags.DEFINE_integer("classes", 40, "Supports to adapt to.", lower_bound=2)
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 COUNTED = 300  # supports per data set, to count the changed ones
 DIGITS = 10
 
@@ -111,7 +109,7 @@ def main():
             results[name][way] = values["recognizability"]
         print(name, results[name], flush=True)
     record = {"checkpoint": _CHECKPOINT.value, "data_sets": results}
-    files.write_json(RESULTS / "untouched.json", record | provenance.describe())
+    records.write("untouched.json", record)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ first twelve classes, and to its right the SVG.
 """
 
 import io
-import pathlib
 import shutil
 import subprocess
 import time
 from xml.etree import ElementTree
 
 import numpy as np
+import records
 import resvg_py
 import tqdm
 import vtracer
@@ -39,14 +39,13 @@ from PIL import Image
 from scipy import ndimage
 
 from figr_jax import generation, vectors
-from figr_jax.common import command, compilation, files, pictures, provenance
+from figr_jax.common import command, compilation, pictures
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, images
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared data sets live.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of supports, adaptation and latents.")
 
-RESULTS = pathlib.Path(__file__).parent / "results"
 CHECKPOINT = "open_icons-32"
 COUNT = 4  # icons of a class
 LARGE = 512  # pixels
@@ -219,11 +218,10 @@ def main():
         print(name, rows[name], flush=True)
         if name == "figr_jax":
             shown = slice(0, SHOWN * COUNT, COUNT)
-            pictures.save(RESULTS / "vectors.png", show(drawn[shown], traced[shown]))
+            picture = show(drawn[shown], traced[shown])
+            pictures.save(records.RESULTS / "vectors.png", picture)
     record = {"checkpoint": CHECKPOINT, "seed": _SEED.value, "icons": len(drawn)}
-    record |= {"tracers": rows} | provenance.describe()
-    files.write_json(RESULTS / "vectors.json", record)
-    print(f"wrote {RESULTS / 'vectors.json'} and .png")
+    records.write("vectors.json", record | {"tracers": rows})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The outer update of Reptile (Nichol et al. 2018; FIGR, algorithm 2).
 
-Slow parameters move along the pseudo-gradient `mean over tasks of (slow - fast)`, given
-to any optax transform. This module is the only one that maps over tasks.
+Slow parameters move against the pseudo-gradient `mean over tasks of (slow - fast)`; any
+optax transform may compute the update from it. This module is the only one that adapts
+to several tasks.
 """
 
 from typing import Any, NamedTuple
@@ -80,7 +81,7 @@ def _split_groups(tree, group):
 
 
 def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=None):
-    """Adapts to each task, then moves the slow parameters (algorithm 2).
+    """Adapts to each task, then moves the slow parameters (algorithm 2, line 9).
 
     Args:
       networks: `Networks`.
@@ -96,7 +97,7 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
     Returns:
       The next `ReptileState` and a `Record`.
     """
-    pseudo_gradient, trace = average_tasks(
+    pseudo_gradient, trace = _average_tasks(
         networks, state.slow, episodes, key, inner, group, axis
     )
     updates, optimizer_state = optimizer.update(
@@ -114,20 +115,11 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
     return ReptileState(state.step + 1, slow, optimizer_state), record
 
 
-def average_tasks(networks, slow, episodes, key, inner, group=1, axis=None):
+def _average_tasks(networks, slow, episodes, key, inner, group, axis):
     """Adapts to each task and averages the results.
 
     Inside a `jax.shard_map` over `AXIS` each device adapts to its own tasks, and one
     all-reduce averages the results; there is no other communication.
-
-    Args:
-      networks: `Networks`.
-      slow: the slow parameters, `GanParams`.
-      episodes: as in `meta_step`, and so are `key`, `inner`, `group` and `axis`.
-      key: PRNG key of this meta-step.
-      inner: `adaptation.Inner`.
-      group: tasks to adapt to in parallel.
-      axis: `AXIS` or None.
 
     Returns:
       The pseudo-gradient, `GanParams`, and a mean `adaptation.Trace` of scalars.

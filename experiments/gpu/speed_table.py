@@ -11,11 +11,9 @@ import fcntl
 import importlib.util
 import pathlib
 import sys
-import time
 from typing import NamedTuple
 
 import jax
-import numpy as np
 import optax
 from absl import flags
 
@@ -29,8 +27,6 @@ _OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True
 _PART = flags.DEFINE_integer("part", 0, "Index of this part.", lower_bound=0)
 _PARTS = flags.DEFINE_integer("parts", 1, "Number of parts.", lower_bound=1)
 _TINY = flags.DEFINE_boolean("tiny", False, "Use tiny sizes, to rehearse on a CPU.")
-
-REPEATS = 5  # timed meta-steps per row; the result is their median
 
 
 class Row(NamedTuple):
@@ -93,16 +89,6 @@ def prepare(row):
     return nets, sizes, *meta_step.make_ours(nets, sizes, inner, others=8)
 
 
-def time_run(run):
-    """Measures the median seconds of a function, after a warm-up run."""
-    seconds = []
-    for _ in range(REPEATS + 1):
-        begin = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - begin)
-    return float(np.median(seconds[1:]))
-
-
 def measure(row):
     """Measures the figures of one row, a dict."""
     nets, sizes, run, compiled = prepare(row)
@@ -113,9 +99,9 @@ def measure(row):
         peer, figures["torch"] = meta_step.make_torch(row.family, nets, sizes, device)
     with open(pathlib.Path(_OUT.value, "timing.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        seconds = figures["seconds"] = time_run(run)
+        seconds = figures["seconds"] = meta_step.time_median(run)
         if peer:
-            figures["torch_seconds"] = time_run(peer)
+            figures["torch_seconds"] = meta_step.time_median(peer)
             figures["times_faster_than_torch"] = figures["torch_seconds"] / seconds
     figures["adaptations_per_second"] = row.tasks / seconds
     figures["flop"] = meta_step.count_flop(nets, sizes)

@@ -21,18 +21,16 @@ each with its support in red.
 
 import json
 import pathlib
-import runpy
 
 import numpy as np
 from absl import flags
 
-from figr_jax import generation, recipe, shipped, training
+from figr_jax import config_files, generation, recipe, shipped, training
 from figr_jax.common import command, compilation, errors, files, pictures, provenance
 from figr_jax.data import images
 from figr_jax.training import sample_grid
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
-RESULTS = ROOT / "experiments" / "results"
+RESULTS = pathlib.Path(__file__).parents[1] / "results"
 SMALL_STEPS = 5000
 
 # For each figure: its config, and its meta-steps in the paper.
@@ -57,17 +55,12 @@ _STEPS = flags.DEFINE_integer(
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data sets.")
 
 
-def read_config(name):
-    """Reads the config of `configs/<name>.py`."""
-    return runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"]()
-
-
 def make_config(name, size, steps):
     """Returns the config of a figure."""
-    config = read_config(name)
+    config = config_files.load(name)
     config.run.update(meta_steps=steps, save_every=200, sample_every=1000)
     if size == "small":
-        small = read_config("subpixel")
+        small = config_files.load("subpixel")
         # minibatch_std suits glyphs; it costs recognizability here (claims.jsonl).
         config.networks.update(small.networks, minibatch_std=False)
         config.networks.stages += config.dataset.image_size // 64  # also down to 4x4

@@ -3,12 +3,9 @@
 python experiments/paper/table1.py
 """
 
-import pathlib
-import runpy
-
+from figr_jax import config_files
 from figr_jax.common import command
 
-CONFIGS = pathlib.Path(__file__).parent.parent.parent / "configs"
 NAMES = ("mnist", "omniglot", "omniglot64", "figr8")
 ROWS = {
     "image size": lambda c: c.dataset.image_size,
@@ -27,10 +24,7 @@ ROWS = {
 
 def main():
     """Prints the table as Markdown."""
-    paths = {name: str(CONFIGS / f"{name}.py") for name in NAMES}
-    configs = {
-        name: runpy.run_path(path)["get_config"]() for name, path in paths.items()
-    }
+    configs = {name: config_files.load(name) for name in NAMES}
     print("| | " + " | ".join(configs) + " |")
     print("| --- " * (1 + len(configs)) + "|")
     for title, find in ROWS.items():

@@ -13,7 +13,6 @@ import io
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from absl import flags
 from PIL import Image, ImageDraw
 
 from figr_jax import reptile
-from figr_jax.common import command
+from figr_jax.common import command, provenance
 from figr_jax.data import bank as banks
 from figr_jax.data import datasets, episodes, feed, parallel
 
@@ -236,19 +235,11 @@ def main():
         "sampling_over_training": {k: rate / training for k, rate in rates.items()},
         "seed": _SEED.value,
         "cores": len(os.sched_getaffinity(0)),
-        "device": jax.devices()[0].device_kind,
-        "machine": platform.machine(),
-        "python": platform.python_version(),
         "versions": {
             name: importlib.metadata.version(name)
-            for name in ("jax", "numpy", "Pillow", "tensorflow-datasets")
+            for name in ("numpy", "Pillow", "tensorflow-datasets")
         },
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        ).stdout.strip(),
+        **provenance.describe(),
     }
     print(json.dumps(result))
 

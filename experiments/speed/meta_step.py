@@ -13,7 +13,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import time
 from typing import NamedTuple
 
@@ -210,6 +209,16 @@ def make_torch(family, nets, sizes, device):
     return run, torch.__version__
 
 
+def time_median(run, repeats=5):
+    """Measures the median seconds of a function, after a warm-up run."""
+    seconds = []
+    for _ in range(repeats + 1):
+        begin = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begin)
+    return float(np.median(seconds[1:]))
+
+
 def make_product():
     """Makes a function that multiplies two large matrices once."""
     a = jnp.ones((PRODUCT, PRODUCT))
@@ -229,7 +238,7 @@ def main():
     ours, compiled = make_ours(nets, sizes)
     peak = measure_peak(ours)  # of the first run; later runs reuse its memory
     runs = {"ours": ours, "product": make_product()}
-    versions = {n: importlib.metadata.version(n) for n in ("jax", "jaxlib", "numpy")}
+    versions = {n: importlib.metadata.version(n) for n in ("jaxlib", "numpy")}
     if _VS_TORCH.value:
         device = "cpu" if jax.default_backend() == "cpu" else "cuda"
         peer = make_torch(_NETWORK.value, nets, sizes, device)
@@ -274,12 +283,9 @@ def main():
         }
     result |= {
         "pairs": _PAIRS.value,
-        "device": jax.devices()[0].device_kind,
         "cores": len(os.sched_getaffinity(0)),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
         "versions": versions,
-        "commit": provenance.read_commit(),
+        **provenance.describe(),
     }
     print(json.dumps(result))
 

@@ -14,11 +14,9 @@ import json
 import math
 import os
 import pathlib
-import platform
 import re
 import subprocess
 import sys
-import time
 
 import jax
 import meta_step
@@ -110,14 +108,9 @@ def find_collectives(devices):
 
 def measure_task():
     """Measures the median seconds of a meta-step of one task on this device."""
-    run, _ = meta_step.make_ours(meta_step.build_networks())
-    run()
-    seconds = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - begin)
-    return float(np.median(seconds))
+    nets, sizes = meta_step.build_networks(), meta_step.read_sizes()
+    run, _ = meta_step.make_ours(nets, sizes)
+    return meta_step.time_median(run)
 
 
 def all_reduce_seconds(size, devices):
@@ -200,7 +193,6 @@ def main():
     one = predict(task_seconds, size, lambda n: n)
     shared = predict(task_seconds, size, lambda n: fixed)
     result = {
-        "command": " ".join(["python", *sys.argv]),
         "task_seconds": task_seconds,
         "task_seconds_from": _SOURCE.value or jax.devices()[0].device_kind,
         "all_reduce_bytes": size,
@@ -222,9 +214,7 @@ def main():
             "tasks_per_second": [fixed * rate for rate in shared],
             "pays_up_to": last_that_pays(shared),
         },
-        "machine": platform.machine(),
-        "jax": jax.__version__,
-        "commit": provenance.read_commit(),
+        **provenance.describe(),
     }
     name = f"scaling{_SUFFIX.value}"
     draw(RESULTS / f"{name}.png", result)

@@ -1,1 +1,1 @@
-"""Helpers of all parts: errors, signals, commands, files, pictures, compilation."""
+"""Helpers that all parts use; none is about the algorithm."""

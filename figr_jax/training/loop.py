@@ -67,8 +67,8 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
     bank = banks.load(sizes.name, sizes.image_size, sizes.channels, data_dir)
     split = record.choose_split(cfg, bank, start)
     classes, heldout = split.indices(bank.names)
-    # In all processes: others would wait in a collective for the first one's training
-    # of embeddings. Only the first one measures.
+    # All processes load or train the embeddings, so that none waits for minutes in a
+    # collective. Only the first one measures the run.
     evaluator = light.Light(cfg, bank, split) if cfg.run.evaluate_every else None
     with contextlib.closing(Store(workdir, step)) as store:
         run = Run(

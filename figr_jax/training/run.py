@@ -75,7 +75,7 @@ class Run:
 
     def evaluate(self, state):
         """Measures held-out classes and logs the metrics, in the first process."""
-        if not (self.log and self.evaluator):
+        if not self.log:
             return
         with _downgrade(f"not evaluated at meta-step {int(state.step)}"):
             metrics = self.evaluator(sample_grid.of_one_device(state.slow))
