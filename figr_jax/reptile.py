@@ -81,7 +81,7 @@ def _split_groups(tree, group):
 
 
 def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=None):
-    """Adapts to each task, then moves the slow parameters (algorithm 2, line 9).
+    """Adapts to each task, then moves the slow parameters (algorithm 2).
 
     Args:
       networks: `Networks`.
