@@ -1,4 +1,4 @@
-"""Fusion networks on glyphs, in about four minutes on two CPU cores.
+"""Fusion networks on glyphs, in about two minutes on two CPU cores.
 
 python -m figr_jax.main --config=configs/quickstart.py
 
