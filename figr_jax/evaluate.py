@@ -62,6 +62,11 @@ def define_flags():
     flags.DEFINE_integer(
         "seed", 0, "Seed of every random draw.", lower_bound=0, upper_bound=2**31 - 1
     )
+    _define_alternatives()
+
+
+def _define_alternatives():
+    """Defines the flags that replace a report."""
     command.define_path(
         "plane",
         None,
