@@ -32,7 +32,7 @@ FIGURES = {
 
 
 def reports():
-    """Writes the table of each report."""
+    """Returns the table of each report."""
     lines = ["## Reports", ""]
     for path in sorted(RESULTS.glob("report_*/report.json")):
         name = path.parent.name
@@ -55,7 +55,7 @@ def reports():
 
 
 def weights():
-    """Writes the table of the shipped weights."""
+    """Returns the table of the shipped weights."""
     rows = []
     for name in shipped.names():
         info = shipped.read_info(name)
@@ -86,7 +86,7 @@ def weights():
 
 
 def time_to_quality():
-    """Writes the plot of quality against core minutes."""
+    """Returns the plot of quality against core minutes."""
     path = RESULTS / "time_to_quality.json"
     if not path.exists():
         return []
@@ -96,7 +96,7 @@ def time_to_quality():
 
 
 def sketches():
-    """Writes the results for drawings that are in no data set."""
+    """Returns the results for drawings that are in no data set."""
     lines = ["## Sketches", ""]
     for path in sorted(RESULTS.glob("sketches_*.json")):
         record = json.loads(path.read_text())
@@ -114,7 +114,7 @@ def sketches():
 
 
 def inputs():
-    """Writes the results for drawings in the guises of user images."""
+    """Returns the results for drawings in the guises of user images."""
     path = RESULTS / "inputs.json"
     if not path.exists():
         return []
@@ -166,7 +166,7 @@ def untouched():
 
 
 def figures():
-    """Writes our versions of the paper's figures."""
+    """Returns our versions of the paper's figures."""
     lines = ["## The paper's figures", ""]
     for path in sorted(RESULTS.glob("data_*/counts.json")):
         record, name = json.loads(path.read_text()), path.parent.name
@@ -202,12 +202,19 @@ def figures():
 
 
 def others():
-    """Writes the list of results without a table."""
+    """Returns the list of results without a table."""
     rows = []
     for path in sorted(RESULTS.glob("*.json")):
         record = json.loads(path.read_text())
         shown = path.name.startswith(
-            ("figure_", "low_data", "sketches", "time_to_quality")
+            (
+                "figure_",
+                "inputs",
+                "low_data",
+                "sketches",
+                "time_to_quality",
+                "untouched",
+            )
         )
         if not shown and "times_faster_than_torch" not in record:
             command = f"`{record['command']}`" if "command" in record else "-"

@@ -28,7 +28,7 @@ OLD_SIMCLR = (
 
 
 def tuning():
-    """Writes the table of quality.jsonl: trained models with sampling settings."""
+    """Returns the table of quality.jsonl: trained models with sampling settings."""
     rows = []
     for record in read_log("quality.jsonl"):
         values = (f"{record[metric]['mean']:.3f}" for metric in METRICS)
@@ -47,7 +47,7 @@ def tuning():
 
 
 def sweeps():
-    """Writes the table of sweep trials."""
+    """Returns the table of sweep trials."""
     rows = []
     for record in read_log("sweep.jsonl"):
         overrides = " ".join(x.removeprefix("--config.") for x in record["overrides"])
@@ -73,7 +73,7 @@ def sweeps():
 
 
 def low_data():
-    """Writes the low-data accuracy."""
+    """Returns the low-data accuracy."""
     path = RESULTS / "low_data.json"
     if not path.exists():
         return []
@@ -104,7 +104,7 @@ def low_data():
 
 
 def trials():
-    """Writes the tested claims and all trials of the config search."""
+    """Returns the tested claims and all trials of the config search."""
     page = [
         "## Claims",
         "",
@@ -136,7 +136,7 @@ def trials():
 
 
 def speed():
-    """Writes the speed of a meta-step."""
+    """Returns the speed of a meta-step."""
     rows = []
     for path in sorted(RESULTS.glob("speed_*.json")):
         record = json.loads(path.read_text())

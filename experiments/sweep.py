@@ -4,9 +4,11 @@ python experiments/sweep.py --name=base --minutes=8
 python experiments/sweep.py --name=steps5 --minutes=8 -- --config.inner.steps=5
 python experiments/sweep.py --name=t4 --adaptations=1280 -- --config.outer.tasks=4
 
-Trains --base with the given overrides. A few trial meta-steps estimate how many fit
-into the minutes, without compilation, so that the outer learning rate decays as
-configured. Each quarter of the run is measured on 50 tuning classes with the first of
+Trains --base on Omniglot, with one task per meta-step, an outer learning rate of 5e-4
+and the given overrides. A few trial meta-steps estimate how many fit into the minutes,
+without compilation, so that the outer learning rate decays as configured. A trial takes
+at least 200 meta-steps, so that each quarter is longer than those trial meta-steps.
+Each quarter of the run is measured on 50 tuning classes with the first of
 --settings, the end of the run with all of them. Appends a line per measurement to
 experiments/results/sweep.jsonl: the overrides, core minutes, metrics with 95 %
 intervals, commit and device.
@@ -105,7 +107,8 @@ def run_trial(workdir, minutes, overrides):
         return _train_parts(workdir, overrides, steps)
     tried = ("--config.outer.decay=0.0", f"--config.run.meta_steps={TRIED}")
     taken = train(workdir, [*overrides, *tried, f"--config.run.save_every={TRIED}"])
-    steps = max(TRIED // 10 + 1, round(minutes / taken * TRIED / unit)) * unit
+    least = PARTS * TRIED // unit + 1  # a part is longer than the trial meta-steps
+    steps = max(least, round(minutes / taken * TRIED / unit)) * unit
     return taken + _train_parts(workdir, overrides, steps)
 
 

@@ -46,7 +46,7 @@ class Noise(NamedTuple):
     """Random numbers of one inner step, or of all steps with a leading axis [steps]."""
 
     critic_latents: jax.Array  # [critic_steps, shots, latent], standard normal
-    penalty_mix: jax.Array  # [critic_steps, shots], uniform in [0, 1)
+    epsilon: jax.Array  # [critic_steps, shots], uniform in [0, 1)
     generator_latents: jax.Array  # [shots, latent], standard normal
     # [critic_steps, shots], int32: indices into the others, the critic's real images;
     # None: the support is real.
@@ -161,13 +161,13 @@ def inner_step(networks, state, episode, noise, inner):
 
     def critic_step(carry, step_noise):
         critic, optimizer_state = carry
-        latents, mix, reals = step_noise
+        latents, epsilon, reals = step_noise
         real = support if reals is None else episode.others[reals]
         fake = networks.generate(state.fast.generator, latents, support)
 
         def loss(critic):
             return inner.loss.critic(
-                functools.partial(networks.criticize, critic), real, fake, mix
+                functools.partial(networks.criticize, critic), real, fake, epsilon
             )
 
         (value, penalty), gradient = jax.value_and_grad(loss, has_aux=True)(critic)
@@ -176,7 +176,7 @@ def inner_step(networks, state, episode, noise, inner):
     (critic, critic_optimizer), (critic_losses, penalties) = lax.scan(
         critic_step,
         (state.fast.critic, state.optimizer.critic),
-        (noise.critic_latents, noise.penalty_mix, noise.reals),
+        (noise.critic_latents, noise.epsilon, noise.reals),
     )
 
     # A relativistic loss compares the fake images with the last real ones.

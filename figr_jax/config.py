@@ -61,7 +61,7 @@ SCHEMA = {
             convolution.LOWERINGS, "auto", "lowering of the convolutions"
         ),
         "layer_norm": fields.one_of(
-            (True, False), True, "whether layers are normalised"
+            (True, False), True, "whether layers are normalized"
         ),
         "minibatch_std": fields.one_of(
             (False, True), False, "whether the critic sees the deviation over its batch"

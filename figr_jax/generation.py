@@ -35,7 +35,7 @@ class FewShotGenerator:
           support: `[shots, H, W, C]` uint8 in [0, 255], of the model's size; grey
             images may lack the last axis. `read` makes them from files. Any number of
             shots.
-          seed: seed of the latents and mixes of the inner steps.
+          seed: seed of the noise of the inner steps.
           inner_steps: K; by default that of the model's config.
 
         Returns:
@@ -110,7 +110,7 @@ class FewShotGenerator:
             `[H, W]` or `[H, W, C]` of uint8 in [0, 255].
           invert: whether to swap dark and light; None swaps each grey image whose
             background is nearer to the inverse of the training images' background.
-          redraw: False only resizes the images.
+          redraw: False only resizes the images and swaps dark and light.
 
         Returns:
           The support, `[shots, H, W, C]` uint8.
@@ -128,8 +128,9 @@ class FewShotGenerator:
           `drawings.Prepared`.
         """
         size, channels = self.networks.image_size, self.networks.channels
-        ways = invert, redraw, kinds.find_odd
-        return inputs.prepare(given, size, channels, self.style, *ways)
+        return inputs.prepare(
+            given, size, channels, self.style, invert, redraw, kinds.find_odd
+        )
 
     def split(self, bank):
         """Returns the split that the model was trained with.
@@ -162,12 +163,12 @@ class FewShotGenerator:
             for known in self.info["split"]["heldout"]
         }
         if not heldout:
-            raise BadInput(f"{name!r}: this checkpoint has no held-out classes")
+            raise BadInput(f"{name!r}: this model has no held-out classes")
         if name.casefold() not in heldout:
             near = difflib.get_close_matches(name.casefold(), heldout, 1)
             hint = f" (did you mean {heldout[near[0]]!r}?)" if near else ""
             raise BadInput(
-                f"{name!r} is not a held-out class of this checkpoint{hint}; it has "
+                f"{name!r} is not a held-out class of this model{hint}; it has "
                 f"{len(heldout)}, such as {next(iter(heldout.values()))!r} (the run's "
                 "split.json lists all)"
             )

@@ -1,7 +1,7 @@
 """The losses of one task: pure functions of a critic and its images.
 
 A critic here is a function `[..., N, H, W, C] -> [..., N]`: a value may depend on the
-other images of its batch of N, not on those of other batches. Losses are minimised.
+other images of its batch of N, not on those of other batches. Losses are minimized.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from jax import numpy as jnp
 
 
 class Loss(NamedTuple):
-    """Losses of critic and generator, both minimised. Hashable.
+    """Losses of critic and generator, both minimized. Hashable.
 
     Attributes:
-      critic: `(critic, real, fake, mix) -> (loss, penalty)`, two scalars; real and fake
-        are `[N, H, W, C]`, mix is `[N]` in [0, 1]. The penalty is unweighted.
+      critic: `(critic, real, fake, epsilon) -> (loss, penalty)`, two scalars; real and
+        fake are `[N, H, W, C]`, epsilon is `[N]` in [0, 1]. The penalty is unweighted.
       generator: `(critic, real, fake) -> loss`, a scalar.
       real_is_high: whether the critic learns to give real images high values.
     """
@@ -27,7 +27,7 @@ class Loss(NamedTuple):
 
 
 def input_gradient(critic, images):
-    """Computes the gradient of the sum of all values by each image.
+    """Computes the gradient of the summed values with respect to the images.
 
     Takes and returns `[..., N, H, W, C]`.
 
@@ -37,29 +37,29 @@ def input_gradient(critic, images):
     return jax.grad(lambda x: critic(x).sum())(images)
 
 
-def interpolate(real, fake, mix):
-    """Mixes real and fake images, with one `mix` for each image.
+def interpolate(real, fake, epsilon):
+    """Interpolates between real and fake images, with one `epsilon` for each pair.
 
-    x_hat = mix * real + (1 - mix) * fake (Gulrajani et al. 2017, algorithm 1).
+    x_hat = epsilon * real + (1 - epsilon) * fake (Gulrajani et al. 2017, algorithm 1).
     """
-    mix = mix[:, None, None, None]
-    return mix * real + (1 - mix) * fake
+    epsilon = epsilon[:, None, None, None]
+    return epsilon * real + (1 - epsilon) * fake
 
 
-def gradient_penalty(critic, real, fake, mix, axes=(1, 2, 3)):
+def gradient_penalty(critic, real, fake, epsilon, axes=(1, 2, 3)):
     """Computes E (||grad D(x_hat)|| - 1)^2 (Gulrajani et al. 2017, equation 3).
 
     Args:
       critic: `[..., N, H, W, C] -> [..., N]`.
       real: `[N, H, W, C]`.
       fake: `[N, H, W, C]`.
-      mix: `[N]` in [0, 1].
+      epsilon: `[N]` in [0, 1].
       axes: axes of the norm; by default the whole image.
 
     Returns:
       A scalar.
     """
-    gradient = input_gradient(critic, interpolate(real, fake, mix))
+    gradient = input_gradient(critic, interpolate(real, fake, epsilon))
     square = jnp.sum(gradient**2, axes)
     # At a zero gradient the norm has no derivative; as in PyTorch we take 0, not NaN.
     norm = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
@@ -85,9 +85,9 @@ def wgan_gp(penalty_weight=10.0):
       A `Loss`.
     """
 
-    def critic_loss(critic, real, fake, mix):
+    def critic_loss(critic, real, fake, epsilon):
         real_values, fake_values = _real_and_fake(critic, real, fake)
-        penalty = gradient_penalty(critic, real, fake, mix)
+        penalty = gradient_penalty(critic, real, fake, epsilon)
         loss = fake_values.mean() - real_values.mean() + penalty_weight * penalty
         return loss, penalty
 
@@ -102,8 +102,9 @@ def wgan_gp_published(penalty_weight=10.0):
     """Builds the loss that the code published with the paper computes.
 
     It differs from `wgan_gp` in three ways. Real images are pushed to low values. The
-    mean runs over the joined batch of 2N, so the penalty weighs twice. The penalty's
-    norm runs over the channel axis alone, so each pixel's slope is pulled to 1.
+    mean runs over the joined batch of 2N, so the penalty has twice the weight. The
+    penalty's norm runs over the channel axis alone, so each pixel's slope is pulled
+    to 1.
 
     Args:
       penalty_weight: weight of the penalty, 10 in the published code.
@@ -112,9 +113,9 @@ def wgan_gp_published(penalty_weight=10.0):
       A `Loss`.
     """
 
-    def critic_loss(critic, real, fake, mix):
+    def critic_loss(critic, real, fake, epsilon):
         real_values, fake_values = _real_and_fake(critic, real, fake)
-        penalty = gradient_penalty(critic, real, fake, mix, axes=3)
+        penalty = gradient_penalty(critic, real, fake, epsilon, axes=3)
         distance = jnp.mean(jnp.concatenate([real_values, -fake_values]))
         return distance + penalty_weight * penalty, penalty
 
@@ -135,8 +136,8 @@ def non_saturating():
       A `Loss`.
     """
 
-    def critic_loss(critic, real, fake, mix):
-        del mix  # part of every loss's signature; only penalties need it
+    def critic_loss(critic, real, fake, epsilon):
+        del epsilon  # part of every loss's signature; only penalties need it
         real_values, fake_values = _real_and_fake(critic, real, fake)
         loss = (
             jax.nn.softplus(-real_values).mean() + jax.nn.softplus(fake_values).mean()
@@ -165,8 +166,8 @@ def relativistic(penalty_weight=1.0):
       A `Loss`.
     """
 
-    def critic_loss(critic, real, fake, mix):
-        del mix
+    def critic_loss(critic, real, fake, epsilon):
+        del epsilon
         both = jnp.stack([real, fake])
         square = jnp.sum(input_gradient(critic, both) ** 2, axis=(2, 3, 4))
         penalty = square.mean(1).sum()

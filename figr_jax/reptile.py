@@ -1,8 +1,8 @@
 """The outer update of Reptile (Nichol et al. 2018; FIGR, algorithm 2).
 
 Slow parameters move against the pseudo-gradient `mean over tasks of (slow - fast)`; any
-optax transform may compute the update from it. This module is the only one that adapts
-to several tasks.
+optax transform may compute the update from it. In meta-training this is the only module
+that handles several tasks.
 """
 
 from typing import Any, NamedTuple
@@ -27,8 +27,11 @@ class ReptileState(NamedTuple):
     optimizer: Any  # optax state
 
 
-class Record(NamedTuple):
-    """Metrics of a meta-step: scalars, means over tasks and inner steps."""
+class Metrics(NamedTuple):
+    """Metrics of a meta-step, scalars.
+
+    The losses and the penalty are means over tasks and inner steps.
+    """
 
     critic_loss: jax.Array
     generator_loss: jax.Array
@@ -95,7 +98,7 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
       axis: `AXIS` inside a `jax.shard_map`, else None.
 
     Returns:
-      The next `ReptileState` and a `Record`.
+      The next `ReptileState` and its `Metrics`.
     """
     pseudo_gradient, trace = _average_tasks(
         networks, state.slow, episodes, key, inner, group, axis
@@ -104,7 +107,7 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
         pseudo_gradient, state.optimizer, state.slow
     )
     slow = optax.apply_updates(state.slow, updates)
-    record = Record(
+    metrics = Metrics(
         critic_loss=trace.critic_loss,
         generator_loss=trace.generator_loss,
         gradient_penalty=trace.gradient_penalty,
@@ -112,7 +115,7 @@ def meta_step(networks, state, episodes, key, inner, optimizer, group=1, axis=No
         update_norm=optax.tree.norm(updates),
         slow_norm=optax.tree.norm(slow),
     )
-    return ReptileState(state.step + 1, slow, optimizer_state), record
+    return ReptileState(state.step + 1, slow, optimizer_state), metrics
 
 
 def _average_tasks(networks, slow, episodes, key, inner, group, axis):

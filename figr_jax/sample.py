@@ -49,7 +49,7 @@ def define_flags():
         "auto",
         ["auto", "none"],
         "auto: crop, centre and clean drawings that look unlike the model's data; "
-        "none: only resize.",
+        "none: only resize, and swap dark and light if needed.",
     )
     flags.DEFINE_boolean("svg", False, "Also write each image as an SVG of outlines.")
     command.define_path("out", "samples", "Folder for the pictures.")
@@ -105,7 +105,7 @@ def _read_support(model, paths):
     if redrawn:
         print(
             f"cropped, centred and cleaned {redrawn} of {count} drawings, see "
-            "support.png (--prepare=none leaves them as they are)"
+            "support.png (--prepare=none only resizes them)"
         )
     if swapped:
         why = "as asked" if FLAGS.invert else "their polarity was inverted"
@@ -139,7 +139,7 @@ def main(argv):
     model = generation.load(FLAGS.checkpoint)
     if FLAGS.svg and model.networks.channels != 1:
         raise errors.BadInput(
-            "--svg: this checkpoint generates colour images, and only grey images have "
+            "--svg: this model generates colour images, and only grey images have "
             "outlines; leave it out, or export SVG files in the studio"
         )
     recipe, shown = _recipe(model, FLAGS.support + list(map(os.path.expanduser, argv)))

@@ -6,10 +6,10 @@ import subprocess
 import sys
 import tempfile
 
-# Most of the suite's time is compilation, much of it of the same programs: runs that go
-# on, verbs that are called twice. What is compiled and prepared is kept for the whole
-# suite, also for the workers of pytest-xdist, which inherit the environment. Set before
-# jax is imported.
+# Most of the suite's time is compilation, much of it of the same programs: resumed
+# runs, commands that are called twice. What is compiled and prepared is kept for the
+# whole suite, also for the workers of pytest-xdist, which inherit the environment. Set
+# before jax is imported.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _KEPT = tempfile.TemporaryDirectory()
     os.environ["FIGR_JAX_TESTS"] = _KEPT.name
@@ -87,7 +87,7 @@ def edit_info(step, edit):
     path.write_text(json.dumps(info))
 
 
-def start_verb(name, *args, stderr=subprocess.PIPE, **options):
+def start_command(name, *args, stderr=subprocess.PIPE, **options):
     """Starts `python -m figr_jax.<name>`, as a user would."""
     return subprocess.Popen(
         [sys.executable, "-m", f"figr_jax.{name}", *map(str, args)],
@@ -99,9 +99,9 @@ def start_verb(name, *args, stderr=subprocess.PIPE, **options):
     )
 
 
-def run_verb(name, *args):
-    """Runs a verb that must succeed, returns what it printed."""
-    process = start_verb(name, *args)
+def run_command(name, *args):
+    """Runs a command that must succeed, returns what it printed."""
+    process = start_command(name, *args)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out
@@ -176,7 +176,7 @@ def workdir(tmp_path_factory, data_dir):
     """The folder of a finished tiny run."""
     path = tmp_path_factory.mktemp("run")
     config = f"--config={ROOT / 'configs/subpixel.py'}"
-    run_verb("main", config, f"--workdir={path}", f"--data_dir={data_dir}", *SHRINK)
+    run_command("main", config, f"--workdir={path}", f"--data_dir={data_dir}", *SHRINK)
     return path
 
 

@@ -37,7 +37,7 @@ def quadratic_task():
     """
     nets = networks.Networks(ConstantImage(), ConstantValue(), 1, 1, 1)
     loss = losses.Loss(
-        lambda critic, real, fake, mix: (
+        lambda critic, real, fake, epsilon: (
             0.5 * (critic(real).mean() - real.mean()) ** 2,
             jnp.zeros(()),
         ),

@@ -8,7 +8,7 @@ import sys
 
 import jax
 import pytest
-from conftest import ROOT, SHRINK, png, run_verb, start_verb
+from conftest import ROOT, SHRINK, png, run_command, start_command
 
 from figr_jax import config
 from figr_jax.common.errors import BadInput
@@ -17,7 +17,7 @@ CONFIG = f"--config={ROOT / 'configs/subpixel.py'}"
 
 
 def complaint(verb, *args):
-    process = start_verb(verb, *args)
+    process = start_command(verb, *args)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 2, (out, err)
     assert err.startswith("error: ") and err.count("\n") == 1, err
@@ -34,7 +34,7 @@ def test_importing_a_command_defines_no_flags():
 def test_a_backend_that_is_not_there(tmp_path, name):
     if name == "cuda" and jax.default_backend() == "gpu":
         pytest.skip("this machine has a GPU")
-    process = start_verb(
+    process = start_command(
         *("sample", "--checkpoint=omniglot-32", "--support=x", f"--out={tmp_path}"),
         env={**os.environ, "JAX_PLATFORMS": name},
     )
@@ -61,7 +61,7 @@ def test_home_is_expanded_in_every_path(tmp_path, workdir):
     for i in range(2):
         (crosses / f"{i}.png").write_bytes(png(i))
     shutil.copytree(workdir, tmp_path / "run")
-    process = start_verb(
+    process = start_command(
         *("sample", "--checkpoint=~/run", "--support=~/own", "--out=~/out"),
         env={**os.environ, "HOME": str(tmp_path)},
     )
@@ -70,7 +70,7 @@ def test_home_is_expanded_in_every_path(tmp_path, workdir):
 
 
 def test_who_asks_for_help_did_nothing_wrong():
-    assert "--checkpoint" in run_verb("sample", "--help")
+    assert "--checkpoint" in run_command("sample", "--help")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def folders(tmp_path):
         (["--support={}/none"], "none: no such file or folder"),
         (["--support={}/empty"], "empty: no images in this folder"),
         (["--support={}/text"], "text: no images in this folder"),
-        (["--support={}/broken"], "a.png: not a readable image"),
+        (["--support={}/broken"], "a.png: cannot be read as an image"),
         ([], "one of --support, --heldout and --recipe"),
         (["--heldout=latin capital ligature i"], "did you mean"),
         (

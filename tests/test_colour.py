@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from conftest import ROOT, SHRINK, run_verb
+from conftest import ROOT, SHRINK, run_command
 from PIL import Image, ImageDraw
 
 import figr_jax
@@ -51,7 +51,7 @@ def data_dir(tmp_path_factory):
 def workdir(own, data_dir, tmp_path_factory):
     """The folder of a finished tiny run of configs/colour.py on the discs."""
     path = tmp_path_factory.mktemp("run")
-    run_verb(
+    run_command(
         "main",
         f"--config={ROOT / 'configs/colour.py'}",
         *(f"--workdir={path}", f"--data_dir={data_dir}", *SHRINK),
@@ -63,7 +63,7 @@ def workdir(own, data_dir, tmp_path_factory):
 
 def sample(workdir, support, out):
     args = f"--checkpoint={workdir}", f"--support={support}", f"--out={out}"
-    return run_verb("sample", *args, "--count=3")
+    return run_command("sample", *args, "--count=3")
 
 
 def test_samples_of_a_colour_model_are_in_colour(workdir, own, tmp_path):

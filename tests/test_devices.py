@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, SHRINK, start_verb
+from conftest import ROOT, SHRINK, start_command
 
 from figr_jax import reptile
 
@@ -81,7 +81,7 @@ def run_two(args):
     """Runs a job of two processes, returns what each printed."""
     port = free_port()
     processes = [
-        start_verb("main", "--distributed", *args, env=open_mpi(rank, 2, port))
+        start_command("main", "--distributed", *args, env=open_mpi(rank, 2, port))
         for rank in range(2)
     ]
     said = []
@@ -99,7 +99,7 @@ def runs(tmp_path_factory, data_dir):
     def run(name, place, meta_steps, **options):
         workdir = tmp_path_factory.getbasetemp() / name
         args = run_args(data_dir, workdir, place, meta_steps)
-        process = start_verb("main", *args, **options)
+        process = start_command("main", *args, **options)
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         assert f"on {4 if options else 1} of {4 if options else 1} devices" in out
@@ -128,7 +128,9 @@ def test_many_devices_equal_one(runs, name):
     def metrics(workdir):
         lines = (workdir / "metrics.jsonl").read_text().splitlines()
         records = [json.loads(line) for line in lines]
-        return [[record[name] for name in reptile.Record._fields] for record in records]
+        return [
+            [record[name] for name in reptile.Metrics._fields] for record in records
+        ]
 
     many, one = metrics(runs[name]), metrics(runs["one"])
     assert len(many) == len(one) == 2
@@ -144,7 +146,7 @@ def test_tasks_that_processes_cannot_share(data_dir, tmp_path):
         "--config.outer.tasks=3",
     ]
     processes = [
-        start_verb("main", "--distributed", *args, env=open_mpi(rank, 2, port))
+        start_command("main", "--distributed", *args, env=open_mpi(rank, 2, port))
         for rank in range(2)
     ]
     errors = [process.communicate(timeout=300)[1] for process in processes]
@@ -155,7 +157,7 @@ def test_tasks_that_processes_cannot_share(data_dir, tmp_path):
 
 def test_distributed_outside_of_a_job(data_dir, tmp_path):
     args = run_args(data_dir, tmp_path / "run", "device", 2)
-    process = start_verb("main", "--distributed", *args)
+    process = start_command("main", "--distributed", *args)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 2
     assert err.startswith("error: --distributed: ") and err.count("\n") == 1

@@ -6,7 +6,7 @@ import re
 import jax
 import numpy as np
 import pytest
-from conftest import quick, start_verb
+from conftest import quick, start_command
 from PIL import Image
 
 import figr_jax
@@ -384,7 +384,7 @@ OUT = "--out={}/out"
 )
 def test_evaluate_with_bad_flags(tmp_path, args, expected):
     args = [arg.format(tmp_path) for arg in args]
-    process = start_verb("evaluate", *args)
+    process = start_command("evaluate", *args)
     _, err = process.communicate(timeout=100)
     assert process.returncode == 2 and expected in err and err.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from conftest import run_verb, start_verb
+from conftest import run_command, start_command
 from PIL import Image, ImageDraw
 
 import figr_jax
@@ -41,7 +41,7 @@ def sampled(workdir, crosses, tmp_path_factory):
     """What `sample` wrote for the crosses, and what it printed."""
     out = tmp_path_factory.mktemp("sampled")
     args = (f"--checkpoint={workdir}", f"--support={crosses}", f"--out={out}")
-    return out, run_verb("sample", *args)
+    return out, run_command("sample", *args)
 
 
 def test_sample_writes_a_grid_and_the_images(sampled):
@@ -73,7 +73,7 @@ def test_latents_of_another_size_are_refused(model, crosses):
 
 def test_the_same_seed_gives_the_same_bytes(sampled, workdir, crosses, tmp_path):
     # The newest snapshot, one file after the other, and fewer images: all the same.
-    run_verb(
+    run_command(
         "sample",
         f"--checkpoint={workdir}/snapshots/4",
         "--support",
@@ -120,7 +120,7 @@ def test_rows_of_a_large_support_wrap(workdir, tmp_path):
         )
     out = tmp_path / "out"
     args = (f"--checkpoint={workdir}", f"--support={tmp_path}", f"--out={out}")
-    run_verb("sample", *args, "--inner_steps=0", "--count=3")
+    run_command("sample", *args, "--inner_steps=0", "--count=3")
     assert Image.open(out / "grid.png").width == 16 * 66
 
 
@@ -199,18 +199,18 @@ def test_sample_says_what_is_unlike_training(workdir, tmp_path):
     inverse = draw_crosses(tmp_path / "inverse", 0, 255, sizes=(20, 30))
     out = tmp_path / "out"
     args = (f"--checkpoint={workdir}", f"--support={inverse}", f"--out={out}")
-    printed = run_verb("sample", *args, "--inner_steps=1", "--count=3")
+    printed = run_command("sample", *args, "--inner_steps=1", "--count=3")
     assert "support images: 2; the checkpoint was trained with 4" in printed
     assert "dark and light swapped in 2 of 2: their polarity was inverted" in printed
     # A later call leaves none of the earlier one's images, but all of the user's.
     (out / "generated_mine.png").write_bytes(b"mine")
-    run_verb("sample", *args, "--inner_steps=1", "--count=1", "--noinvert")
+    run_command("sample", *args, "--inner_steps=1", "--count=1", "--noinvert")
     assert sorted(p.name for p in out.iterdir()) == [
         *("generated_000.png", "generated_mine.png", "grid.png"),
         *("support.png", "written.json"),
     ]
     (out / "grid.png").write_bytes(b"mine")
-    process = start_verb("sample", *args, "--count=1")
+    process = start_command("sample", *args, "--count=1")
     assert "grid.png exists and" in process.communicate(timeout=300)[1]
     assert process.returncode == 2
     assert (out / "grid.png").read_bytes() == b"mine"
@@ -230,7 +230,7 @@ def test_import_of_published_weights(family, tmp_path):
     }
     torch.save(parts, tmp_path / "checkpoint")
     args = (f"--checkpoint={tmp_path}/checkpoint", f"--out={tmp_path}/run")
-    printed = run_verb("import_torch", *args)
+    printed = run_command("import_torch", *args)
     assert f"{family} of width 3, 2 stages, 16 pixels" in printed
     model = figr_jax.load(tmp_path / "run")
     latents = torch.randn(5, 6)
@@ -248,10 +248,10 @@ def test_imported_weights_can_be_sampled(tmp_path):
     parts = {name: module.state_dict() for name, module in parts.items()}
     torch.save(parts | {"episode": 7}, tmp_path / "checkpoint")
     args = (f"--checkpoint={tmp_path}/checkpoint", f"--out={tmp_path}/run")
-    run_verb("import_torch", *args)
+    run_command("import_torch", *args)
     crosses = draw_crosses(tmp_path / "crosses", 255, 0)
     args = (f"--checkpoint={tmp_path}/run", f"--support={crosses}")
-    run_verb("sample", *args, f"--out={tmp_path}/out", "--count=1")
+    run_command("sample", *args, f"--out={tmp_path}/out", "--count=1")
     assert (tmp_path / "out" / "grid.png").exists()
 
 

@@ -15,7 +15,7 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import encode, quick, start_verb, write_folder
+from conftest import encode, quick, start_command, write_folder
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -204,8 +204,10 @@ def test_sample_names_what_it_cannot_read(corpus, workdir, tmp_path):
     for support in (folder, *(f"{folder}/{name}" for name in names)):
         out = tmp_path / "out"
         args = (f"--checkpoint={workdir}", f"--support={support}", f"--out={out}")
-        err = complaint(start_verb("sample", *args))
-        assert "not a readable image" in err or "neither a file nor a folder" in err
+        err = complaint(start_command("sample", *args))
+        assert (
+            "cannot be read as an image" in err or "neither a file nor a folder" in err
+        )
     assert sorted(tmp_path.rglob("*")) == before
 
 

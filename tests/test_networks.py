@@ -121,7 +121,7 @@ def test_layer_norm_is_linens_and_so_are_its_derivatives(count, height):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * float(abs(b).max()))
 
 
-def test_initialisation_is_pytorchs():
+def test_initialization_is_pytorchs():
     x = jnp.zeros((1, 8, 8, 16))
     params = layers.Convolution(64, 5).init(jax.random.key(0), x)["params"]
     bound = (5 * 5 * 16) ** -0.5  # 1 / sqrt(fan_in), for weights and biases

@@ -47,7 +47,7 @@ class Pair:
         self.fake_jax = self.networks.generate(
             self.params.generator, self.noise.generator_latents[0], self.support
         )
-        self.mix = self.noise.penalty_mix[0, 0]
+        self.epsilon = self.noise.epsilon[0, 0]
 
 
 @pytest.fixture(scope="module", params=[("resnet", 1), ("dcgan", 1), ("dcgan", 3)])
@@ -87,7 +87,7 @@ def test_losses_penalties_and_gradients(pair, name):
     def ours(params):
         def critic_loss(critic):
             criticize = functools.partial(pair.networks.criticize, critic)
-            return loss.critic(criticize, pair.support, pair.fake_jax, pair.mix)
+            return loss.critic(criticize, pair.support, pair.fake_jax, pair.epsilon)
 
         def generator_loss(generator):
             criticize = functools.partial(pair.networks.criticize, params.critic)
@@ -105,7 +105,7 @@ def test_losses_penalties_and_gradients(pair, name):
     values, gradients = ours(pair.params)
 
     value, penalty = torch_peer.critic_loss(
-        name, pair.critic, pair.real, pair.fake.detach(), torch.tensor(pair.mix)
+        name, pair.critic, pair.real, pair.fake.detach(), torch.tensor(pair.epsilon)
     )
     fake = pair.generator(torch.tensor(latents))
     generator_value = torch_peer.generator_loss(name, pair.critic, pair.real, fake)
@@ -142,7 +142,7 @@ def test_ten_inner_steps(pair, name):
     noise = jax.tree.map(lambda x: torch.tensor(x).double(), pair.noise)
     steps = zip(
         noise.critic_latents[:, 0],
-        noise.penalty_mix[:, 0],
+        noise.epsilon[:, 0],
         noise.generator_latents,
         strict=True,
     )

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, run_verb, start_verb
+from conftest import ROOT, run_command, start_command
 from PIL import Image
 
 from figr_jax.data import bank as banks
@@ -37,7 +37,7 @@ def own(tmp_path_factory):
 
 def test_prepare_and_report(own, tmp_path):
     args = (f"--dataset=folder:{own}", f"--data_dir={tmp_path / 'data'}")
-    said = run_verb("prepare", *args, "--image_size=8", f"--report={tmp_path}")
+    said = run_command("prepare", *args, "--image_size=8", f"--report={tmp_path}")
     assert "6,560 images of 40 classes, 8 to 320 each" in said
     counts = json.loads((tmp_path / "counts.json").read_text())
     assert counts["images_per_class"]["median"] == 164
@@ -47,7 +47,7 @@ def test_prepare_and_report(own, tmp_path):
     figure = np.asarray(Image.open(tmp_path / "figure1.png"))
     assert figure.shape == (10 * 10, 2 * 12 * 10 + 16, 3)
     assert Image.open(tmp_path / "figure2.png").size == (640, 400)
-    again = run_verb("prepare", *args, "--image_size=8")
+    again = run_command("prepare", *args, "--image_size=8")
     assert "building" not in again and "6,560 images of 40 classes" in again
 
 
@@ -61,11 +61,11 @@ def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
     args += ("--image_size=8",)
     summary = "6,560 images of 40 classes"
     whole = time.monotonic()
-    reference = run_verb(*args[:2], f"--data_dir={tmp_path / 'whole'}", args[3])
+    reference = run_command(*args[:2], f"--data_dir={tmp_path / 'whole'}", args[3])
     whole = time.monotonic() - whole
     found = []
     for kill, share in enumerate(np.linspace(0.35, 0.95, 6)):
-        process = start_verb(*args, start_new_session=True)
+        process = start_command(*args, start_new_session=True)
         time.sleep(share * whole)
         # SIGINT as a terminal sends it: to all processes.
         if kill % 2:
@@ -82,7 +82,7 @@ def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
         for done in tmp_path.glob("folder/*/1.0.0"):  # the next shall have work again
             shutil.rmtree(done)
     assert found  # else no kill came while something was being written
-    said = run_verb(*args)
+    said = run_command(*args)
     assert not left_of(tmp_path)
     assert summary in said and summary in reference
     name = f"folder:{own}"
@@ -95,7 +95,7 @@ def test_in_a_terminal_the_error_takes_the_place_of_the_progress_bar(own, tmp_pa
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (24, 80))  # else there is no room for the bar
     args = ("prepare", f"--dataset=folder:{own}", f"--data_dir={tmp_path}")
-    process = start_verb(*args, "--image_size=8", stderr=theirs)
+    process = start_command(*args, "--image_size=8", stderr=theirs)
     os.close(theirs)
     shown = b""
     while b"Checking images" not in shown:
@@ -146,7 +146,7 @@ def test_a_script_without_a_guard_is_told_so(own, tmp_path):
 
 def test_two_at_once_prepare_one(own, tmp_path):
     args = ("prepare", f"--dataset=folder:{own}", f"--data_dir={tmp_path}")
-    both = [start_verb(*args, "--image_size=8") for _ in range(2)]
+    both = [start_command(*args, "--image_size=8") for _ in range(2)]
     said = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert sum("another process prepares it" in out for out, _ in said) >= 1

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, SHRINK, edit_info, metrics, quick, start_verb
+from conftest import ROOT, SHRINK, edit_info, metrics, quick, start_command
 
 import figr_jax
 from figr_jax import checkpoints, generation, reptile, training
@@ -91,7 +91,7 @@ def test_sample_names_a_damaged_snapshot_in_one_line(run, data_dir, tmp_path):
     DAMAGE["flipped"](run / "snapshots/6")
     name = json.loads((run / "split.json").read_text())["heldout"][0]
     args = (f"--checkpoint={run}", f"--heldout={name}", f"--data_dir={data_dir}")
-    process = start_verb("sample", *args, f"--out={tmp_path}/out")
+    process = start_command("sample", *args, f"--out={tmp_path}/out")
     _, err = process.communicate(timeout=100)
     assert process.returncode == 0 and (tmp_path / "out/grid.png").exists()
     assert err.startswith(f"warning: {run}/snapshots/6: ") and err.count("\n") == 1
@@ -179,14 +179,14 @@ def test_one_writer_that_can_be_asked_to_stop(tmp_path, data_dir):
     endless = (*args, ENDLESS, "--config.run.save_every=1000000")
 
     def start():
-        process = start_verb("main", *endless)
+        process = start_command("main", *endless)
         for line in process.stdout:
             if line.startswith("meta-step "):
                 return process
         raise AssertionError(process.communicate())
 
     process = start()
-    second = start_verb("main", *args)
+    second = start_command("main", *args)
     _, err = second.communicate(timeout=100)
     holder = f"process {process.pid} on {socket.gethostname()}"
     assert second.returncode == 2 and f"--workdir={workdir}: {holder}" in err
@@ -204,7 +204,7 @@ def test_one_writer_that_can_be_asked_to_stop(tmp_path, data_dir):
     process = start()
     process.kill()
     process.communicate()
-    process = start_verb("main", *endless)
+    process = start_command("main", *endless)
     for line in process.stdout:
         if line.startswith(f"resuming from {workdir}/checkpoints/{step}"):
             break
@@ -219,7 +219,7 @@ def test_one_writer_that_can_be_asked_to_stop(tmp_path, data_dir):
 
 def test_ctrl_c_that_also_ends_the_reader_of_the_output(tmp_path, data_dir):
     args = (CONFIG, f"--workdir={tmp_path}/run", f"--data_dir={data_dir}", *SHRINK)
-    process = start_verb("main", *args, ENDLESS, "--config.run.save_every=1000000")
+    process = start_command("main", *args, ENDLESS, "--config.run.save_every=1000000")
     for line in process.stdout:
         if line.startswith("meta-step "):
             break
@@ -233,7 +233,7 @@ def test_a_second_signal_stops_at_once(tmp_path, data_dir):
     many = "--config.run.{}=1000000"  # one block without end
     fields = [many.format(name) for name in ("log_every", "save_every", "sample_every")]
     args = (CONFIG, f"--workdir={tmp_path}/run", f"--data_dir={data_dir}", *SHRINK)
-    process = start_verb("main", *args, ENDLESS, *fields, "--config.inner.steps=9")
+    process = start_command("main", *args, ENDLESS, *fields, "--config.inner.steps=9")
     for line in process.stdout:
         if line.startswith("compiled"):
             break
@@ -536,7 +536,7 @@ def test_what_is_due_is_done_before_a_stop(tmp_path, data_dir, monkeypatch):
 def test_a_run_can_be_read_while_it_is_written(tmp_path, data_dir, capsys):
     workdir = tmp_path / "run"
     args = (CONFIG, f"--workdir={workdir}", f"--data_dir={data_dir}", *SHRINK)
-    process = start_verb("main", *args, ENDLESS, "--config.run.sample_every=1000000")
+    process = start_command("main", *args, ENDLESS, "--config.run.sample_every=1000000")
     seen = set()
     try:
         for line in process.stdout:

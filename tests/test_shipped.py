@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import run_verb
+from conftest import run_command
 
 import figr_jax
 from figr_jax import shipped
@@ -59,7 +59,7 @@ def test_a_newcomer_samples_at_once(tmp_path):
     texts = next(iter(model.info["examples"].values()))[:4]
     for i, text in enumerate(texts):
         pictures.save(tmp_path / f"{i}.png", recipe.decode(text, 1))
-    run_verb(
+    run_command(
         "sample",
         f"--checkpoint={name}",
         f"--support={tmp_path}",

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-from conftest import run_verb, start_verb
+from conftest import run_command, start_command
 from PIL import Image, ImageDraw
 
 from figr_jax import shipped
@@ -251,7 +251,7 @@ def test_the_zip_opens_and_sample_draws_the_same(
 
     out = tmp_path / "again"
     checkpoint, recipe = f"--checkpoint={workdir}", f"--recipe={tmp_path}/recipe.json"
-    run_verb("sample", checkpoint, recipe, f"--out={out}")
+    run_command("sample", checkpoint, recipe, f"--out={out}")
     drawn = client.post(f"/api/jobs/{job}/images", json={"latents": latents}).json()
     for i, image in enumerate(drawn["images"]):
         again = np.asarray(Image.open(out / f"generated_{i:03}.png"))
@@ -351,7 +351,7 @@ def test_bad_requests_get_one_clear_sentence(client, name, example, adapted):
     for change, status, message in [
         ({"model": "../../etc"}, 404, "no model '../../etc'"),
         ({"support": []}, 400, "support: "),
-        ({"support": [text]}, 400, "image 1 cannot be read (not an image)"),
+        ({"support": [text]}, 400, "image 1 cannot be read (unknown format)"),
         ({"support": ["%"]}, 400, "not in base64"),
         (
             {"support": [*example[:1], to_text(big)]},
@@ -565,7 +565,7 @@ def test_who_listens_to_this_machine_alone_needs_no_token():
 
 def test_a_port_in_use_is_told_before_a_minute_is_spent(client, workdir):
     port = client.base_url.port
-    process = start_verb("studio", f"--checkpoint={workdir}", f"--port={port}")
+    process = start_command("studio", f"--checkpoint={workdir}", f"--port={port}")
     out, error = process.communicate(timeout=60)
     assert process.returncode == 2 and not out
     assert "already in use" in error and error.count("\n") == 1
@@ -574,7 +574,7 @@ def test_a_port_in_use_is_told_before_a_minute_is_spent(client, workdir):
 def test_ctrl_c_ends_it_from_the_first_moment_on(workdir):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = start_verb("studio", f"--checkpoint={workdir}", f"--port={port}")
+    process = start_command("studio", f"--checkpoint={workdir}", f"--port={port}")
     for line in process.stdout:
         if line.startswith("open "):
             process.send_signal(signal.SIGINT)

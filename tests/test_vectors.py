@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import run_verb
+from conftest import run_command
 from PIL import Image, ImageDraw
 
 from figr_jax import vectors
@@ -174,7 +174,9 @@ def test_sample_writes_svg_files(workdir, tmp_path):
     Image.fromarray(draw(disc(16, 16, 9))[..., 0]).save(tmp_path / "disc.png")
     args = f"--checkpoint={workdir}", f"--support={tmp_path / 'disc.png'}"
     out = tmp_path / "out"
-    run_verb("sample", *args, f"--out={out}", "--inner_steps=0", "--count=2", "--svg")
+    run_command(
+        "sample", *args, f"--out={out}", "--inner_steps=0", "--count=2", "--svg"
+    )
     names = sorted(path.name for path in out.glob("generated_*"))
     assert names == [f"generated_00{i}.{x}" for i in (0, 1) for x in ("png", "svg")]
     image = images.decode(out / "generated_001.png", 1)

@@ -152,7 +152,7 @@ def interrupt(workdir, settings, kills, seconds, rng):
         last = counts["kills"] == kills
         output = finish(process) if last else kill(process, at_most, rng)
         resumed = re.search(r"resuming from \S*/checkpoints/(\d+)", output)
-        if resumed or "initialising" in output:
+        if resumed or "initializing" in output:
             begun = int(resumed[1]) if resumed else 0
             counts["resumes"] += bool(resumed)
             counts["lost_at_most"] = max(counts["lost_at_most"], lost_from - begun)

@@ -141,7 +141,7 @@ def resident_bytes(process):
     return total
 
 
-def run_verb(name, *args):
+def run_command(name, *args):
     """Runs `python -m figr_jax.<name>`; returns seconds and peak resident bytes."""
     command = [sys.executable, "-m", f"figr_jax.{name}", *map(str, args)]
     begin, peak = time.perf_counter(), 0
@@ -157,7 +157,7 @@ def run_verb(name, *args):
 def train(folder, place):
     """Trains a few meta-steps; returns the lines of metrics.jsonl and peak bytes."""
     workdir = folder / f"run-{place}"
-    _, peak = run_verb(
+    _, peak = run_command(
         "main",
         f"--config={ROOT / 'configs/figr8.py'}",
         f"--data_dir={folder / 'data'}",
@@ -203,7 +203,7 @@ def main():
     damaged, folders = write_archive(folder / "Data.zip")
     data = f"--data_dir={folder / 'data'}"
     args = ("--dataset=figr8", f"--manual_dir={folder}", data)
-    seconds, peak = run_verb("prepare", *args)
+    seconds, peak = run_command("prepare", *args)
 
     builder = datasets.prepare("figr8", folder / "data")
     skipped = (builder.data_path / "skipped.txt").read_text().splitlines()

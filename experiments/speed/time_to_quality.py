@@ -4,9 +4,9 @@ python experiments/speed/time_to_quality.py --minutes=8
 
 Trains on Omniglot, split `weak`, 4 shots, with experiments/sweep.py: the paper's
 algorithm and ResNet at the best known learning rates, the subpixel networks, and the
-fusion networks with both losses. Each recipe samples with the settings that tuning
-classes chose for it. Skips trials that experiments/results/sweep.jsonl contains. Plots
-recognizability and KID of 50 tuning classes against core minutes to
+fusion networks with both losses. Each configuration samples with the settings that were
+chosen for it on tuning classes. Skips trials that experiments/results/sweep.jsonl
+contains. Plots recognizability and KID of 50 tuning classes against core minutes to
 time_to_quality.png in experiments/results, and writes the data to the .json next to it.
 """
 

@@ -163,10 +163,10 @@ def build(family, image_size, channels=1, width=64, stages=4, latent=100):
     )
 
 
-def gradient_penalty(critic, real, fake, mix, dims):
+def gradient_penalty(critic, real, fake, epsilon, dims):
     """Computes `mean (norm of the input gradient - 1)^2`, the norm over `dims`."""
-    mix = mix.view(-1, 1, 1, 1)
-    inputs = (mix * real + (1 - mix) * fake).detach().requires_grad_()
+    epsilon = epsilon.view(-1, 1, 1, 1)
+    inputs = (epsilon * real + (1 - epsilon) * fake).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(inputs).sum(), inputs, create_graph=True)
     return ((gradient.norm(2, dim=dims) - 1) ** 2).mean()
 
@@ -178,7 +178,7 @@ def squared_slope(critic, images):
     return (gradient**2).sum((1, 2, 3)).mean()
 
 
-def critic_loss(name, critic, real, fake, mix, weight=10.0):
+def critic_loss(name, critic, real, fake, epsilon, weight=10.0):
     """Computes the named critic loss and its penalty; see `figr_jax.losses`."""
     values = critic(torch.cat([real, fake]))
     real_values, fake_values = values.chunk(2)
@@ -190,10 +190,10 @@ def critic_loss(name, critic, real, fake, mix, weight=10.0):
         loss = F.softplus(fake_values - real_values).mean()
         return loss + weight / 2 * penalty, penalty
     if name == "wgan_gp":
-        penalty = gradient_penalty(critic, real, fake, mix, (1, 2, 3))
+        penalty = gradient_penalty(critic, real, fake, epsilon, (1, 2, 3))
         return fake_values.mean() - real_values.mean() + weight * penalty, penalty
     targets = torch.cat([torch.ones(len(real)), -torch.ones(len(fake))])
-    penalty = gradient_penalty(critic, real, fake, mix, 1)
+    penalty = gradient_penalty(critic, real, fake, epsilon, 1)
     return (values * targets.to(values)).mean() + weight * penalty, penalty
 
 
@@ -214,8 +214,8 @@ def adapt(generator, critic, support, noise, loss, learning_rate, weight=10.0):
       generator: module.
       critic: module.
       support: `[shots, C, H, W]`.
-      noise: `(critic_latents, mix, generator_latents)` for each inner step, of shapes
-        `[shots, latent]`, `[shots]`, `[shots, latent]`.
+      noise: `(critic_latents, epsilon, generator_latents)` for each inner step, of
+        shapes `[shots, latent]`, `[shots]`, `[shots, latent]`.
       loss: name of the loss.
       learning_rate: learning rate of SGD.
       weight: weight of the gradient penalty.
@@ -226,9 +226,9 @@ def adapt(generator, critic, support, noise, loss, learning_rate, weight=10.0):
     critic_optimizer = torch.optim.SGD(critic.parameters(), learning_rate)
     generator_optimizer = torch.optim.SGD(generator.parameters(), learning_rate)
     trace = []
-    for critic_latents, mix, generator_latents in noise:
+    for critic_latents, epsilon, generator_latents in noise:
         fake = generator(critic_latents).detach()
-        d_loss, penalty = critic_loss(loss, critic, support, fake, mix, weight)
+        d_loss, penalty = critic_loss(loss, critic, support, fake, epsilon, weight)
         critic_optimizer.zero_grad()
         d_loss.backward()
         critic_optimizer.step()

@@ -126,27 +126,27 @@ def _tell_unraisable(unraisable):
         sys.__unraisablehook__(unraisable)
 
 
-def run(verb, takes_arguments=False):
-    """Runs a verb of the command line.
+def run(main, takes_arguments=False):
+    """Runs the main function of a command.
 
     Args:
-      verb: function. If it raises `BadInput` or `FailedWork`, the process prints one
+      main: function. If it raises `BadInput` or `FailedWork`, the process prints one
         line and exits with that error's code.
-      takes_arguments: whether `verb` takes the positional arguments, a list of strings.
+      takes_arguments: whether `main` takes the positional arguments, a list of strings.
         If not, positional arguments are an error.
     """
 
-    def main(argv):
+    def call(argv):
         # TFDS and orbax log every step, and tracebacks of the errors that they raise.
         logging.set_verbosity(logging.FATAL)
         standard_logging.getLogger("asyncio").setLevel(standard_logging.CRITICAL)
         try:
             if takes_arguments:
-                verb(argv[1:])
+                main(argv[1:])
             elif len(argv) > 1:
                 raise BadInput(f"unexpected argument {argv[1]!r}")
             else:
-                verb()
+                main()
         except (BadInput, FailedWork) as error:
             _stop(error, error.exit_code)
         except OSError as error:  # a full disk, a folder that was removed
@@ -162,4 +162,4 @@ def run(verb, takes_arguments=False):
     # Not KeyboardInterrupt: a callback of jax would swallow it.
     for number in signals.ENDING:
         signal.signal(number, lambda number, _: _stop("stopped", 128 + number))
-    app.run(main, flags_parser=_parse)
+    app.run(call, flags_parser=_parse)

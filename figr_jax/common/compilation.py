@@ -44,7 +44,7 @@ def keep_programs():
 
 
 # Measured on two CPU cores (experiments/speed/NOTES.md). YNNPACK's convolutions run on
-# one core, XLA's own on all. A higher optimisation level of LLVM compiles longer and
+# one core, XLA's own on all. A higher optimization level of LLVM compiles longer and
 # gives slower programs. The disabled pass would drop the barriers of
 # `networks.convolution` before XLA fuses.
 _ON_CPU = {

@@ -9,11 +9,11 @@ ENDING = signal.SIGINT, signal.SIGTERM  # signals that ask a process to end
 
 
 @contextlib.contextmanager
-def stoppable(promise):
+def stoppable(message):
     """Lets work end cleanly at the first Ctrl-C or SIGTERM.
 
     Args:
-      promise: message to print at the first signal; a second one has its usual effect.
+      message: text to print at the first signal; a second one has its usual effect.
 
     Yields:
       A function that returns whether the first signal was received.
@@ -25,7 +25,7 @@ def stoppable(promise):
             return _pass_on(before[number], number, frame)
         asked.set()
         with contextlib.suppress(OSError):
-            os.write(1, f"{promise}\n".encode())  # print may have been interrupted
+            os.write(1, f"{message}\n".encode())  # print may have been interrupted
 
     with _answer_signals(handle) as before:
         yield asked.is_set

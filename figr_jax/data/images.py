@@ -86,7 +86,7 @@ def decode(file, channels, max_pixels=MAX_PIXELS):
     except Unreadable:
         raise
     except UnidentifiedImageError as error:
-        raise Unreadable("not an image") from error
+        raise Unreadable("unknown format") from error
     except Exception as error:  # Pillow has no common class for damaged files
         raise Unreadable(str(error) or type(error).__name__) from error
     return pixels

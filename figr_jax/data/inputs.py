@@ -66,7 +66,7 @@ def _list_folder(folder):
         inner = next((path for path in sorted(folder.iterdir()) if path.is_dir()), None)
         hint = f"; to take those of one inside, give it, as {inner}" if inner else ""
         raise BadInput(
-            f"{folder}: no images in this folder, {why}wanted is {images.FORMATS}{hint}"
+            f"{folder}: no images in this folder, {why}give {images.FORMATS}{hint}"
         )
     return pictures
 
@@ -116,7 +116,7 @@ def _decode(path, channels):
         return images.decode(path, channels)
     except images.Unreadable as error:
         raise BadInput(
-            f"{path}: not a readable image ({error}); wanted is {images.FORMATS}"
+            f"{path}: cannot be read as an image ({error}); give {images.FORMATS}"
         ) from error
 
 

@@ -31,7 +31,7 @@ class Split(NamedTuple):
 
     @property
     def tuning(self):
-        """Names of the held-out classes that recipes and settings are chosen by."""
+        """Names of the held-out classes that configs and settings are chosen by."""
         return tuple(name for name in self.heldout if name not in set(self.report))
 
     def indices(self, names):

@@ -2,7 +2,8 @@
 
 In FIGR the support reaches the generator through the critic alone. Here an encoder maps
 each support image to feature maps. The generator displaces these maps smoothly, mixes
-them with random weights, and joins the mixture at each resolution. Mixing with random
+them with random weights, and concatenates the mixture to its own features at each
+resolution. Mixing with random
 weights follows F2GAN (Hong et al. 2020). The displacement is ours: it aligns support
 images that are drawn in different places, and varies the layout. The critic is that of
 the family `subpixel`.
@@ -29,7 +30,7 @@ class Encoder(nn.Module):
       width: channels at full resolution; each stage doubles them.
       stages: number of downsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
-      layer_norm: whether layers are normalised.
+      layer_norm: whether layers are normalized.
     """
 
     width: int
@@ -66,9 +67,9 @@ class Generator(nn.Module):
       width: channels at full resolution; each stage doubles them.
       stages: number of upsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
-      layer_norm: whether layers are normalised.
-      sharpness: sharpness of the mixing weights. 0 mixes all support images equally; a
-        large value takes one of them.
+      layer_norm: whether layers are normalized.
+      sharpness: sharpness of the mixing weights. Near 0, all support images are mixed
+        equally; with a large value, one of them is taken.
     """
 
     image_size: int
@@ -128,8 +129,8 @@ def mixing_logits(latents, shots):
 def steering(shots, latent):
     """Computes the changes of a latent that each raise one mixing logit by 1.
 
-    The latent is that of `Generator`. Latents of `adapted.Adapted.draw` are scaled
-    before; there, a change raises the logit by one standard deviation.
+    The latents are those that `Generator` takes. `adapted.Adapted.draw` scales its
+    latents first, so there a change raises the logit by one standard deviation.
 
     Args:
       shots: number of support images.

@@ -86,7 +86,7 @@ _sum.defvjp(_sum_forward, _sum_backward)
 
 
 class LayerNorm(nn.Module):
-    """Normalisation over all values of one example, with an affine pair for each value.
+    """Normalization over all values of one example, with an affine pair for each value.
 
     Attributes:
       on: False leaves the values as they are.

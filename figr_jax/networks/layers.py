@@ -1,4 +1,4 @@
-"""The layers that the families share: convolution, PReLU, normalisation, resizing.
+"""The layers that the families share: convolution, PReLU, normalization, resizing.
 
 Everything is channels-last (`[batch, height, width, channels]`), stride 1 and zero
 padded, as in the paper's networks.
@@ -13,13 +13,13 @@ from figr_jax.networks.layer_norm import LayerNorm
 
 
 def uniform_fan_in(fan_in):
-    """Builds PyTorch's default initialiser: uniform in +-1/sqrt(fan_in).
+    """Builds PyTorch's default initializer: uniform in +-1/sqrt(fan_in).
 
     Args:
       fan_in: number of inputs that one output value sees.
 
     Returns:
-      A linen initialiser, for weights and biases alike.
+      A linen initializer, for weights and biases alike.
     """
     bound = fan_in**-0.5
 
@@ -146,7 +146,7 @@ def start(latents, image_size, width, stages, layer_norm):
       image_size: height and width of the final image, pixels.
       width: channels after the last stage.
       stages: number of upsamplings.
-      layer_norm: whether the start is normalised.
+      layer_norm: whether the start is normalized.
 
     Returns:
       `[N, image_size / 2**stages, image_size / 2**stages, width * 2**stages]`.

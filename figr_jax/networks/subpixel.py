@@ -36,7 +36,7 @@ class Generator(nn.Module):
       width: channels after the last stage; each stage halves them.
       stages: number of upsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
-      layer_norm: whether layers are normalised.
+      layer_norm: whether layers are normalized.
     """
 
     image_size: int
@@ -69,7 +69,7 @@ class Critic(nn.Module):
       width: channels after the first convolution; each stage doubles them.
       stages: number of downsamplings by 2.
       convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
-      layer_norm: whether layers are normalised.
+      layer_norm: whether layers are normalized.
       minibatch_std: whether a value depends on the other images of its batch, see
         `layers.end`.
     """

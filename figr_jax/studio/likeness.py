@@ -22,14 +22,14 @@ def likeness(images, support):
     Returns:
       `[m, n]` in [-1, 1]; 1 for the same drawing, slightly shifted.
     """
-    ours, theirs = _normalise(images), _normalise(support)
+    ours, theirs = _normalize(images), _normalize(support)
     most = round(_SHIFT * images.shape[1])
     moves = itertools.product(range(-most, most + 1), repeat=2)
     shifted = (np.roll(theirs, move, axis=(1, 2)) for move in moves)
     return np.max([np.tensordot(ours, x, [[1, 2, 3]] * 2) for x in shifted], axis=0)
 
 
-def _normalise(images):
+def _normalize(images):
     """Blurs images, then scales them to mean 0 and norm 1."""
     blur = _BLUR * images.shape[1]
     blurred = ndimage.gaussian_filter(images.astype(np.float32), (0, blur, blur, 0))

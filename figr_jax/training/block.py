@@ -110,11 +110,11 @@ def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, grou
       group: tasks that a device adapts to in parallel.
 
     Returns:
-      A function `(state, count, seed, source) -> (state, record)`. It takes `count`
+      A function `(state, count, seed, source) -> (state, metrics)`. It takes `count`
       meta-steps from a `ReptileState`, with the episodes of a `feed.Resident` or
-      `feed.Streamed`. The record is the mean `reptile.Record` of the meta-steps. The
-      count is a traced scalar, so one program serves every block, and the results do
-      not depend on how a run is cut into blocks.
+      `feed.Streamed`. The metrics are the means of `reptile.Metrics` over the
+      meta-steps. The count is a traced scalar, so one program serves every block, and
+      the results do not depend on how a run is cut into blocks.
     """
     axis = reptile.AXIS if mesh.size > 1 else None
 
@@ -138,10 +138,10 @@ def make_block(networks, inner, optimizer, tasks, shots, mesh, *, others=0, grou
     def block(state, count, seed, source):
         def body(i, carry):
             state, total = carry
-            state, record = one(state, i, seed, source)
-            return state, jax.tree.map(jnp.add, total, record)
+            state, metrics = one(state, i, seed, source)
+            return state, jax.tree.map(jnp.add, total, metrics)
 
-        zeros = reptile.Record(*(jnp.zeros(()) for _ in reptile.Record._fields))
+        zeros = reptile.Metrics(*(jnp.zeros(()) for _ in reptile.Metrics._fields))
         state, total = lax.fori_loop(0, count, body, (state, zeros))
         return state, jax.tree.map(lambda x: x / count, total)
 

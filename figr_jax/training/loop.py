@@ -99,19 +99,19 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
 
 def _run_blocks(run, start):
     """Trains to the end, or until a signal asks to stop; rewinds if losses diverge."""
-    promise = "stopping after this block of meta-steps; a second signal stops at once"
+    message = "stopping after this block of meta-steps; a second signal stops at once"
     block, asked, cfg = None, None, run.cfg
     with contextlib.ExitStack() as stack:
         while True:
             step, rewinds = int(start.state.step), start.rewinds
             seed = starts.episode_seed(cfg.run.seed, rewinds)
             state = feed.put_everywhere(start.state, run.mesh)
-            given = cfg, run.bank, run.classes, run.mesh, seed, step
-            with blocks.open_sources(*given) as sources:
+            args = cfg, run.bank, run.classes, run.mesh, seed, step
+            with blocks.open_sources(*args) as sources:
                 first = next(sources)  # the block is compiled for its shapes
                 if not block:
                     block = blocks.compile_block(cfg, state, run.mesh, first)
-                    asked = stack.enter_context(signals.stoppable(promise))
+                    asked = stack.enter_context(signals.stoppable(message))
                 sources = itertools.chain([first], sources)
                 try:
                     return _loop(run, block, state, rewinds, seed, sources, asked)
@@ -130,7 +130,7 @@ def _loop(run, block, state, rewinds, seed, sources, asked):
     for start, count in blocks.list_blocks(cfg, int(state.step)):
         begin, last = time.perf_counter(), end
         source = next(sources)
-        given = time.perf_counter()
+        received = time.perf_counter()
         state, means = block(state, count, seed, source)
         means = {name: float(value) for name, value in means._asdict().items()}
         end = time.perf_counter()
@@ -141,7 +141,7 @@ def _loop(run, block, state, rewinds, seed, sources, asked):
             )
         if run.log:
             run.renew()
-            seconds = runlog.Seconds(end - given, given - begin, begin - last)
+            seconds = runlog.Seconds(end - received, received - begin, begin - last)
             run.log.block(step, means, count, seconds)
         stop = _in_any_process(asked())
         # Sample and evaluate before saving, so that they are repeated after a kill.

@@ -29,7 +29,7 @@ class Start(NamedTuple):
 
 
 def find_start(cfg, workdir):
-    """Loads the newest good checkpoint of a run, or initialises its networks.
+    """Loads the newest good checkpoint of a run, or initializes its networks.
 
     Args:
       cfg: the run's config.
@@ -63,7 +63,7 @@ def find_start(cfg, workdir):
     stored = checkpoints.load_checkpoint(workdir, load)
     if stored:
         return stored
-    say("initialising the networks")
+    say("initializing the networks")
     # Jitted, since op by op this takes longer than many meta-steps.
     state = jax.jit(init, compiler_options=compilation.options())(cfg.run.seed)
     if not cfg.run.init_from:

@@ -103,7 +103,7 @@ class Store:
           step: meta-steps done.
           state: pytree that training resumes from.
           slow: the slow parameters in it.
-          info: JSON-able dict: `config`, `split`, `background`, `rewinds`.
+          info: JSON-able dict, see `record.make_info`, with `rewinds`.
 
         Raises:
           FailedWork: if this save and the one before failed.
