@@ -131,7 +131,7 @@ def main(argv):
     taken = run_trial(workdir, _MINUTES.value, argv)
     model = generation.load(workdir)
     measured = tuning.Tuning(model, data_dir=_DATA_DIR.value)
-    last = model.info["step"]
+    last, lines = model.info["step"], []
     for part in range(1, PARTS + 1):
         model = generation.load(workdir / "snapshots" / str(last * part // PARTS))
         for setting in _SETTINGS.value if part == PARTS else _SETTINGS.value[:1]:
@@ -139,10 +139,12 @@ def main(argv):
             minutes = taken * part / PARTS
             line = {"trial": _NAME.value, "base": _BASE.value, "overrides": argv}
             line |= {"core_minutes": minutes, "setting": setting, **metrics}
-            records.append("sweep.jsonl", line)
+            lines.append(line)
             print(
                 f"{_NAME.value}, {minutes:.1f} min, {setting}: {tuning.show(metrics)}"
             )
+    for line in lines:  # at the end, so that the log has whole trials only
+        records.append("sweep.jsonl", line)
 
 
 if __name__ == "__main__":
