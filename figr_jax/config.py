@@ -72,6 +72,9 @@ SCHEMA = {
         "sharpness": fields.positive(
             3.0, "family fusion: how much one support image outweighs the others"
         ),
+        "low_pass": fields.one_of(
+            (False, True), False, "family fusion: whether to smooth upsampled features"
+        ),
     },
     "inner": {
         "shots": fields.between(1, 4096, 8, "support images n"),

@@ -112,6 +112,7 @@ def build(
     minibatch_std=False,
     dtype="float32",
     sharpness=3.0,
+    low_pass=False,
 ):
     """Builds a generator and its critic, for any size.
 
@@ -126,15 +127,16 @@ def build(
       layer_norm: False leaves the layer norms of the paper out.
       minibatch_std: True lets the critic see the standard deviation over a batch.
       dtype: dtype of the arithmetic, one of `DTYPES`.
-      sharpness: sharpness of the mixing weights, see `fusion.Generator`; the other
-        families ignore it.
+      sharpness: sharpness of the mixing weights.
+      low_pass: whether the generator smooths upsampled features. The family `fusion`
+        alone uses this and `sharpness`, see `fusion.Generator`.
 
     Returns:
       `Networks`.
     """
     module = FAMILIES[family]
     sees_support = family == "fusion"
-    more = (sharpness,) if sees_support else ()
+    more = (sharpness, low_pass) if sees_support else ()
     sizes = image_size, channels, width, stages, convolution, layer_norm
     return Networks(
         module.Generator(*sizes, *more),

@@ -70,6 +70,8 @@ class Generator(nn.Module):
       layer_norm: whether layers are normalized.
       sharpness: sharpness of the mixing weights. Near 0, all support images are mixed
         equally; with a large value, one of them is taken.
+      low_pass: whether features are smoothed after each shuffle. Without it, the pixels
+        of a block come from different channels, which makes lines rough.
     """
 
     image_size: int
@@ -79,6 +81,7 @@ class Generator(nn.Module):
     convolution: str = "auto"
     layer_norm: bool = True
     sharpness: float = 3.0
+    low_pass: bool = False
 
     @nn.compact
     def __call__(self, latents, support):
@@ -97,6 +100,8 @@ class Generator(nn.Module):
             x = jnp.concatenate([x, mix(level, weights, flow)], -1)
             x = layers.Convolution(level.shape[-1] * 2, 3, self.convolution)(x)
             x = subpixel.shuffle(x)
+            if self.low_pass:
+                x = layers.low_pass(x)
             x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
         x = jnp.concatenate([x, mix(maps[0], weights, flow)], -1)
         x = layers.Convolution(self.width, 3, self.convolution)(x)

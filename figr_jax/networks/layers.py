@@ -6,6 +6,7 @@ padded, as in the paper's networks.
 
 import jax
 from flax import linen as nn
+from jax import lax
 from jax import numpy as jnp
 
 from figr_jax.networks import convolution
@@ -136,6 +137,22 @@ def downsample(x):
     """Averages blocks of 2x2 pixels: `[N, H, W, C]` to `[N, H/2, W/2, C]`."""
     n, height, width, channels = x.shape
     return x.reshape(n, height // 2, 2, width // 2, 2, channels).mean((2, 4))
+
+
+def low_pass(x):
+    """Smooths `[N, H, W, C]` by the binomial filter [1, 2, 1] / 4 along H and W.
+
+    StyleGAN filters upsampled features in the same way (Karras et al. 2019, section 2).
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        width = [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)]
+        padded = jnp.pad(x, width, mode="edge")
+        before, after = (
+            lax.slice_in_dim(padded, i, i + size, axis=axis) for i in (0, 2)
+        )
+        x = (before + 2 * x + after) / 4
+    return x
 
 
 def start(latents, image_size, width, stages, layer_norm):
