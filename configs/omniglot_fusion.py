@@ -17,7 +17,7 @@ def get_config():
     """Returns the defaults with the overrides of this file."""
     config = schema.default()
     config.dataset.update(name="omniglot", split="weak")
-    config.networks.update(family="fusion", width=16, stages=3)
+    config.networks.update(family="fusion", width=16, stages=3, low_pass=True)
     config.inner.update(
         shots=4,
         others=8,

@@ -14,7 +14,7 @@ def get_config():
     """Returns the defaults with small, fast networks."""
     config = schema.default()
     config.dataset.heldout = 100  # half of them for reports
-    config.networks.update(family="fusion", width=16, stages=3)
+    config.networks.update(family="fusion", width=16, stages=3, low_pass=True)
     config.inner.update(
         shots=4,
         others=8,

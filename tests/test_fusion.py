@@ -8,7 +8,7 @@ import pytest
 from conftest import quick
 
 from figr_jax import adaptation, build, generation, losses, networks, sampling
-from figr_jax.networks import fusion
+from figr_jax.networks import fusion, layers
 
 
 def make(**options):
@@ -53,6 +53,22 @@ def test_steering_raises_one_mixing_logit_alone():
         after = fusion.mixing_logits(latents + change, 4)
         np.testing.assert_allclose(after - before, [np.eye(4)[taken]] * 5, atol=1e-5)
     assert len(networks.build("dcgan", image_size=16).steering(4)) == 0
+
+
+def test_low_pass_smooths_and_keeps_constants_up_to_the_edge():
+    impulse = jnp.zeros((1, 5, 5, 1)).at[0, 2, 2, 0].set(1)
+    binomial = np.outer([0, 1, 2, 1, 0], [0, 1, 2, 1, 0]) / 16
+    np.testing.assert_allclose(layers.low_pass(impulse)[0, :, :, 0], binomial)
+    constant = jnp.full((2, 4, 6, 3), 0.7)
+    np.testing.assert_allclose(layers.low_pass(constant), constant, rtol=1e-6)
+
+
+def test_low_pass_takes_the_parameters_of_a_model_without_it():
+    plain, smooth = make(), make(low_pass=True)
+    slow = plain.init(jax.random.key(0))
+    latents, support = jnp.ones((2, 7)), jnp.zeros((1, 8, 8, 1)).at[0, 4].set(1)
+    images = [x.generate(slow.generator, latents, support) for x in (plain, smooth)]
+    assert abs(images[0] - images[1]).max() > 1e-4
 
 
 def test_features_are_mixed():
