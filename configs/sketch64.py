@@ -6,8 +6,8 @@ Data, inner loop and sampling settings are those of configs/sketch.py. The netwo
 one stage more and half the width, so their layers at 32x32 pixels and below have the
 sizes of sketch-32, and only narrow layers work at full resolution. A meta-step takes
 2.8 times as long as at 32x32. Run twice, an hour on one CPU core each, it gave the
-shipped sketch-64; the second run started from the weights of the first
-(--config.run.init_from).
+shipped sketch-64, before networks.low_pass was added; the second run started from the
+weights of the first (--config.run.init_from).
 """
 
 from figr_jax import config_files

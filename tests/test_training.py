@@ -55,6 +55,7 @@ def test_the_numbers_do_not_depend_on_the_block_size(whole, tmp_path, data_dir):
 
 def test_a_run_may_start_from_other_weights(whole, tmp_path, data_dir, capsys):
     cfg = quick(init_from=str(whole[0]), meta_steps=1)
+    cfg.networks.sharpness = 2.0
     cfg.outer.learning_rate = 1e-9  # too small to move them
     state = training.train(cfg, tmp_path / "run", data_dir)
     jax.tree.map(
@@ -62,7 +63,9 @@ def test_a_run_may_start_from_other_weights(whole, tmp_path, data_dir, capsys):
         state.slow,
         whole[1].slow,
     )
-    assert f"starting from the weights of {whole[0]}" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert f"starting from the weights of {whole[0]}" in printed.out
+    assert "networks.sharpness=3.0, this run has 2.0" in printed.err
 
 
 def test_weights_of_other_networks_are_refused(whole, tmp_path, data_dir):

@@ -70,6 +70,12 @@ def find_start(cfg, workdir):
         return Start(state)
     model = generation.load(cfg.run.init_from, "--config.run.init_from")
     _check_shapes(cfg.run.init_from, model, state.slow)
+    for name, value in model.config.networks.items():
+        if name not in ("convolution", "dtype") and value != cfg.networks[name]:
+            warn(
+                f"{cfg.run.init_from} was trained with --config.networks.{name}={value}"
+                f", this run has {cfg.networks[name]}; its weights must adapt first"
+            )
     say(f"starting from the weights of {cfg.run.init_from}")
     slow = jax.tree.map(jnp.asarray, model.slow)
     return Start(state._replace(slow=slow), split=model.info["split"])
