@@ -16,8 +16,8 @@ from figr_jax.common.errors import BadInput
 CONFIG = f"--config={ROOT / 'configs/subpixel.py'}"
 
 
-def complaint(verb, *args):
-    process = start_command(verb, *args)
+def complaint(name, *args):
+    process = start_command(name, *args)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 2, (out, err)
     assert err.startswith("error: ") and err.count("\n") == 1, err

@@ -190,7 +190,7 @@ def test_every_file_is_read_or_named(corpus):
 
 
 def complaint(process):
-    """The one line of a verb that refuses, within the time."""
+    """The one line of a command that refuses, within the time."""
     out, err = process.communicate(timeout=60)
     assert process.returncode in (1, 2), (out, err)
     assert err.startswith("error: ") and err.count("\n") == 1, err

@@ -1,4 +1,4 @@
-"""The verb that prepares a data set, and what becomes of it when it is killed."""
+"""The command that prepares a data set, and what becomes of it when it is killed."""
 
 import contextlib
 import json

@@ -65,7 +65,7 @@ def test_a_run_may_start_from_other_weights(whole, tmp_path, data_dir, capsys):
     )
     printed = capsys.readouterr()
     assert f"starting from the weights of {whole[0]}" in printed.out
-    assert "networks.sharpness=3.0, this run has 2.0" in printed.err
+    assert "--config.networks.sharpness=2.0: " in printed.err
 
 
 def test_weights_of_other_networks_are_refused(whole, tmp_path, data_dir):

@@ -3,10 +3,9 @@
 In FIGR the support reaches the generator through the critic alone. Here an encoder maps
 each support image to feature maps. The generator displaces these maps smoothly, mixes
 them with random weights, and concatenates the mixture to its own features at each
-resolution. Mixing with random
-weights follows F2GAN (Hong et al. 2020). The displacement is ours: it aligns support
-images that are drawn in different places, and varies the layout. The critic is that of
-the family `subpixel`.
+resolution. Mixing with random weights follows F2GAN (Hong et al. 2020). The
+displacement is ours: it aligns support images that are drawn in different places, and
+varies the layout. The critic is that of the family `subpixel`.
 """
 
 import jax
@@ -70,8 +69,8 @@ class Generator(nn.Module):
       layer_norm: whether layers are normalized.
       sharpness: sharpness of the mixing weights. Near 0, all support images are mixed
         equally; with a large value, one of them is taken.
-      low_pass: whether features are smoothed after each shuffle. Without it, the pixels
-        of a block come from different channels, which makes lines rough.
+      low_pass: whether features are smoothed after each shuffle. A shuffle fills each
+        block of pixels from four channels, so lines are rough without it.
     """
 
     image_size: int

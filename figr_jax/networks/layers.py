@@ -6,7 +6,6 @@ padded, as in the paper's networks.
 
 import jax
 from flax import linen as nn
-from jax import lax
 from jax import numpy as jnp
 
 from figr_jax.networks import convolution
@@ -142,17 +141,12 @@ def downsample(x):
 def low_pass(x):
     """Smooths `[N, H, W, C]` by the binomial filter [1, 2, 1] / 4 along H and W.
 
-    StyleGAN filters upsampled features in the same way (Karras et al. 2019, section 2).
+    Border pixels are repeated outside, so a constant stays constant. StyleGAN
+    filters upsampled features in the same way (Karras et al. 2019, section 2).
     """
-    for axis in (1, 2):
-        size = x.shape[axis]
-        width = [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)]
-        padded = jnp.pad(x, width, mode="edge")
-        before, after = (
-            lax.slice_in_dim(padded, i, i + size, axis=axis) for i in (0, 2)
-        )
-        x = (before + 2 * x + after) / 4
-    return x
+    x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="edge")
+    x = x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]
+    return (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 16
 
 
 def start(latents, image_size, width, stages, layer_norm):

@@ -69,13 +69,7 @@ def find_start(cfg, workdir):
     if not cfg.run.init_from:
         return Start(state)
     model = generation.load(cfg.run.init_from, "--config.run.init_from")
-    _check_shapes(cfg.run.init_from, model, state.slow)
-    for name, value in model.config.networks.items():
-        if name not in ("convolution", "dtype") and value != cfg.networks[name]:
-            warn(
-                f"{cfg.run.init_from} was trained with --config.networks.{name}={value}"
-                f", this run has {cfg.networks[name]}; its weights must adapt first"
-            )
+    _check_networks(cfg, model, state.slow)
     say(f"starting from the weights of {cfg.run.init_from}")
     slow = jax.tree.map(jnp.asarray, model.slow)
     return Start(state._replace(slow=slow), split=model.info["split"])
@@ -91,8 +85,15 @@ def _load_state(path, shapes, info):
     return state._replace(optimizer=(state.optimizer, decay))
 
 
-def _check_shapes(path, model, slow):
-    """Raises `BadInput` if a model's parameters have other shapes than `slow`."""
+def _check_networks(cfg, model, slow):
+    """Compares the networks of `run.init_from` with those of the run.
+
+    Warns of fields that differ but leave the shapes of the parameters equal.
+
+    Raises:
+      BadInput: if the model's parameters have other shapes than `slow`.
+    """
+    path = cfg.run.init_from
 
     def shapes(params):
         leaves, _ = jax.tree_util.tree_flatten_with_path(params)
@@ -105,6 +106,12 @@ def _check_shapes(path, model, slow):
             f"{dict(model.config.networks)} for {sizes.image_size} pixels and "
             f"{sizes.channels} channels; give this run the same"
         )
+    for name, value in model.config.networks.items():
+        if f"networks.{name}" in config.FIXED and value != cfg.networks[name]:
+            warn(
+                f"--config.networks.{name}={cfg.networks[name]}: {path} was trained "
+                f"with {value}; its images get worse before they get better"
+            )
 
 
 class Diverged(Exception):
