@@ -2,10 +2,11 @@
 
 python experiments/claims.py joint penalty
 
-Prints a table per named claim (default: all claims). The figures of
+Prints a table per named claim (default: all claims). The values of
 results/claims.jsonl were measured by an earlier script, on 50 held-out classes that
 were not split into tuning and report classes yet, with 64 images each. Runs
-experiments/sweep.py for the arms of a claim that this log does not contain completely.
+experiments/sweep.py for the arms of a claim that neither claims.jsonl nor
+sweep.jsonl contains completely.
 experiments/results_page.py writes all tables to one page.
 """
 

@@ -110,7 +110,7 @@ def trials():
         "",
         "Trials up to commit f333cf4 were measured with an embedding of 1,500 training "
         "steps. Later trials, and the reports, use one of 3,000 steps, which is "
-        "stricter. Compare figures within a table only.",
+        "stricter. Compare values within a table only.",
         "",
     ]
     for name, (question, arms) in claims.CLAIMS.items():

@@ -19,7 +19,7 @@ from scipy.spatial import distance
 
 import figr_jax
 from figr_jax.common import command, compilation, pictures
-from figr_jax.studio import likeness
+from figr_jax.studio import similarity
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "sketch-32", "A run's folder, or the name of shipped weights."
@@ -45,10 +45,10 @@ def main():
     for name, strokes in drawings.SKETCHES.items():
         sketches = [drawings.sketch(strokes, rng) for _ in range(SHOTS)]
         support, drawn = drawings.redraw(model, sketches, COUNT, _SEED.value)
-        near = likeness.likeness(drawn, support).max(1)
+        near = similarity.similarity(drawn, support).max(1)
         kinds[name] = {
             "variety": spread(drawn) / spread(support),
-            "copies": int((near >= likeness.COPY).sum()),
+            "copies": int((near >= similarity.COPY).sum()),
         }
         print(name, kinds[name], flush=True)
         panels.append(pictures.panel(support, drawn[:SHOWN], columns=SHOTS))

@@ -21,10 +21,12 @@ def _optimizer_fields(default, learning_rate):
             "the name of an optax optimizer that takes a learning rate",
             build.is_optimizer,
         ),
-        "learning_rate": fields.positive(learning_rate, "its learning rate"),
+        "learning_rate": fields.positive(
+            learning_rate, "learning rate of the optimizer"
+        ),
         "optimizer_args": fields.Field(
             "",
-            "its other arguments, such as b1=0.0,b2=0.9",
+            "other arguments of the optimizer, such as b1=0.0,b2=0.9",
             "comma-separated name=number pairs, such as b1=0.0,b2=0.9",
             lambda x: build.parse_args(x) is not None,
         ),
@@ -67,7 +69,9 @@ SCHEMA = {
             (False, True), False, "whether the critic sees the deviation over its batch"
         ),
         "dtype": fields.one_of(
-            networks.DTYPES, "float32", "of the arithmetic; parameters stay float32"
+            networks.DTYPES,
+            "float32",
+            "dtype of the arithmetic; parameters stay float32",
         ),
         "sharpness": fields.positive(
             3.0, "family fusion: how much one support image outweighs the others"
@@ -161,7 +165,7 @@ SCHEMA = {
             0, 10_000, "meta-steps between sample grids; 0: none"
         ),
         "evaluate_every": fields.count(
-            0, 0, "meta-steps between evaluations on a few held-out classes; 0: none"
+            0, 0, "meta-steps between evaluations on ten tuning classes; 0: none"
         ),
         "save_every": fields.count(1, 1_000, "meta-steps between checkpoints"),
         "on_divergence": fields.one_of(

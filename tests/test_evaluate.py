@@ -133,7 +133,7 @@ def test_the_report_in_words_and_pictures(made):
     out, result = made
     table = (out / "report.md").read_text()
     assert f"| {JITTERED} |" in table and f"| {presentation.PAIRED} |" in table
-    assert "glyphs, 6 held-out classes" in table
+    assert "glyphs, 6 report classes" in table
     assert json.loads((out / "report.json").read_text())["arms"] == result["arms"]
     pictures = {file.name for file in out.glob("*.png")}
     assert len(pictures) == 6 and set(re.findall(r"\((\w+\.png)\)", table)) == pictures
@@ -351,7 +351,7 @@ def test_a_run_measures_itself(small, data_dir, tmp_path, capsys):
     cfg = quick(meta_steps=4, evaluate_every=2)
     training.train(cfg, tmp_path / "run", data_dir)
     told = capsys.readouterr().out
-    assert "held-out real images, as evaluations see them: recognizability" in told
+    assert "the same metrics of real images: recognizability" in told
     found = curves.read(tmp_path / "run")
     for name in light.METRICS:
         assert [step for step, _ in found[name]] == [2, 4]

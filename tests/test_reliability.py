@@ -507,16 +507,16 @@ def test_a_run_that_is_asked_to_stop_does_not_rewind_for_ever(
     state = training.train(cfg, tmp_path, data_dir)
     assert int(state.step) == 0
     said = capsys.readouterr()
-    assert "stopped: nothing was saved before" in said.out
-    assert said.err.count("going back, with other episodes") == 1
+    assert "stopped: there is no checkpoint yet" in said.out
+    assert said.err.count("with other episodes (rewind") == 1
 
 
 def test_rewinds_are_counted(tmp_path, data_dir, capsys):
     cfg = quick(on_divergence="rewind", rewinds=2)
     cfg.outer.update(optimizer="sgd", learning_rate=1e30)
-    with pytest.raises(FailedWork, match="also after 2 rewinds.*nothing was saved"):
+    with pytest.raises(FailedWork, match="also after 2 rewinds.*no checkpoint yet"):
         training.train(cfg, tmp_path, data_dir)
-    assert capsys.readouterr().err.count("going back, with other episodes") == 2
+    assert capsys.readouterr().err.count("with other episodes (rewind") == 2
 
 
 def test_what_is_due_is_done_before_a_stop(tmp_path, data_dir, monkeypatch):

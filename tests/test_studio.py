@@ -228,8 +228,8 @@ def test_each_image_tells_what_drawing_it_is_near(client, name, adapted):
     found = client.post(f"/api/jobs/{job}/images", json={"latents": latents}).json()
     assert len(found["images"]) == 5
     for image in found["images"]:
-        assert image["nearest"] in range(4) and -1 <= image["likeness"] <= 1
-        assert image["copy"] == (image["likeness"] >= 0.95)
+        assert image["nearest"] in range(4) and -1 <= image["similarity"] <= 1
+        assert image["copy"] == (image["similarity"] >= 0.95)
     # The same latents give the same images, in any company.
     alone = client.post(f"/api/jobs/{job}/images", json={"latents": latents[2:3]})
     assert alone.json()["images"][0] == found["images"][2]

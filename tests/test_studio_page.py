@@ -309,7 +309,9 @@ def test_a_batch_of_another_snapshot_is_not_shown(twins):
     retrain(page, "one")
     assert shown(page) == after
     batches(page).last.click()
-    expect(problem).to_have_text("this batch is of another snapshot of one")
+    expect(problem).to_have_text(
+        "this batch was made with another snapshot of one and cannot be shown"
+    )
     expect(page.locator("#model")).to_have_value("one")
     expect(page.locator("#example-name")).to_contain_text("Example")
     expect(page.locator(".shot .pin")).to_have_count(24)

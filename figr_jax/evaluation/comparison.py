@@ -17,7 +17,7 @@ def make(models, bank, out, options):
     Args:
       models: dict: name to `generation.FewShotGenerator`, at least 2.
       bank: `bank.Bank` of a data set that all were trained on.
-      out: folder, made if need be: gets `comparison.json`, `comparison.md`, and the
+      out: folder, created if needed: gets `comparison.json`, `comparison.md`, and the
         images, so that a stopped comparison resumes.
       options: `measurement.Options`; there are no curves and no GAN from scratch.
 

@@ -1,6 +1,6 @@
-"""Controls: what a model must beat, and what it must not be.
+"""Controls: image sets made without a model, for comparison with its images.
 
-Each makes images from a support without any model.
+Each function makes images from a support.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""What runs wrote into metrics.jsonl, drawn: one plot a quantity, one line a run."""
+"""Plots of metrics.jsonl: one per quantity, with one line per run."""
 
 import json
 import pathlib
@@ -42,7 +42,7 @@ def read(workdir):
 
 
 def draw(workdirs, out):
-    """Draws runs side by side.
+    """Plots the metrics of several runs.
 
     Args:
       workdirs: their folders.

@@ -1,7 +1,7 @@
-"""The human judge: real or generated? A set of files to answer on, and its score.
+"""The human test: are images real or generated?
 
-The paper defines the loss of a task by human discrimination (section 3.1) and leaves
-the test undone. 50 % right means that nobody can tell.
+The paper proposes it (section 3.1) and does not run it. A score of 50 % means that the
+judge cannot distinguish them.
 """
 
 import csv
@@ -22,18 +22,18 @@ _EACH = 2  # real images of a class, and generated ones
 
 
 def make_sheet(model, bank, out, classes, seed):
-    """Writes images in random order, half of them real, and a form for the answers.
+    """Writes a judge sheet: as many real as generated images, in random order.
 
-    `out` gets `images/0001.png` ..., `sheet.png` with all of them in rows of ten,
-    `answers.csv` with an empty answer for each, and `key.json`, which says what each
-    one is: not for the judge. The real ones were not shown to the model.
+    `out` gets `images/0001.png` ..., `sheet.png` with all images in rows of ten,
+    `answers.csv` to fill in, and `key.json` with the truth, which the judge must not
+    see. The real images are not in the support.
 
     Args:
       model: `generation.FewShotGenerator`.
       bank: `bank.Bank` of its data set.
-      out: folder, made if need be.
-      classes: how many report classes, chosen by seed; 0: `SHEET_CLASSES`.
-      seed: of every random draw.
+      out: folder, created if needed.
+      classes: number of report classes, chosen by seed; 0: `SHEET_CLASSES`.
+      seed: seed of every random draw.
 
     Returns:
       The number of images.
@@ -65,13 +65,13 @@ def make_sheet(model, bank, out, classes, seed):
 
 
 def shuffle(real, generated, names, seed):
-    """A set for the judge, in random order.
+    """Mixes real and generated images in random order.
 
     Args:
       real: `[images, H, W, C]` uint8 of each class.
       generated: the same; as many.
-      names: of the classes.
-      seed: of the order.
+      names: names of the classes.
+      seed: seed of the order.
 
     Returns:
       Images, `[H, W, C]` uint8 each, by file name, and the key: file name to `class`
@@ -114,12 +114,12 @@ def score(path):
     """Scores the answers of a judge.
 
     Args:
-      path: `answers.csv`, filled in, beside the `key.json` of its set.
+      path: `answers.csv`, filled in, next to the `key.json` of its sheet.
 
     Returns:
-      A dict: `answered`, `images`, and for `all`, each of `kinds` of images and each
-      of `classes` the `right`, `count`, `accuracy` and its 95 % Wilson interval, `low`
-      and `high`.
+      A dict: `answered`, `images`, `all`, `kinds` (by `real` or `generated`) and
+      `classes` (by class). `all` and each entry of the last two have `right`, `count`,
+      `accuracy`, and `low` and `high` of its 95 % Wilson interval.
 
     Raises:
       BadInput: if a file cannot be read, or names what it should not.

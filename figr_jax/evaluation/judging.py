@@ -1,4 +1,4 @@
-"""The judge: compares images with real ones of their class, in two embeddings."""
+"""Comparison of generated with real images of their class, in two embeddings."""
 
 import hashlib
 
@@ -8,20 +8,21 @@ from figr_jax.common.errors import say
 from figr_jax.data import styles
 from figr_jax.evaluation import metrics
 
-WAYS = 20  # classes in an episode of recognizability
+WAYS = 20  # classes among which an image is recognized
 
 
 def neighbours(draws):
     """Chooses the k of the manifold metrics, at most 5.
 
-    Half of the smallest class: else a ball about a point reaches into another class.
+    Half of the smallest class: with a larger k, the neighbourhood of a point would
+    reach into another class.
     """
     sizes = [len(x) for draw in draws for x in (*draw.reference, *draw.real)]
     return max(1, min(5, min(sizes) // 2))
 
 
 class Judge:
-    """Compares images with what was not shown, in the features of two embeddings."""
+    """Compares generated with real images in the features of two embeddings."""
 
     def __init__(self, prototypical, simclr):
         """Takes the two `conv4.Embedding`s."""
@@ -53,7 +54,7 @@ class Judge:
         return [self._known[key] for key in keys]
 
     def __call__(self, drawn, draw, k=None):
-        """Judges the images of each class.
+        """Measures the images of each class.
 
         Args:
           drawn: for each class `[m, H, W, C]` uint8.
@@ -106,7 +107,7 @@ def _find_blemishes(drawn, draw):
 
 
 def summary(values, seed):
-    """Mean and 95 % bootstrap interval over classes of each metric.
+    """Computes the mean and the 95 % bootstrap interval over classes of each metric.
 
     Args:
       values: dict: name of a metric to `[draws, classes]` floats.
@@ -143,7 +144,7 @@ def pool(scores):
 
 
 def compare(values, others, seed):
-    """`summary` of the differences of two rows of the table, class by class.
+    """Summarizes the differences between two rows of the table, class by class.
 
     The difference of two z-scores has twice their variance: the pooled one is divided
     by the root of 2. Both rows are compared with the same real images, so its deviation
@@ -184,6 +185,6 @@ def judge_arms(judge, arms, draws):
     """
     judged = {}
     for name, drawn in arms.items():
-        say(f"judging: {name}")
+        say(f"measuring: {name}")
         judged[name] = judge_all(judge, drawn, draws)
     return judged

@@ -1,4 +1,4 @@
-"""The light form of the protocol, for a run that trains: a few classes, three metrics.
+"""Evaluation during training: three metrics on a few tuning classes.
 
 The losses of a GAN do not show whether its images are good; these metrics do.
 """
@@ -26,7 +26,7 @@ class Light:
           split: `splits.Split`.
 
         Raises:
-          BadInput: if too few held-out classes have images to judge by.
+          BadInput: if too few held-out classes have images to compare with.
         """
         shots, seed = cfg.inner.shots, cfg.run.seed
         kind = "tuning" if split.tuning else "heldout"  # of few, none is for tuning
@@ -37,16 +37,16 @@ class Light:
         self._judge = judging.Judge(*embedding.load_all(bank, split))
         self._networks = build.networks(cfg)
         self._sampling = build.sampling(cfg)
-        floor = self._measure(self._draw.real)
-        told = "  ".join(f"{name} {value:.3f}" for name, value in floor.items())
-        say(f"held-out real images, as evaluations see them: {told}")
+        real = self._measure(self._draw.real)
+        metrics = "  ".join(f"{name} {value:.3f}" for name, value in real.items())
+        say(f"the same metrics of real images: {metrics}")
 
     def _measure(self, drawn):
         values = self._judge(drawn, self._draw)
         return {name: float(np.mean(values[name])) for name in METRICS}
 
     def __call__(self, slow):
-        """Adapts, draws, judges: the means over classes of `METRICS`, a dict."""
+        """Measures slow parameters: a dict of `METRICS`, means over classes."""
         drawn, _ = samples.adapt_and_draw(
             self._networks,
             self._sampling,

@@ -15,13 +15,13 @@ class Options(NamedTuple):
     """Options of a report.
 
     Attributes:
-      draws: of supports for each class.
-      count: images to draw of each class.
-      classes: how many report classes, chosen by seed; 0: all.
-      curve_classes: how many of them the curves are of; 0: no curves.
-      scratch: for how many of them a GAN is trained from scratch.
-      seed: of every random draw.
-      metrics: names of those in the table, see `presentation.METRICS`.
+      draws: number of supports per class.
+      count: images per support.
+      classes: number of report classes, chosen by seed; 0: all.
+      curve_classes: number of them in the curves; 0: no curves.
+      scratch: number of them for which a GAN is trained from scratch.
+      seed: seed of every random draw.
+      metrics: names of the metrics in the table, see `presentation.METRICS`.
     """
 
     draws: int = 3
@@ -88,7 +88,7 @@ class Measurement(NamedTuple):
 
     @property
     def ways(self):
-        """Returns the number of classes in an episode of recognizability."""
+        """Returns the number of classes among which an image is recognized."""
         return min(judging.WAYS, len(self.eligible))
 
     def draw_supports(self, classes, shots, seed):

@@ -13,22 +13,23 @@ _SPECK = 1 / 256  # of the pixels of an image: 4 of 32x32
 
 
 def recognizability(features, labels, prototypes, ways=20):
-    """Share of images whose own class has the nearest prototype, among `ways` classes.
+    """Computes the share of images that are nearest to the prototype of their class.
 
     The 20-way 1-shot accuracy of Boutin et al. (2022, section 3) and Snell et al.
-    (2017), exactly: not over drawn episodes but over all of them. An image is right in
-    an episode if none of the `ways - 1` other classes is nearer. If r of the C - 1
-    others are, that is so in comb(C - 1 - r, ways - 1) of comb(C - 1, ways - 1).
+    (2017), averaged exactly over all choices of the `ways - 1` other classes. An image
+    is recognized if none of the chosen classes is nearer than its own. With r nearer
+    classes among the C - 1 others, a share comb(C - 1 - r, ways - 1) / comb(C - 1,
+    ways - 1) of the choices excludes all of them.
 
     Args:
       features: `[n, F]` of the images.
       labels: the row of the images' class in `prototypes`: an int, or `[n]` of them.
       prototypes: `[C, F]`, one image of each class (1-shot), never one that a model has
         adapted to.
-      ways: classes in an episode; all C if there are fewer.
+      ways: classes among which an image is recognized; all C if there are fewer.
 
     Returns:
-      `[n]` in [0, 1]: for each image, its accuracy over all episodes.
+      `[n]` in [0, 1]: for each image, its accuracy over all choices.
     """
     distances = distance.cdist(features, prototypes)
     own = distances[np.arange(len(features)), labels]
@@ -38,7 +39,7 @@ def recognizability(features, labels, prototypes, ways=20):
     drawn = min(ways - 1, others)
 
     def right(left):
-        """Computes the share of episodes with all other classes among the `left`."""
+        """Computes the share of choices with all other classes among the `left`."""
         return special.comb(left, drawn) / special.comb(others, drawn)
 
     # A class that is as near (the same picture twice) is guessed half of the time.
@@ -46,7 +47,7 @@ def recognizability(features, labels, prototypes, ways=20):
 
 
 def diversity(features):
-    """How much the images of one class differ (Boutin et al. 2022, section 3).
+    """Computes how much the images of one class differ (Boutin et al. 2022, section 3).
 
     The unbiased standard deviation of each feature, mean over features.
 
@@ -193,8 +194,8 @@ def wilson(right, count):
     """Computes the 95 % Wilson interval of a share: low and high (Wilson 1927).
 
     Args:
-      right: how many are.
-      count: of how many, at least 1.
+      right: number of correct answers.
+      count: number of answers, at least 1.
     """
     from scipy import stats  # as above
 
@@ -205,13 +206,13 @@ def wilson(right, count):
 def bootstrap(statistic, classes, seed=0, draws=1000):
     """Computes the 95 % bootstrap interval of a statistic over classes: low and high.
 
-    Classes, not images, are drawn again: images of a class are not independent.
+    Resamples classes, not images: images of a class are not independent.
 
     Args:
       statistic: function of `[classes]` indices of classes, with repetitions.
-      classes: how many there are.
-      seed: of the draws.
-      draws: how many.
+      classes: number of classes.
+      seed: seed of the resampling.
+      draws: number of resamplings.
     """
     draw = np.random.default_rng(seed)
     statistics = [statistic(draw.integers(0, classes, classes)) for _ in range(draws)]

@@ -26,12 +26,12 @@ _SHOTS = 1, 4  # numbers of exemplars
 
 
 def measure(model, bank, out, options):
-    """Measures a model from several numbers of exemplars, and draws the plane.
+    """Measures a model from several numbers of exemplars, and plots the plane.
 
     Args:
       model: `generation.FewShotGenerator`.
       bank: `bank.Bank` of its data set.
-      out: folder, made if need be: gets `plane.json`, `plane.png`, and the
+      out: folder, created if needed: gets `plane.json`, `plane.png`, and the
         images, so that a stopped measurement resumes.
       options: `measurement.Options`, of which `classes` and `seed` count.
 

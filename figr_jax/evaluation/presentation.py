@@ -10,8 +10,8 @@ METRICS = {
         "recognizability",
         "{:.1%}",
         "{ways}-way 1-shot accuracy of a prototypical network (Boutin et al. 2022), "
-        "exact over all episodes; the prototype is a real image that was not shown "
-        "(theirs: an exemplar that was)",
+        "averaged over all choices of the other classes; the prototype is a real image "
+        "that is not in the support (theirs: an exemplar in it)",
     ),
     "diversity": (
         "diversity",
@@ -45,7 +45,8 @@ METRICS = {
     "density": (
         "density",
         "{:.2f}",
-        "how densely real images lie about a generated one (Naeem et al. 2020)",
+        "number of real images in whose neighbourhood a generated image is, divided by "
+        "k (Naeem et al. 2020)",
     ),
     "coverage": (
         "coverage",
@@ -94,10 +95,10 @@ ANCHORS = {
 
 
 def draw_sheet(judge, supports, generated):
-    """Classes below each other, each with what its images are near.
+    """Renders a sheet of classes: support, images, and the nearest of the support.
 
     Args:
-      judge: `judging.Judge`, in whose features they are near.
+      judge: `judging.Judge`, whose features define the nearest support image.
       supports: `[classes, shots, H, W, C]` uint8.
       generated: `[classes, m, H, W, C]` uint8; the first ones are shown.
 
@@ -137,7 +138,7 @@ def _curve_file(name):
 
 
 def _lines(curve, metric):
-    """Returns the points of a metric's curve, and those of real images: the floor."""
+    """Returns the points of a metric's curve, and of real images for reference."""
 
     def point(x, summary):
         return x, *(summary[metric][key] for key in ("mean", "low", "high"))
@@ -179,7 +180,7 @@ def write_table(result):
     rows = {**result["arms"], PAIRED: result["model_less_jittered"]}
     described = {metric: METRICS[metric] for metric in options["metrics"]}
     return join(
-        f"# {checkpoint['dataset']}, {len(result['classes'])} held-out classes",
+        f"# {checkpoint['dataset']}, {len(result['classes'])} report classes",
         f"Of each class {options['draws']} support(s), {options['count']} images of "
         "each; mean and 95 % bootstrap interval over classes. "
         f"{result['seconds_per_class']:.2f} s to adapt and draw a class "
@@ -196,7 +197,7 @@ def write_table(result):
 
 
 def cell(arm, metric):
-    """A mean and its interval, as a table has it."""
+    """Formats a mean and its interval as a table cell."""
     form = METRICS[metric][1]
     value = {key: form.format(number) for key, number in arm[metric].items()}
     return "{mean} ({low}, {high})".format_map(value)
@@ -218,17 +219,17 @@ def write_rows(arms, shown):
 def _explain(result):
     """Explains the table and the plane."""
     yield (
-        "Images are compared with real ones that were not shown, of the same class but "
-        "where it says otherwise. The row of held-out real images is the floor: other "
-        "real images, judged in the same way. A model that does not beat the jittered "
-        "support has shown nothing: the last row is the mean of the differences, and "
-        "an interval of it that contains 0 shows no difference."
+        "Generated images are compared with real images that are not in the support, "
+        "of the same class unless stated otherwise. The row 'held-out real' has other "
+        "real images, measured in the same way, for reference. A useful model should "
+        "beat the jittered support. The last row is the mean difference to it: if the "
+        "interval contains 0, no difference is shown."
     )
     if result["options"]["scratch"]:
         yield (
-            "Rows of a few classes are to be compared with each other only: their "
-            "interval is hardly more than the range of these classes, and precision, "
-            "recall, density and coverage are among them alone."
+            "Compare the rows of a few classes only with each other: they have few "
+            "classes, and precision, recall, density and coverage are computed within "
+            "these classes."
         )
     yield "![recognizability against diversity](plane.png)"
     if find_anchors(result["checkpoint"]["dataset"]):

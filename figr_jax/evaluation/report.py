@@ -24,8 +24,8 @@ def make(model, bank, out, options, joint=None):
     Args:
       model: `generation.FewShotGenerator`.
       bank: `bank.Bank` of its data set.
-      out: folder, made if need be, which gets `report.json`, `report.md`, pictures,
-        and the images themselves, so that a report that was stopped goes on.
+      out: folder, created if needed; gets `report.json`, `report.md`, pictures,
+        and the generated images, so that a stopped report resumes.
       options: `measurement.Options`.
       joint: a `FewShotGenerator` that was trained with one inner step, or None.
 

@@ -22,7 +22,11 @@ _CLASSES = 10  # classes in one call, at most
 
 @functools.cache
 def _compile(networks, options, shots, count, at, size):
-    """Adapts to a chunk of `size` supports, draws after the inner steps `at`."""
+    """Compiles a program that adapts to `size` supports and draws images of each.
+
+    It maps slow parameters, supports `[size, shots, H, W, C]` uint8 and keys `[size]`
+    to images `[size, len(at), count, H, W, C]` uint8, after the inner steps `at`.
+    """
     inner, best_of = options.inner, options.best_of
     wanted = np.isin(np.arange(inner.steps) + 1, at)
     kept = [step - 1 for step in at if step]

@@ -20,7 +20,7 @@ def measure_curves(work, model):
 
     Returns:
       A dict: name of what varies to `model`, a dict of its summaries, and to the
-      summary of `held-out real` images, the floor.
+      summary of `held-out real` images, for reference.
     """
     seed, wanted = work.options.seed, work.options.curve_classes
     images, options = work.images(model), build.sampling(model.config)
@@ -42,7 +42,7 @@ def measure_curves(work, model):
         say(f"no curve for {all_shots.pop()} shots: the classes have too few images")
     enough = work.classes[counts >= all_shots[-1] + supports.BESIDE]
     few = supports.choose(enough, wanted, seed)
-    # And the same real images to judge by, for metrics depend on how many there are.
+    # And the same real images to compare with: metrics depend on how many there are.
     draw, summaries = work.draw_supports(few, all_shots[-1], seed), {}
     for n in all_shots:
         fewer = draw._replace(supports=draw.supports[:, :n])

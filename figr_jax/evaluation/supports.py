@@ -92,12 +92,12 @@ def find_eligible(bank, heldout, shots):
     if len(enough) < 2:
         raise BadInput(
             f"{bank.dataset}: {len(enough)} held-out classes with at least {least} "
-            f"images ({shots} to adapt to, {needed} to judge by); 2 are needed"
+            f"images ({shots} to adapt to, {needed} to compare with); 2 are needed"
         )
     if len(enough) < len(heldout):
         say(
             f"{len(heldout) - len(enough)} held-out classes have fewer than {least} "
-            f"images ({shots} to adapt to, {needed} to judge by) and are left out"
+            f"images ({shots} to adapt to, {needed} to compare with) and are left out"
         )
     return np.sort(enough)
 

@@ -50,7 +50,7 @@ def convolve(x, kernel, lowering):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def transpose(y, kernel, lowering):
-    """Computes the derivative of `sum(y * convolve(x, kernel))` by x.
+    """Computes the derivative of `sum(y * convolve(x, kernel))` in x.
 
     Args:
       y: `[N, H, W, O]`.
@@ -66,7 +66,7 @@ def transpose(y, kernel, lowering):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def correlate(x, y, size, lowering):
-    """Computes the derivative of `sum(y * convolve(x, kernel))` by the kernel.
+    """Computes the derivative of `sum(y * convolve(x, kernel))` in the kernel.
 
     Args:
       x: `[N, H, W, I]`.

@@ -38,7 +38,7 @@ def find(paths=()):
         paths += sorted(shipped.names(), key=lambda name: (name != DEFAULT, name))
     if not paths:
         raise BadInput(
-            "no trained model: give one with --checkpoint, or train one in four "
+            "no trained model: give one with --checkpoint, or train one in about two "
             "minutes: python -m figr_jax.main --config=configs/quickstart.py"
         )
     models = {}

@@ -148,11 +148,11 @@ class Latents(Asked):
 
 
 class Picture(BaseModel):
-    """An image, and its likeness to the nearest drawing (numbered from 0)."""
+    """An image, and its similarity to the nearest drawing (numbered from 0)."""
 
     image: Png
     nearest: int
-    likeness: float
+    similarity: float
     is_copy: Annotated[bool, Field(alias="copy")]
 
 

@@ -13,8 +13,8 @@ EXAMPLES_OF_CLASS = 12  # maximum images of each
 def choose_split(cfg, bank, start):
     """Returns the split of a run: the stored one, or one chosen as the config says.
 
-    Of a data set that the weights of `run.init_from` were trained on, it holds out the
-    same classes again, since those weights have seen the others.
+    If the weights of `run.init_from` were trained on the same data set, their held-out
+    classes are held out again: they have seen all others.
 
     Args:
       cfg: the run's config.

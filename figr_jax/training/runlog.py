@@ -85,7 +85,7 @@ class RunLog:
         )
 
     def evaluation(self, step, record):
-        """Logs the metrics of held-out classes.
+        """Logs the metrics of an evaluation.
 
         Args:
           step: meta-steps done.
@@ -93,7 +93,7 @@ class RunLog:
         """
         self._record(step, record)
         metrics = "  ".join(f"{name} {value:.3f}" for name, value in record.items())
-        say(f"meta-step {step}, held-out classes: {metrics}")
+        say(f"meta-step {step}, evaluation: {metrics}")
 
     def _record(self, step, record, speed=()):
         line = {"step": step, **record, **dict(speed)}

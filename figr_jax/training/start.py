@@ -147,7 +147,10 @@ def rewind(cfg, workdir, store, rewinds, error):
             f"{store.describe_newest()}; try a smaller "
             "--config.inner.learning_rate or --config.outer.learning_rate"
         )
-    warn(f"{error}; going back, with other episodes: rewind {rewinds + 1}")
+    warn(
+        f"{error}; returning to the last checkpoint with other episodes (rewind "
+        f"{rewinds + 1} of {cfg.run.rewinds})"
+    )
     start = find_start(cfg, workdir)._replace(rewinds=rewinds + 1)
     store.go_back(int(start.state.step))
     return start

@@ -182,7 +182,7 @@ class Store:
         """Describes the checkpoint that a run would resume from."""
         steps = checkpoints.list_steps(self._folder / "checkpoints")
         if not steps:
-            return "nothing was saved before"
+            return "there is no checkpoint yet"
         return (
             f"the newest checkpoint is {self._folder / 'checkpoints' / str(steps[-1])}"
         )

@@ -135,8 +135,8 @@ export class Gallery {
     }
   }
 
-  show({ image, nearest, likeness, copy }, i) {
-    const item = this.items[i], percent = `${Math.round(100 * likeness)} %`;
+  show({ image, nearest, similarity, copy }, i) {
+    const item = this.items[i], percent = `${Math.round(100 * similarity)} %`;
     const alt = `Image ${i + 1}: similarity to drawing ${nearest + 1}: ${percent}`;
     const pin = make("button", {
       className: "pin", ariaPressed: Boolean(item.pinned),

@@ -45,7 +45,7 @@ async function restore({ gallery: state, ...batch }) {
     batches.leave();
     if (isOther) await adapter.adapt(); // to the example; later it would hide the message
     showHistory();
-    throw new Error(`this batch is of another snapshot of ${batch.model}`);
+    throw new Error(`this batch was made with another snapshot of ${batch.model} and cannot be shown`);
   }
   await adapter.stop().catch(() => {});
   adapter.support = batch.support;

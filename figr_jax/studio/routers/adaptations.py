@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from figr_jax import build, recipe
 from figr_jax.adapted import draw_candidates
 from figr_jax.data import inputs
-from figr_jax.studio import exports, likeness, schema, works
+from figr_jax.studio import exports, schema, similarity, works
 from figr_jax.studio.routers import common
 
 router = fastapi.APIRouter(prefix="/api")
@@ -68,14 +68,14 @@ def draw_images(asked: schema.Latents, adaptation: Adaptation) -> schema.Drawn:
     """Generates an image per latent, with its similarity to the nearest drawing."""
     adapted = adaptation.adapted
     drawn = _draw(adapted, asked.latents)
-    near = likeness.likeness(drawn, adapted.support)
+    near = similarity.similarity(drawn, adapted.support)
     return {
         "images": [
             {
                 "image": recipe.encode(image),
                 "nearest": int(row.argmax()),
-                "likeness": round(float(row.max()), 3),
-                "copy": bool(row.max() >= likeness.COPY),
+                "similarity": round(float(row.max()), 3),
+                "copy": bool(row.max() >= similarity.COPY),
             }
             for image, row in zip(drawn, near, strict=True)
         ]

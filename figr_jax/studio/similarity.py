@@ -12,7 +12,7 @@ _BLUR = 0.02  # share of the image's side
 _SHIFT = 0.06  # largest shift, as a share of the image's side
 
 
-def likeness(images, support):
+def similarity(images, support):
     """Computes the correlation of blurred images at the best small shift.
 
     Args:
