@@ -150,32 +150,33 @@ def list_steps(folder):
     return sorted(int(name) for name in names if re.fullmatch("[1-9][0-9]*|0", name))
 
 
-def newest_good(folder, load):
-    """Loads the newest intact step, and warns of newer, damaged ones.
-
-    The run may continue to save meanwhile.
+def newest_good(place, find, load):
+    """Loads the newest intact save, and warns of newer, damaged ones.
 
     Args:
-      folder: `pathlib.Path`, `checkpoints` or `snapshots` of a run.
-      load: function of a step's folder; raises `FailedWork` if it is damaged.
+      place: where they are, for messages.
+      find: function that lists the saves, newest first. It is called again after each
+        damaged one, because a run may save and delete meanwhile.
+      load: function of a save; raises `FailedWork` if it is damaged.
 
     Returns:
-      The step's folder and the result of `load`; None if there is no step.
+      The result of `load`; None if there is no save.
 
     Raises:
       FailedWork: if all of them are damaged.
     """
     damaged = {}
-    while steps := [step for step in list_steps(folder) if step not in damaged]:
-        path = folder / str(steps[-1])
+    while left := [path for path in find() if path not in damaged]:
         try:
-            return path, load(path)
+            return load(left[0])
         except FailedWork as error:
-            damaged[steps[-1]] = error
-            if path.exists():  # otherwise the run has just deleted it for a newer one
+            damaged[left[0]] = error
+            if len(left) > 1 and left[0].exists():  # otherwise a newer one replaced it
                 warn(f"{error}; trying the one before")
+    if len(damaged) == 1:
+        raise next(iter(damaged.values()))
     if damaged:
-        raise FailedWork(f"{folder}: all that was saved there is damaged")
+        raise FailedWork(f"{place}: all that was saved there is damaged")
     return None
 
 
@@ -198,13 +199,18 @@ def load_checkpoint(workdir, load):
       BadInput: if there are snapshots but no checkpoint to resume from.
       FailedWork: if all are damaged.
     """
-    newest = newest_good(workdir / "checkpoints", load)
-    if not newest and list_steps(workdir / "snapshots"):
+    folder = workdir / "checkpoints"
+    newest = newest_good(
+        folder,
+        lambda: [folder / str(step) for step in reversed(list_steps(folder))],
+        load,
+    )
+    if newest is None and list_steps(workdir / "snapshots"):
         raise BadInput(
             f"--workdir={workdir}: holds snapshots but no checkpoint to resume "
             "from; give another folder"
         )
-    return newest and newest[1]
+        return newest
 
 
 def check_path(path, flag):

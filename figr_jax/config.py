@@ -118,11 +118,8 @@ SCHEMA = {
         "best_of": fields.between(
             1, 1000, 1, "candidates for each image; the critic chooses one of them"
         ),
-        "latent_scale": fields.Field(
-            1.0,
-            "standard deviation of the latents when sampling",
-            "a finite number above 0",
-            lambda x: 0 < x < math.inf,
+        "latent_scale": fields.positive(
+            1.0, "standard deviation of the latents when sampling"
         ),
         "chosen_on": fields.one_of(
             ("nothing", "tuning", "report"),

@@ -5,7 +5,6 @@ import pathlib
 import jax
 import numpy as np
 from jax import export
-from jax import numpy as jnp
 
 from figr_jax import adaptation, sampling
 from figr_jax.common import compilation, files
@@ -47,10 +46,7 @@ def write(networks, options, slow, path, shots, count):
         fast, _ = adaptation.adapt_with_noise(
             networks, slow, episode, noise, options.inner
         )
-        given = networks, options
-        best = sampling.choose_candidates(*given, fast, support, candidates)
-        latents = candidates[jnp.arange(count), best]
-        drawn = sampling.generate(*given, fast.generator, support, latents)
+        drawn = sampling.generate_best(networks, options, fast, support, candidates)
         return images.to_uint8(drawn)
 
     side = networks.image_size

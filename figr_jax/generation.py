@@ -4,9 +4,9 @@ import difflib
 
 import numpy as np
 
-from figr_jax import adapted, build, config, export, kinds, snapshots
+from figr_jax import adapted, build, checkpoints, config, export, kinds, snapshots
 from figr_jax.adapted import check_whole
-from figr_jax.common.errors import BadInput, FailedWork, warn
+from figr_jax.common.errors import BadInput
 from figr_jax.data import bank as banks
 from figr_jax.data import episodes, inputs, splits, styles
 
@@ -208,15 +208,8 @@ def load(path, flag="--checkpoint"):
       BadInput: if there is no snapshot, or a later version of this package wrote it.
       FailedWork: if all are damaged.
     """
-    damaged = {}
-    # Searched again each time: a run may save and delete snapshots meanwhile.
-    while left := [x for x in snapshots.find(path, flag) if x not in damaged]:
-        try:
-            return FewShotGenerator(*snapshots.read(left[0]))
-        except FailedWork as error:
-            damaged[left[0]] = error
-            if len(left) > 1 and left[0].exists():  # otherwise a newer one replaced it
-                warn(f"{error}; trying the one before")
-    if len(damaged) == 1:
-        raise next(iter(damaged.values()))
-    raise FailedWork(f"{path}/snapshots: all that was saved there is damaged")
+    return checkpoints.newest_good(
+        f"{path}/snapshots",
+        lambda: snapshots.find(path, flag),
+        lambda found: FewShotGenerator(*snapshots.read(found)),
+    )

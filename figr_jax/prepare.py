@@ -56,9 +56,10 @@ def main():
     for name in datasets.parts(FLAGS.dataset):
         bank = banks.load(name, size, channels, FLAGS.data_dir, FLAGS.manual_dir)
         counts = np.diff(bank.class_start)
+        counts = counts[counts > 0]  # a TFDS set may have a label without images
         print(
             f"{bank.dataset} {bank.version}: {len(bank.images):,} images of "
-            f"{np.count_nonzero(counts):,} classes, {counts.min():,} to "
+            f"{len(counts):,} classes, {counts.min():,} to "
             f"{counts.max():,} each; the bank has {bank.images.nbytes:,} bytes: "
             f"{bank.images.filename}"
         )

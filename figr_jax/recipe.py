@@ -104,7 +104,14 @@ def read(path, model):
                 f"--recipe={path}: belongs to another snapshot, trained on "
                 f"{fields['dataset']}; give that one as --checkpoint"
             )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         reason = getattr(error, "strerror", None) or f"{type(error).__name__} {error}"
         raise BadInput(f"--recipe={path}: cannot be read ({reason})") from error
     size = networks.image_size, networks.image_size, networks.channels

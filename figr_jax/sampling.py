@@ -62,3 +62,16 @@ def choose_candidates(networks, options, fast, support, candidates):
     values = networks.criticize(fast.critic, fake)
     sign = 1 if options.inner.loss.real_is_high else -1
     return (sign * values).reshape(n, best_of).argmax(1)
+
+
+def generate_best(networks, options, fast, support, candidates):
+    """Generates each image from the best of its candidates.
+
+    Takes the arguments of `choose_candidates`.
+
+    Returns:
+      `[N, H, W, C]` float32 in [-1, 1].
+    """
+    best = choose_candidates(networks, options, fast, support, candidates)
+    latents = candidates[jnp.arange(len(candidates)), best]
+    return generate(networks, options, fast.generator, support, latents)

@@ -46,11 +46,7 @@ def read_info(name):
     Raises:
       FailedWork: if they are damaged.
     """
-    try:
-        with np.load(FOLDER / f"{name}.npz") as stored:
-            return json.loads(str(stored["info"]))
-    except Exception as error:  # a damaged archive raises many kinds
-        raise FailedWork(f"{name}: damaged ({error}); reinstall figr_jax") from error
+    return _read(name, lambda stored: json.loads(str(stored["info"])))
 
 
 def load_slow(name, shapes, info):
@@ -67,13 +63,22 @@ def load_slow(name, shapes, info):
     Raises:
       FailedWork: if they are damaged.
     """
-    try:
-        with np.load(FOLDER / f"{name}.npz") as stored:
-            slow = jax.tree_util.tree_map_with_path(
-                lambda where, _: np.float32(stored[jax.tree_util.keystr(where)]), shapes
-            )
-    except Exception as error:  # as above
-        raise FailedWork(f"{name}: damaged ({error}); reinstall figr_jax") from error
+
+    def restore(stored):
+        return jax.tree_util.tree_map_with_path(
+            lambda where, _: np.float32(stored[jax.tree_util.keystr(where)]), shapes
+        )
+
+    slow = _read(name, restore)
     if checkpoints.checksums(slow) != info["checksums"]:
         raise FailedWork(f"{name}: damaged; reinstall figr_jax")
     return slow
+
+
+def _read(name, function):
+    """Applies a function to the stored arrays of shipped weights."""
+    try:
+        with np.load(FOLDER / f"{name}.npz") as stored:
+            return function(stored)
+    except Exception as error:  # a damaged archive raises many kinds
+        raise FailedWork(f"{name}: damaged ({error}); reinstall figr_jax") from error

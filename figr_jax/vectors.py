@@ -9,7 +9,7 @@ from matplotlib.path import Path
 from matplotlib.transforms import Affine2D
 from scipy import ndimage
 
-from figr_jax import curves
+from figr_jax import bezier
 
 VIEW = 24  # height and width of an SVG, in its own units
 SVG = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {VIEW} {VIEW}"'
@@ -33,7 +33,7 @@ def trace(image, background):
         border of an image may be covered by ink.
 
     Returns:
-      A list of closed outlines, each a list of segments as `curves.fit` returns them,
+      A list of closed outlines, each a list of segments as `bezier.fit` returns them,
       scaled to `VIEW`. Holes are wound in the opposite direction. Empty if the image is
       blank.
     """
@@ -50,7 +50,7 @@ def trace(image, background):
     is_large = np.abs(areas) >= _SPECK * areas.sum()
     scale = VIEW / len(image)
     return [
-        [scale * segment for segment in curves.fit(loop, _TOLERANCE)]
+        [scale * segment for segment in bezier.fit(loop, _TOLERANCE)]
         for loop in itertools.compress(loops, is_large)
     ]
 

@@ -281,6 +281,13 @@ def test_a_split_is_three_sets_of_classes(heldout, reported):
     assert len(split.report) == reported
 
 
+def test_a_class_without_images_is_not_held_out():
+    bank = make_bank((0, 8, 8, 0, 8, 0))
+    assert sorted(splits.choose(bank, "random", 3, 0).heldout) == [
+        bank.names[i] for i in (1, 2, 4)
+    ]
+
+
 def test_a_split_of_earlier_versions_gets_its_report_classes():
     bank = make_bank([8] * 150)
     split = splits.choose(bank, "random", 30, 0)

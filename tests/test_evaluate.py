@@ -264,7 +264,10 @@ def test_what_a_report_refuses(small, workdir, bank, tmp_path):
     model.config.sampling.chosen_on = "report"
     with pytest.raises(BadInput, match="sampling was chosen on report classes"):
         report.make(model, bank, tmp_path / "out", OPTIONS)
+    with pytest.raises(BadInput, match="sampling was chosen on report classes"):
+        human.make_sheet(model, bank, tmp_path / "out", 2, 0)
     model.config.sampling.chosen_on = "tuning"
+
     later = bank._replace(version="9.9.9")
     with pytest.raises(BadInput, match="9.9.9 is prepared, the checkpoint was trained"):
         report.make(model, later, tmp_path / "out", OPTIONS)

@@ -32,6 +32,11 @@ class Bank(NamedTuple):
     version: str
     licence: str = ""
 
+    @property
+    def sets(self):
+        """The data set of each class: its own name, or that of a part of a mix."""
+        return self.attributes.get("dataset", [self.dataset] * len(self.names))
+
     def class_images(self, index):
         """Returns all images of a class: `[count, H, W, C]` uint8."""
         return self.images[self.class_start[index] : self.class_start[index + 1]]

@@ -256,10 +256,7 @@ def _draw(ink, size, style):
 
 
 def _centre(ink, side):
-    square = np.zeros((max(side, *ink.shape),) * 2, np.float32)
-    top, left = (len(square) - np.array(ink.shape)) // 2
-    square[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
-    return square
+    return images.pad(ink[..., None], max(side, *ink.shape), 0)[..., 0]
 
 
 def _resize(ink, size):

@@ -82,8 +82,7 @@ def first_classes(bank, classes):
     Returns:
       `[data sets]` int32, without those that have no class; `[0]` for a single one.
     """
-    names = np.asarray(bank.attributes.get("dataset", [bank.dataset] * len(bank.names)))
-    here = names[classes]
+    here = np.asarray(bank.sets)[classes]
     return np.flatnonzero(np.append(True, here[1:] != here[:-1])).astype(np.int32)
 
 

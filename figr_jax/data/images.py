@@ -187,19 +187,26 @@ def fit(image, image_size):
       `[image_size, image_size, C]` uint8.
     """
     image = shrink(image, _MAX_SIDE)  # once padded, a long thin one would be huge
+    image = pad(image, max(image.shape[:2]), background(image))
+    return resize(image, image_size, image_size, Image.Resampling.BILINEAR)
+
+
+def pad(image, side, fill):
+    """Pads an image to a square of `side` pixels: `[side, side, C]`, of its dtype."""
     height, width, channels = image.shape
-    side = max(height, width)
-    if height != width:
-        top, left = (side - height) // 2, (side - width) // 2
-        square = np.empty((side, side, channels), np.uint8)
-        square[:] = background(image)
-        square[top : top + height, left : left + width] = image
-        image = square
-    if side != image_size:
-        pixels = Image.fromarray(image[..., 0] if channels == 1 else image)
-        pixels = pixels.resize((image_size, image_size), Image.Resampling.BILINEAR)
-        image = np.asarray(pixels).reshape(image_size, image_size, channels)
-    return image
+    square = np.empty((side, side, channels), image.dtype)
+    square[:] = fill
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+def resize(image, height, width, filter):
+    """Resizes an image by a filter of PIL: `[height, width, C]` uint8."""
+    channels = image.shape[-1]
+    pixels = Image.fromarray(image[..., 0] if channels == 1 else image)
+    pixels = pixels.resize((width, height), filter)
+    return np.asarray(pixels).reshape(height, width, channels)
 
 
 def shrink(image, most):
@@ -212,14 +219,11 @@ def shrink(image, most):
     Returns:
       `[h, w, C]` uint8.
     """
-    height, width, channels = image.shape
-    scale = most / max(height, width)
+    scale = most / max(image.shape[:2])
     if scale >= 1:
         return image
-    pixels = Image.fromarray(image[..., 0] if channels == 1 else image)
-    size = [max(1, round(side * scale)) for side in pixels.size]
-    pixels = pixels.resize(size, Image.Resampling.BOX)
-    return np.asarray(pixels).reshape(*size[::-1], channels)
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return resize(image, height, width, Image.Resampling.BOX)
 
 
 def find_ink(image):
@@ -256,10 +260,5 @@ def centre(image, share):
     if ink is None:
         return image
     drawing = image[ink]
-    height, width, channels = drawing.shape
-    side = max(round(max(height, width) / share), height, width)
-    square = np.empty((side, side, channels), np.uint8)
-    square[:] = background(image)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = drawing
-    return square
+    longer = max(drawing.shape[:2])
+    return pad(drawing, max(round(longer / share), longer), background(image))

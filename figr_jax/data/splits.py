@@ -206,8 +206,7 @@ def choose_report(bank, split):
       A tuple of names.
     """
     _, heldout = split.indices(bank.names)
-    sets = bank.attributes.get("dataset", [bank.dataset] * len(bank.names))
-    chosen = []
+    sets, chosen = bank.sets, []
     for dataset in datasets.parts(bank.dataset):
         own = [i for i in np.sort(heldout) if sets[i] == dataset]
         half = min(REPORTED, (len(own) + 1) // 2)
@@ -219,15 +218,14 @@ def choose_report(bank, split):
 
 def _choose_from(bank, dataset, kind, least, heldout, seed):
     """Chooses held-out classes of one data set of a bank."""
-    sets = bank.attributes.get("dataset", [dataset] * len(bank.names))
-    own = [i for i, name in enumerate(sets) if name == dataset]
+    own = [i for i, name in enumerate(bank.sets) if name == dataset]
     names = [bank.names[i] for i in own]
     has_alphabets = (
         "alphabet" in bank.attributes and bank.attributes["alphabet"][own[0]]
     )
     if kind == "random" or not has_alphabets:
         counts = np.diff(bank.class_start)
-        large = [bank.names[i] for i in own if counts[i] >= least]
+        large = [bank.names[i] for i in own if counts[i] >= max(1, least)]
         if least and len(large) < heldout:
             raise BadInput(
                 f"--config.dataset.split='random:{least}': {dataset} has {len(large)} "

@@ -5,11 +5,11 @@ tells images apart.
 """
 
 import functools
-import time
 
 import jax
 import numpy as np
 import optax
+import tqdm
 from flax import linen as nn
 from jax import numpy as jnp
 
@@ -27,7 +27,7 @@ _WARM_UP = 50  # steps
 _BATCH = 64  # images of a step of SimCLR, each seen twice
 _TEMPERATURE = 0.5  # of NT-Xent
 _DRAWS = 10  # of prototypes, for the accuracy; each draw judges all other images
-_SAY_EVERY = 100  # steps
+_SHOW_EVERY = 100  # steps
 
 
 def _apply(params, statistics, x):
@@ -108,8 +108,8 @@ def train(bank, classes, kind, seed):
     step = jax.jit(step, compiler_options=compilation.options())
     state = optimizer.init(params)
     say(f"training the {kind} embedding on {len(classes):,} classes, once; compiling")
-    values, begin = [], None
-    for i in range(steps):
+    values = []
+    for i in (bar := tqdm.trange(steps, unit=" steps", desc=kind)):
         if kind == "simclr":
             chosen = draw.choice(rows, _BATCH)
         else:
@@ -118,12 +118,10 @@ def train(bank, classes, kind, seed):
             params, statistics, state, bank.images[chosen], jax.random.fold_in(key, i)
         )
         values.append(value)
-        if begin is None:
-            jax.block_until_ready(value)
-            begin = time.perf_counter()
-        elif (i + 1) % _SAY_EVERY == 0:
-            rate = i / (time.perf_counter() - begin)
-            _say_progress(i + 1, steps, np.mean(values[-_SAY_EVERY:]), rate)
+        if (i + 1) % _SHOW_EVERY == 0:
+            bar.set_postfix(loss=f"{np.mean(values):.3f}")
+            values = []
+
     params = params["network"] if kind == "simclr" else params
     return {"params": params, "batch_stats": statistics}
 
@@ -142,16 +140,8 @@ def _init(key, channels, kind):
     return params, statistics
 
 
-def _say_progress(step, steps, loss, rate):
-    minutes, seconds = divmod(round((steps - step) / rate), 60)
-    say(
-        f"  step {step}/{steps}  loss {loss:.3f}  {rate:.1f} steps/s  "
-        f"{minutes}:{seconds:02d} left"
-    )
-
-
 def accuracy(embedding, bank, classes, seed):
-    """20-way 1-shot accuracy on real images of held-out classes.
+    """Computes the 20-way 1-shot accuracy on real images of held-out classes.
 
     Args:
       embedding: `conv4.Embedding`.

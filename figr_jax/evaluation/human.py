@@ -14,7 +14,7 @@ import numpy as np
 from figr_jax import build
 from figr_jax.common import files, pictures
 from figr_jax.common.errors import BadInput
-from figr_jax.evaluation import metrics, samples, supports
+from figr_jax.evaluation import measurement, metrics, samples, supports
 
 ANSWERS = ("real", "generated")
 SHEET_CLASSES = 25
@@ -39,8 +39,11 @@ def make_sheet(model, bank, out, classes, seed):
       The number of images.
 
     Raises:
-      BadInput: if the folder holds such a set already, or the classes are too few.
+      BadInput: if the folder holds such a sheet already, there are too few classes,
+        or the model was chosen by report classes.
     """
+    measurement.check_choice(model)
+
     for name in ("key.json", "images", "sheet.png", "answers.csv"):
         if pathlib.Path(out, name).exists():
             raise BadInput(f"--judge_sheet={out}: holds {name} already; give another")

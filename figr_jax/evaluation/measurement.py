@@ -33,6 +33,15 @@ class Options(NamedTuple):
     metrics: tuple[str, ...] = tuple(presentation.METRICS)
 
 
+def check_choice(model, flag="--checkpoint"):
+    """Raises `BadInput` if the sampling of a model was chosen on report classes."""
+    if model.config.sampling.chosen_on == "report":
+        raise BadInput(
+            f"{flag}: its sampling was chosen on report classes, so measuring them "
+            "would flatter it; choose it on tuning classes (experiments/quality.py)"
+        )
+
+
 def check(model, options, flag="--checkpoint"):
     """Checks a model and options before any work.
 
@@ -44,11 +53,8 @@ def check(model, options, flag="--checkpoint"):
     Raises:
       BadInput: if an option does not fit, or the model was chosen by report classes.
     """
-    if model.config.sampling.chosen_on == "report":
-        raise BadInput(
-            f"{flag}: its sampling was chosen on report classes, so a report would "
-            "flatter it; choose it on tuning classes (experiments/quality.py)"
-        )
+    check_choice(model, flag)
+
     if options.classes == 1:
         raise BadInput("--classes=1: at least 2 are needed to tell one from another")
     if options.curve_classes == 1:

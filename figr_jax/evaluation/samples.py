@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import tqdm
 from jax import lax
-from jax import numpy as jnp
 
 from figr_jax import adaptation, sampling
 from figr_jax.common import compilation, files
@@ -28,38 +27,29 @@ def _compile(networks, options, shots, count, at, size):
     to images `[size, len(at), count, H, W, C]` uint8, after the inner steps `at`.
     """
     inner, best_of = options.inner, options.best_of
-    wanted = np.isin(np.arange(inner.steps) + 1, at)
-    kept = [step - 1 for step in at if step]
+    parts = np.stack([(0, *at[:-1]), at], axis=1)  # from one drawing to the next
+    # Noise for at least one step, because tracing the loop indexes it.
+    drawn_for = inner._replace(steps=max(1, inner.steps))
 
     def one(slow, support, key):
         noise_key, latent_key = jax.random.split(key)
-        noise = adaptation.draw_noise(noise_key, networks, shots, inner)
-        latents = jax.random.normal(latent_key, (count * best_of, networks.latent))
-        latents = latents.reshape(count, best_of, -1)
+        noise = adaptation.draw_noise(noise_key, networks, shots, drawn_for)
+        candidates = jax.random.normal(latent_key, (count * best_of, networks.latent))
+        candidates = candidates.reshape(count, best_of, -1)
+        episode = adaptation.Episode(support)
 
-        def draw(fast, latents):
-            best = sampling.choose_candidates(networks, options, fast, support, latents)
-            chosen = latents[np.arange(count), best]
-            return images.to_uint8(
-                sampling.generate(networks, options, fast.generator, support, chosen)
+        def step(i, state):
+            now = jax.tree.map(lambda x: x[i], noise)
+            return adaptation.inner_step(networks, state, episode, now, inner)[0]
+
+        def advance(state, part):
+            state = lax.fori_loop(part[0], part[1], step, state)
+            drawn = sampling.generate_best(
+                networks, options, state.fast, support, candidates
             )
+            return state, images.to_uint8(drawn)
 
-        first = draw(slow, latents)
-
-        def step(state, given):
-            noise, is_wanted = given
-            state, _ = adaptation.inner_step(
-                networks, state, adaptation.Episode(support), noise, inner
-            )
-            drawn = lax.cond(
-                is_wanted, lambda fast: draw(fast, latents), lambda _: first, state.fast
-            )
-            return state, drawn
-
-        state = adaptation.init_state(slow, inner)
-        _, drawn = lax.scan(step, state, (noise, wanted))
-        drawn = drawn[np.array(kept, int)]
-        return jnp.concatenate([first[None], drawn]) if 0 in at else drawn
+        return lax.scan(advance, adaptation.init_state(slow, inner), parts)[1]
 
     def chunk(slow, supports, keys):
         supports = images.to_float(supports)
@@ -85,8 +75,8 @@ def adapt_and_draw(
       options: `sampling.Sampling`.
       slow: slow parameters, `networks.GanParams`.
       supports: `[classes, shots, H, W, C]` uint8.
-      seed: of noise and latents.
-      count: images to draw of each class.
+      seed: seed of noise and latents.
+      count: images per class.
       at: ascending numbers of inner steps after which to draw, the last one
         `options.inner.steps`; by default that alone.
       label: label of the progress bar.

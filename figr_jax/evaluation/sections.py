@@ -37,10 +37,14 @@ def measure_curves(work, model):
     summaries = {n: work.summarize(made[:, i], draw) for i, n in enumerate(CURVE_STEPS)}
     curves = {"inner steps": curve(summaries, draw)}
     # The same classes for every number of shots, so those that have enough for all.
-    counts, all_shots = np.diff(work.bank.class_start)[work.classes], list(CURVE_SHOTS)
-    while (counts >= all_shots[-1] + supports.BESIDE).sum() < 2:
-        say(f"no curve for {all_shots.pop()} shots: the classes have too few images")
+    counts = np.diff(work.bank.class_start)[work.classes]
+    all_shots = [n for n in CURVE_SHOTS if (counts >= n + supports.BESIDE).sum() > 1]
+    for n in CURVE_SHOTS[len(all_shots) :]:
+        say(f"no curve for {n} shots: the classes have too few images")
+    if not all_shots:
+        return curves
     enough = work.classes[counts >= all_shots[-1] + supports.BESIDE]
+
     few = supports.choose(enough, wanted, seed)
     # And the same real images to compare with: metrics depend on how many there are.
     draw, summaries = work.draw_supports(few, all_shots[-1], seed), {}

@@ -65,24 +65,8 @@ def _sum(x, count):
     return x[0] + rest
 
 
-def _repeat_forward(x, count):
-    return _repeat(x, count), None
-
-
-def _repeat_backward(count, _, gradient):
-    return (_sum(gradient, count),)
-
-
-def _sum_forward(x, count):
-    return _sum(x, count), None
-
-
-def _sum_backward(count, _, gradient):
-    return (_repeat(gradient, count),)
-
-
-_repeat.defvjp(_repeat_forward, _repeat_backward)
-_sum.defvjp(_sum_forward, _sum_backward)
+_repeat.defvjp(lambda x, n: (_repeat(x, n), None), lambda n, _, dy: (_sum(dy, n),))
+_sum.defvjp(lambda x, n: (_sum(x, n), None), lambda n, _, dy: (_repeat(dy, n),))
 
 
 class LayerNorm(nn.Module):

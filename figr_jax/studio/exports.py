@@ -31,9 +31,7 @@ def _enlarge(image, size, style):
     if _has_outlines(image, style):
         ink = vectors.render(image, size, style.background)[..., None]
         return ink if style.background < 128 else 255 - ink
-    pixels = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    pixels = np.asarray(pixels.resize((size, size), Image.Resampling.LANCZOS))
-    return pixels.reshape(size, size, -1)
+    return images.resize(image, size, size, Image.Resampling.LANCZOS)
 
 
 def to_png(image, size, style, transparent):

@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 
-from figr_jax import build, generation, kinds, recipe, shipped
+from figr_jax import build, checkpoints, generation, kinds, recipe, shipped
 from figr_jax.common.errors import BadInput
 from figr_jax.data import drawings, inputs
 
@@ -34,7 +34,7 @@ def find(paths=()):
     if not paths:
         folders = pathlib.Path(RUNS).glob("*/snapshots")
         newest = sorted(folders, key=lambda x: x.stat().st_mtime, reverse=True)
-        paths = [path.parent for path in newest if any(path.iterdir())]
+        paths = [path.parent for path in newest if checkpoints.list_steps(path)]
         paths += sorted(shipped.names(), key=lambda name: (name != DEFAULT, name))
     if not paths:
         raise BadInput(

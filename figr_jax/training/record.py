@@ -35,8 +35,7 @@ def choose_split(cfg, bank, start):
         return split
     theirs = splits.Split(**start.split)
     shared = {*datasets.parts(theirs.dataset)} & {*datasets.parts(bank.dataset)}
-    sets = bank.attributes.get("dataset", [bank.dataset] * len(bank.names))
-    dataset = dict(zip(bank.names, sets, strict=True))
+    dataset = dict(zip(bank.names, bank.sets, strict=True))
     ours = [name for name in split.heldout if dataset[name] not in shared]
     kept = [name for name in theirs.heldout if dataset.get(name) in shared]
     split = split._replace(heldout=(*ours, *kept))

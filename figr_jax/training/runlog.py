@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple
 
 import numpy as np
+import tqdm
 
 from figr_jax.common import files
 from figr_jax.common.errors import BadInput, say, warn
@@ -76,12 +77,11 @@ class RunLog:
         self._done += count
         self._spent += seconds
         left = self._spent.sum() / self._done * (self._meta_steps - step)
-        minutes, seconds_left = divmod(round(left), 60)
         say(
             f"meta-step {step}/{self._meta_steps}  critic {record['critic_loss']:.3f}  "
             f"generator {record['generator_loss']:.3f}  penalty "
             f"{record['gradient_penalty']:.3f}  {rate:.2f} meta-steps/s  "
-            f"{minutes}:{seconds_left:02d} left"
+            f"{tqdm.tqdm.format_interval(left)} left"
         )
 
     def evaluation(self, step, record):

@@ -107,6 +107,7 @@ def read_sets(path):
         zlib.error,
         tarfile.TarError,
         zipfile.BadZipFile,
+        RuntimeError,  # an encrypted zip
     ) as error:
         raise BadInput(
             f"{path}: not a valid .tgz or zip archive ({error}); download it again"
