@@ -210,7 +210,7 @@ def load_checkpoint(workdir, load):
             f"--workdir={workdir}: holds snapshots but no checkpoint to resume "
             "from; give another folder"
         )
-        return newest
+    return newest
 
 
 def check_path(path, flag):
