@@ -136,14 +136,15 @@ def build(
     """
     module = FAMILIES[family]
     sees_support = family == "fusion"
-    more = (sharpness, low_pass) if sees_support else ()
-    sizes = image_size, channels, width, stages, convolution, layer_norm
+    sizes = {"width": width, "stages": stages}
+    sizes |= {"convolution": convolution, "layer_norm": layer_norm}
+    images = {"image_size": image_size, "channels": channels}
+    fusing = {"sharpness": sharpness, "low_pass": low_pass} if sees_support else {}
     return Networks(
-        module.Generator(*sizes, *more),
-        module.Critic(width, stages, convolution, layer_norm, minibatch_std),
-        latent,
-        image_size,
-        channels,
-        dtype,
-        sees_support,
+        module.Generator(**sizes, **images, **fusing),
+        module.Critic(**sizes, minibatch_std=minibatch_std),
+        latent=latent,
+        **images,
+        dtype=dtype,
+        sees_support=sees_support,
     )

@@ -1,71 +1,35 @@
 """The DCGAN generator and critic, the default of the published code."""
 
 from flax import linen as nn
-from jax import numpy as jnp
 
-from figr_jax.networks import layers
+from figr_jax.networks import base, layers
 
 
-class Generator(nn.Module):
-    """Latents to images: dense start, `stages` 5x5 convolutions with upsampling, tanh.
-
-    Attributes:
-      image_size: height and width of the image, pixels.
-      channels: channels of the image.
-      width: channels after the last stage; each stage halves them.
-      stages: number of upsamplings by 2.
-      convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
-      layer_norm: whether layers are normalized.
-    """
-
-    image_size: int
-    channels: int
-    width: int
-    stages: int
-    convolution: str = "auto"
-    layer_norm: bool = True
+class Generator(base.Generator):
+    """Latents to images: dense start, `stages` 5x5 convolutions with upsampling."""
 
     @nn.compact
     def __call__(self, latents):
         """Maps `[N, latent]` to `[N, image_size, image_size, channels]` in [-1, 1]."""
-        x = layers.start(
-            latents, self.image_size, self.width, self.stages, self.layer_norm
-        )
+        x = self.start(latents)
         for _ in range(self.stages):
-            x = layers.Convolution(x.shape[-1] // 2, 5, self.convolution)(x)
-            x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
+            x = self.prelu_norm(self.convolve(x, x.shape[-1] // 2, 5))
             x = layers.upsample(x)
-        return jnp.tanh(layers.Convolution(self.channels, 5, self.convolution)(x))
+        return self.end(x)
 
 
-class Critic(nn.Module):
-    """Images to one value each: 5x5 convolutions with pooling, flatten, dense.
+class Critic(base.Critic):
+    """Images to values: 5x5 convolutions with pooling, flatten, dense.
 
     The norm comes before the PReLU, as published; in the ResNet it comes after it.
-
-    Attributes:
-      width: channels after the first convolution; each stage doubles them.
-      stages: number of 2x2 average poolings.
-      convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
-      layer_norm: whether layers are normalized.
-      minibatch_std: whether a value depends on the other images of its batch, see
-        `layers.end`.
     """
-
-    width: int
-    stages: int
-    convolution: str = "auto"
-    layer_norm: bool = True
-    minibatch_std: bool = False
 
     @nn.compact
     def __call__(self, images):
         """Maps each batch separately: `[..., N, H, W, C]` to `[..., N]`."""
         x = layers.images_of(images)
-        x = layers.Convolution(self.width, 5, self.convolution)(x)
-        x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
+        x = self.norm_prelu(self.convolve(x, self.width, 5))
         for _ in range(self.stages):
-            x = layers.Convolution(x.shape[-1] * 2, 5, self.convolution)(x)
-            x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
+            x = self.norm_prelu(self.convolve(x, x.shape[-1] * 2, 5))
             x = layers.downsample(x)
-        return layers.end(x, images, self.minibatch_std)
+        return self.end(x, images)

@@ -13,7 +13,7 @@ import numpy as np
 from flax import linen as nn
 from jax import numpy as jnp
 
-from figr_jax.networks import layers, subpixel
+from figr_jax.networks import base, layers, subpixel
 
 Critic = subpixel.Critic
 
@@ -22,20 +22,8 @@ GRID = 4  # height and width of the grid of displacements
 _RANGE = 0.25  # largest displacement, as a share of the image's side
 
 
-class Encoder(nn.Module):
-    """Images to feature maps at each resolution, and to a vector each.
-
-    Attributes:
-      width: channels at full resolution; each stage doubles them.
-      stages: number of downsamplings by 2.
-      convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
-      layer_norm: whether layers are normalized.
-    """
-
-    width: int
-    stages: int
-    convolution: str
-    layer_norm: bool
+class Encoder(base.Network):
+    """Images to feature maps at each resolution, and to a vector each."""
 
     @nn.compact
     def __call__(self, images):
@@ -45,42 +33,27 @@ class Encoder(nn.Module):
           Maps `[shots, H / 2**i, W / 2**i, width * 2**i]`, fine to coarse, and vectors
           `[shots, VECTOR]`.
         """
-        x = layers.Convolution(self.width, 5, self.convolution)(images)
-        x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
+        x = self.norm_prelu(self.convolve(images, self.width, 5))
         maps = [x]
         for _ in range(self.stages):
             features = x.shape[-1] * 2
-            x = subpixel.unshuffle(x)
-            x = layers.Convolution(features, 3, self.convolution)(x)
-            x = layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
+            x = self.norm_prelu(self.convolve(subpixel.unshuffle(x), features, 3))
             maps.append(x)
         return maps, layers.Dense(VECTOR)(x.reshape(len(x), -1))
 
 
-class Generator(nn.Module):
+class Generator(base.Generator):
     """Latents and a support to images.
 
     Attributes:
-      image_size: height and width of the image, pixels.
-      channels: channels of the image.
-      width: channels at full resolution; each stage doubles them.
-      stages: number of upsamplings by 2.
-      convolution: lowering of the convolutions, one of `convolution.LOWERINGS`.
-      layer_norm: whether layers are normalized.
       sharpness: sharpness of the mixing weights. Near 0, all support images are mixed
         equally; with a large value, one of them is taken.
       low_pass: whether features are smoothed after each shuffle. A shuffle fills each
         block of pixels from four channels, so lines are rough without it.
     """
 
-    image_size: int
-    channels: int
-    width: int
-    stages: int
-    convolution: str = "auto"
-    layer_norm: bool = True
-    sharpness: float = 3.0
-    low_pass: bool = False
+    sharpness: float
+    low_pass: bool
 
     @nn.compact
     def __call__(self, latents, support):
@@ -91,21 +64,13 @@ class Generator(nn.Module):
         logits = self.sharpness * mixing_logits(latents, len(support))
         weights = jax.nn.softmax(logits)
         vector = jnp.broadcast_to(_normalize(vectors.mean(0)), (len(latents), VECTOR))
-        x = layers.start(
-            jnp.concatenate([latents, vector], -1),
-            *(self.image_size, self.width, self.stages, self.layer_norm),
-        )
+        x = self.start(jnp.concatenate([latents, vector], -1))
         for level in reversed(maps[1:]):
             x = jnp.concatenate([x, mix(level, weights, flow)], -1)
-            x = layers.Convolution(level.shape[-1] * 2, 3, self.convolution)(x)
-            x = subpixel.shuffle(x)
-            if self.low_pass:
-                x = layers.low_pass(x)
-            x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
+            x = subpixel.shuffle(self.convolve(x, level.shape[-1] * 2, 3))
+            x = self.prelu_norm(layers.low_pass(x) if self.low_pass else x)
         x = jnp.concatenate([x, mix(maps[0], weights, flow)], -1)
-        x = layers.Convolution(self.width, 3, self.convolution)(x)
-        x = layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
-        return jnp.tanh(layers.Convolution(self.channels, 5, self.convolution)(x))
+        return self.end(self.prelu_norm(self.convolve(x, self.width, 3)))
 
 
 def _normalize(vectors):

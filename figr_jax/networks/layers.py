@@ -85,27 +85,6 @@ def images_of(batches):
     return batches.reshape(-1, *batches.shape[-3:])
 
 
-def end(features, batches, minibatch_std):
-    """Ends a critic: maps features to one value per image.
-
-    Args:
-      features: `[N, ...]`, features of all images.
-      batches: `[..., H, W, C]`, the images.
-      minibatch_std: whether the dense layer also sees the standard deviation of each
-        feature over the batch, which shows how diverse the images are. Karras et al.
-        2018, section 3, use one number, its mean over the features.
-
-    Returns:
-      Values `[...]`, with the leading axes of `batches`.
-    """
-    x = features.reshape(*batches.shape[:-3], -1)
-    if minibatch_std:
-        # 1e-4, since the root has no derivative where all features are equal.
-        std = jnp.sqrt(x.var(-2, keepdims=True) + 1e-4)
-        x = jnp.concatenate([x, jnp.broadcast_to(std, x.shape)], -1)
-    return Dense(1)(x)[..., 0]
-
-
 class ResidualBlock(nn.Module):
     """Two layers of 3x3 convolution, PReLU and layer norm, plus the input.
 
@@ -147,22 +126,3 @@ def low_pass(x):
     x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="edge")
     x = x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]
     return (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 16
-
-
-def start(latents, image_size, width, stages, layer_norm):
-    """Starts a generator; call it inside a linen `compact` method.
-
-    Args:
-      latents: `[N, latent]`.
-      image_size: height and width of the final image, pixels.
-      width: channels after the last stage.
-      stages: number of upsamplings.
-      layer_norm: whether the start is normalized.
-
-    Returns:
-      `[N, image_size / 2**stages, image_size / 2**stages, width * 2**stages]`.
-    """
-    side, channels = image_size >> stages, width << stages
-    x = Dense(side * side * channels)(latents)
-    x = LayerNorm(layer_norm)(PReLU()(x))
-    return x.reshape(-1, side, side, channels)
