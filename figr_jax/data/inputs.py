@@ -15,36 +15,29 @@ from figr_jax.data import drawings, images
 _OTHER_SUFFIXES = (".heic", ".heif", ".svg", ".pdf", ".psd", ".eps", ".ai", ".raw")
 
 
-def list_files(paths):
-    """Lists the image files that some paths stand for.
+def list_files(path):
+    """Lists the image files that a path stands for.
 
     Pictures that `figr_jax.sample` wrote into a folder are left out, and images of
     other formats are named in a warning.
 
     Args:
-      paths: one path or several: files, and folders that stand for the images in
-        them, sorted by name.
+      path: a file, or a folder that stands for the images in it, sorted by name.
 
     Returns:
       A list of `pathlib.Path`.
 
     Raises:
-      BadInput: if a path does not exist or a folder has no images.
+      BadInput: if the path does not exist or the folder has no images.
     """
-    listed = []
-    for path in [paths] if isinstance(paths, str | pathlib.Path) else paths:
-        if not os.path.exists(path):  # unlike Path.exists, also of a name too long
-            raise BadInput(f"{path or '(empty)'}: no such file or folder of images")
-        path = pathlib.Path(path)
-        if path.is_file():
-            listed.append(path)
-        elif path.is_dir():
-            listed += _list_folder(path)
-        else:  # a pipe, which would be waited for
-            raise BadInput(f"{path}: neither a file nor a folder")
-    if not listed:
-        raise BadInput("no support images were given")
-    return listed
+    if not os.path.exists(path):  # unlike Path.exists, also of a name too long
+        raise BadInput(f"{path or '(empty)'}: no such file or folder of images")
+    path = pathlib.Path(path)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return _list_folder(path)
+    raise BadInput(f"{path}: neither a file nor a folder")  # a pipe would block
 
 
 def _list_folder(folder):
@@ -75,8 +68,8 @@ def read(given, channels):
     """Reads images of any size.
 
     Args:
-      given: see `list_files`; or one image, or a list of images: of PIL, or arrays
-        `[H, W]` or `[H, W, C]` of uint8 in [0, 255].
+      given: a path (see `list_files`), an image of PIL, an array `[H, W]` or
+        `[H, W, C]` of uint8 in [0, 255], or a list of these.
       channels: 1 or 3.
 
     Returns:
