@@ -5,11 +5,11 @@ python -m figr_jax.main --config=configs/sketch.py
 Networks, inner loop and sampling are those of configs/omniglot_fusion.py. Prepare the
 data once: python -m figr_jax.prepare --dataset=mix:omniglot,glyphs,open_icons
 
-Gave the shipped sketch-32 in two runs of half a core hour: 7,000 meta-steps before
-networks.low_pass was added, then 6,000 meta-steps with it from the weights of the first
-(--config.run.init_from). In equal time an outer rate of 1e-3 gave better images than
-5e-4; 2e-3 did not train (experiments/results/sweep.jsonl). The sampling settings were
-chosen on tuning classes (experiments/results/quality.jsonl).
+Gave the shipped sketch-32 in two runs on one CPU core: 7,000 meta-steps in 0.6 hours
+before networks.low_pass was added, then 6,000 with it in 1.0 hours, from the weights of
+the first (--config.run.init_from). In equal time an outer rate of 1e-3 gave better
+images than 5e-4; 2e-3 did not train (experiments/results/sweep.jsonl). The sampling
+settings were chosen on tuning classes (experiments/results/quality.jsonl).
 """
 
 from figr_jax import config_files

@@ -157,7 +157,9 @@ def describe(model, info, measured):
     adapted = build.sampling(config).inner
     std = ", minibatch_std" if networks.minibatch_std else ""
     first = config.run.init_from
-    start = [f"- Started from the weights of {first} at that commit."] if first else []
+    commit = model.info["sessions"][0]["commit"]
+    start = f"- Started from the weights of {first}, as they were at commit {commit}."
+
     lines = [
         f"# {_NAME.value}",
         "",
@@ -176,7 +178,7 @@ def describe(model, info, measured):
         f"{sampling.latent_scale:g}; best of {sampling.best_of}.",
         f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}, in "
         f"{count_hours(_CHECKPOINT.value):.1f} hours.",
-        *start,
+        *([start] if first else []),
         *(
             f"- Trained from meta-step {x['from_step']:,} at commit {x['commit']} "
             f"by `{x['command']}` ({x['device']}, {x['platform']}, jax {x['jax']}, "
@@ -190,7 +192,7 @@ def describe(model, info, measured):
     ]
     lines += [
         "",
-        f"{STORED}The effect on {light.CLASSES} held-out classes with "
+        f"{STORED}The effect on {light.CLASSES} tuning classes with "
         f"{light.COUNT} images each:",
         "",
         "| | " + " | ".join(light.METRICS) + " |",
@@ -207,7 +209,7 @@ def figures(report, folder):
     full = json.loads(pathlib.Path(folder, "report.json").read_text())
     return "\n".join(
         [
-            f"{report['classes']} held-out classes of {full['checkpoint']['dataset']}, "
+            f"{report['classes']} report classes of {full['checkpoint']['dataset']}, "
             f"{report['date']}; mean and 95 % interval:",
             "",
             *presentation.write_rows(report["arms"], models.METRICS),

@@ -154,9 +154,9 @@ def newest_good(place, find, load):
     """Loads the newest intact save, and warns of newer, damaged ones.
 
     Args:
-      place: where they are, for messages.
-      find: function that lists the saves, newest first. It is called again after each
-        damaged one, because a run may save and delete meanwhile.
+      place: folder of the saves, for messages.
+      find: function that lists the paths of the saves, newest first. It is called again
+        after each damaged one, because a run may save and delete meanwhile.
       load: function of a save; raises `FailedWork` if it is damaged.
 
     Returns:

@@ -194,7 +194,7 @@ def main():
     if FLAGS.curves:
         from figr_jax.evaluation import curves
 
-        print(f"wrote {curves.draw(FLAGS.curves, _folder(FLAGS.curves[0]))}")
+        print(f"wrote {curves.plot(FLAGS.curves, _folder(FLAGS.curves[0]))}")
         return
     if FLAGS.judge_answers:
         from figr_jax.evaluation import human

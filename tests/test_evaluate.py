@@ -354,14 +354,14 @@ def test_a_run_measures_itself(small, data_dir, tmp_path, capsys):
     cfg = quick(meta_steps=4, evaluate_every=2)
     training.train(cfg, tmp_path / "run", data_dir)
     told = capsys.readouterr().out
-    assert "the same metrics of real images: recognizability" in told
+    assert "evaluation of held-out real images, for comparison: recognizability" in told
     found = curves.read(tmp_path / "run")
     for name in light.METRICS:
         assert [step for step, _ in found[name]] == [2, 4]
         assert np.isfinite([value for _, value in found[name]]).all()
     training.train(quick(meta_steps=2), tmp_path / "another", data_dir)
     runs = [tmp_path / "run", tmp_path / "another"]
-    picture = np.asarray(Image.open(curves.draw(runs, tmp_path / "out")))
+    picture = np.asarray(Image.open(curves.plot(runs, tmp_path / "out")))
     assert np.ptp(picture) > 100
     # A run that measures itself is the same run.
     critic_loss = curves.read(tmp_path / "another")["critic_loss"]

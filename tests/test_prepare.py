@@ -71,7 +71,8 @@ def test_prepare_can_be_killed_at_any_moment(own, tmp_path):
         time.sleep(delay)
         # SIGINT as a terminal sends it: to all processes.
         if kill % 2:
-            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.killpg(process.pid, signal.SIGINT)
             out, errors = process.communicate()
             # Else the command had ended before the signal came.
             assert summary in out or errors.endswith("error: stopped\n")

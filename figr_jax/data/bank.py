@@ -34,7 +34,7 @@ class Bank(NamedTuple):
 
     @property
     def sets(self):
-        """The data set of each class: its own name, or that of a part of a mix."""
+        """Names of the data sets, one per class; those of the parts for a mix."""
         return self.attributes.get("dataset", [self.dataset] * len(self.names))
 
     def class_images(self, index):

@@ -192,20 +192,39 @@ def fit(image, image_size):
 
 
 def pad(image, side, fill):
-    """Pads an image to a square of `side` pixels: `[side, side, C]`, of its dtype."""
+    """Pads an image to a square, with the image in the middle.
+
+    Args:
+      image: `[H, W, C]`, no side longer than `side`.
+      side: height and width of the square, pixels.
+      fill: value around the image, a number or `[C]`.
+
+    Returns:
+      `[side, side, C]`, of the image's dtype.
+    """
     height, width, channels = image.shape
-    square = np.empty((side, side, channels), image.dtype)
-    square[:] = fill
+    square = np.full((side, side, channels), fill, image.dtype)
+
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = image
     return square
 
 
-def resize(image, height, width, filter):
-    """Resizes an image by a filter of PIL: `[height, width, C]` uint8."""
+def resize(image, height, width, resampling):
+    """Resizes an image.
+
+    Args:
+      image: `[H, W, C]` uint8.
+      height: height of the result, pixels.
+      width: width of the result, pixels.
+      resampling: `PIL.Image.Resampling`.
+
+    Returns:
+      `[height, width, C]` uint8.
+    """
     channels = image.shape[-1]
     pixels = Image.fromarray(image[..., 0] if channels == 1 else image)
-    pixels = pixels.resize((width, height), filter)
+    pixels = pixels.resize((width, height), resampling)
     return np.asarray(pixels).reshape(height, width, channels)
 
 

@@ -31,7 +31,10 @@ def list_files(path):
       BadInput: if the path does not exist or the folder has no images.
     """
     if not os.path.exists(path):  # unlike Path.exists, also of a name too long
-        raise BadInput(f"{path or '(empty)'}: no such file or folder of images")
+        raise BadInput(
+            f"{path or '(empty)'}: no such file or folder; give images or a folder of "
+            "images"
+        )
     path = pathlib.Path(path)
     if path.is_file():
         return [path]
@@ -55,11 +58,11 @@ def _list_folder(folder):
             "them as PNG or JPEG"
         )
     if not pictures:
-        why = "but those that figr_jax.sample wrote, " if ours else ""
+        why = " other than those that figr_jax.sample wrote" if ours else ""
         inner = next((path for path in sorted(folder.iterdir()) if path.is_dir()), None)
-        hint = f"; to take those of one inside, give it, as {inner}" if inner else ""
+        hint = f"; to use the images of a subfolder, give {inner}" if inner else ""
         raise BadInput(
-            f"{folder}: no images in this folder, {why}give {images.FORMATS}{hint}"
+            f"{folder}: no images in this folder{why}; give {images.FORMATS}{hint}"
         )
     return pictures
 

@@ -41,7 +41,7 @@ def read(workdir):
     return series
 
 
-def draw(workdirs, out):
+def plot(workdirs, out):
     """Plots the metrics of several runs.
 
     Args:

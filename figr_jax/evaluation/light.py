@@ -39,7 +39,7 @@ class Light:
         self._sampling = build.sampling(cfg)
         real = self._measure(self._draw.real)
         metrics = "  ".join(f"{name} {value:.3f}" for name, value in real.items())
-        say(f"the same metrics of real images: {metrics}")
+        say(f"evaluation of held-out real images, for comparison: {metrics}")
 
     def _measure(self, drawn):
         values = self._judge(drawn, self._draw)

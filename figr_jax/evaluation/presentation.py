@@ -94,7 +94,7 @@ ANCHORS = {
 }
 
 
-def draw_sheet(judge, supports, generated):
+def render_sheet(judge, supports, generated):
     """Renders a sheet of classes: support, images, and the nearest of the support.
 
     Args:

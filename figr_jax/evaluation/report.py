@@ -67,7 +67,7 @@ def make(model, bank, out, options, joint=None):
         )
     for which, rows in shown.items():
         given, generated = draws[0].supports[rows], drawn["model"][0][rows]
-        sheet = presentation.draw_sheet(work.judge, given, generated)
+        sheet = presentation.render_sheet(work.judge, given, generated)
         pictures.save(work.folder / f"{which}_classes.png", sheet)
     presentation.write_plots(work.folder, result)
     files.write_json(work.folder / "report.json", result)

@@ -27,13 +27,14 @@ def _compile(networks, options, shots, count, at, size):
     to images `[size, len(at), count, H, W, C]` uint8, after the inner steps `at`.
     """
     inner, best_of = options.inner, options.best_of
-    parts = np.stack([(0, *at[:-1]), at], axis=1)  # from one drawing to the next
-    # Noise for at least one step, because tracing the loop indexes it.
-    drawn_for = inner._replace(steps=max(1, inner.steps))
+    # [len(at), 2]: the first and last inner step before each set of images.
+    parts = np.stack([(0, *at[:-1]), at], axis=1)
+    # At least one step: tracing the loop's body indexes the noise.
+    noisy = inner._replace(steps=max(1, inner.steps))
 
     def one(slow, support, key):
         noise_key, latent_key = jax.random.split(key)
-        noise = adaptation.draw_noise(noise_key, networks, shots, drawn_for)
+        noise = adaptation.draw_noise(noise_key, networks, shots, noisy)
         candidates = jax.random.normal(latent_key, (count * best_of, networks.latent))
         candidates = candidates.reshape(count, best_of, -1)
         episode = adaptation.Episode(support)

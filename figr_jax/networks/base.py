@@ -1,4 +1,4 @@
-"""Base classes of generators and critics: their sizes, first and last layers."""
+"""Base classes of generators and critics: their sizes, and first and last layers."""
 
 from flax import linen as nn
 from jax import numpy as jnp
@@ -26,11 +26,11 @@ class Network(nn.Module):
         return layers.Convolution(features, size, self.convolution)(x)
 
     def prelu_norm(self, x):
-        """Applies a PReLU, then the norm."""
+        """Applies a PReLU, then the norm, to `[N, ...]`."""
         return layers.LayerNorm(self.layer_norm)(layers.PReLU()(x))
 
     def norm_prelu(self, x):
-        """Applies the norm, then a PReLU."""
+        """Applies the norm, then a PReLU, to `[N, ...]`."""
         return layers.PReLU()(layers.LayerNorm(self.layer_norm)(x))
 
 
@@ -77,11 +77,11 @@ class Critic(Network):
         2018, section 3, use one number, its mean over the features.
 
         Args:
-          features: `[N, ...]`, features of all images.
-          batches: `[..., H, W, C]`, the images.
+          features: `[images, ...]`, features of all images.
+          batches: `[..., N, H, W, C]`, the images.
 
         Returns:
-          Values `[...]`, with the leading axes of `batches`.
+          Values `[..., N]`.
         """
         x = features.reshape(*batches.shape[:-3], -1)
         if self.minibatch_std:

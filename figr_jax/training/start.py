@@ -147,12 +147,13 @@ def rewind(cfg, workdir, store, rewinds, error):
             f"{store.describe_newest()}; try a smaller "
             "--config.inner.learning_rate or --config.outer.learning_rate"
         )
-    warn(
-        f"{error}; returning to the last checkpoint with other episodes (rewind "
-        f"{rewinds + 1} of {cfg.run.rewinds})"
-    )
     start = find_start(cfg, workdir)._replace(rewinds=rewinds + 1)
-    store.go_back(int(start.state.step))
+    step = int(start.state.step)
+    warn(
+        f"{error}; returned to meta-step {step} with other episodes (rewind "
+        f"{start.rewinds} of {cfg.run.rewinds})"
+    )
+    store.go_back(step)
     return start
 
 
