@@ -147,14 +147,14 @@ export class Gallery {
         if (!item.pinned) await this.refresh(); // it follows the sliders again
       }),
     }, picture(image, copy ? `${alt}, a copy` : alt));
-    const similarity = make(copy ? "b" : "span", {
+    const near = make(copy ? "b" : "span", {
       title: `Similarity to drawing ${nearest + 1}: ${percent}`,
     }, `Drawing ${nearest + 1}: ${copy ? "copy" : percent}`);
     const like = make("button", {
       className: "like", title: "Replaces the unpinned images with variations of this one",
       ariaLabel: `More like this: image ${i + 1}`, onclick: run(() => this.moreLike(item)),
     }, "More like this");
-    return make("div", { className: "shot" }, pin, make("div", { className: "near" }, similarity, like));
+    return make("div", { className: "shot" }, pin, make("div", { className: "near" }, near, like));
   }
 
   // The state as JSON, and back: rows of latents are exact.
