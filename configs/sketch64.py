@@ -5,8 +5,8 @@ python -m figr_jax.main --config=configs/sketch64.py
 Data, inner loop and sampling settings are those of configs/sketch.py. The networks have
 one stage more and half the width, so their layers at 32x32 pixels and below have the
 sizes of sketch-32, and only narrow layers work at full resolution. A meta-step takes
-2.8 times as long as at 32x32. Run twice, an hour on one CPU core each, it gave the
-shipped sketch-64, before networks.low_pass was added; the second run started from the
+2.8 times as long as at 32x32. Two runs on one CPU core, of 1.5 and 1.0 hours, gave the
+shipped sketch-64 before networks.low_pass was added; the second run started from the
 weights of the first (--config.run.init_from).
 """
 
