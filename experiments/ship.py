@@ -156,9 +156,10 @@ def describe(model, info, measured):
     networks, inner, sampling = config.networks, config.inner, config.sampling
     adapted = build.sampling(config).inner
     std = ", minibatch_std" if networks.minibatch_std else ""
-    first = config.run.init_from
-    commit = model.info["sessions"][0]["commit"]
-    start = f"- Started from the weights of {first}, as they were at commit {commit}."
+    start = []
+    if first := config.run.init_from:
+        commit = model.info["sessions"][0]["commit"]
+        start = [f"- Started from the weights of {first}, as at commit {commit}."]
 
     lines = [
         f"# {_NAME.value}",
@@ -178,7 +179,7 @@ def describe(model, info, measured):
         f"{sampling.latent_scale:g}; best of {sampling.best_of}.",
         f"- Meta-steps: {model.info['step']:,}, seed {config.run.seed}, in "
         f"{count_hours(_CHECKPOINT.value):.1f} hours.",
-        *([start] if first else []),
+        *start,
         *(
             f"- Trained from meta-step {x['from_step']:,} at commit {x['commit']} "
             f"by `{x['command']}` ({x['device']}, {x['platform']}, jax {x['jax']}, "
