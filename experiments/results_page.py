@@ -106,7 +106,8 @@ def sketches():
             f"(red). The images vary {record['mean_variety']:.2f} times as much as the "
             f"sketches (mean pairwise distance); {record['copies']} of "
             f"{record['images'] * len(record['kinds']):,} are copies by the studio's "
-            f"criterion. {source(record, path.name)}",
+            f"criterion, and {record['control_copies']} of as many further sketches. "
+            f"{source(record, path.name)}",
             "",
             f"![sketches]({path.with_suffix('.png').name})",
             "",
