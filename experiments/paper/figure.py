@@ -1,18 +1,20 @@
 """Our version of a figure of the paper: generated images of unseen classes.
 
 python experiments/paper/figure.py --figure=4 --size=shipped
-python experiments/paper/figure.py --figure=4 --size=small
+python experiments/paper/figure.py --figure=4 --size=small_dcgan
 python experiments/paper/figure.py --figure=4 --size=paper      (for a GPU)
 
 Figures: 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 7 to 9
 (FIGR-8), and `icons` (open_icons, for comparison). Figures 1 and 2 show the data:
 `python -m figr_jax.prepare --dataset=open_icons --report=FOLDER`.
 
-Sizes: `paper` trains the unchanged config of the experiment. `small` trains on two CPU
-cores within hours: the same config with the networks and learning rates of
-configs/subpixel.py, and 5,000 meta-steps. `shipped` trains nothing and uses shipped
-weights. Figures 5, 8 and 9 show 4 and 7 after longer training, so they have only
-`paper`. Rerun the command to resume a stopped run.
+Sizes: `paper` trains the unchanged config of the experiment. `small`, `small_resnet`
+and `small_dcgan` train on two CPU cores within hours: the same config at width 16, with
+the learning rates of configs/subpixel.py. `small` takes the networks of that config and
+5,000 meta-steps; the others take the paper's networks and 20,000 meta-steps of 3 inner
+steps each. `shipped` trains nothing and uses shipped weights. Figures 5, 8 and 9 show 4
+and 7 after longer training, so they have only `paper`. Rerun the command to resume a
+stopped run.
 
 Writes figure_<figure>_<size>.png and .json into experiments/results: the first four
 held-out classes of the random split (for figure 3: the only one), not cherry-picked,
@@ -31,7 +33,12 @@ from figr_jax.data import images
 from figr_jax.training import sample_grid
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
-SMALL_STEPS = 5000
+# For each small size: its networks, and its meta-steps.
+SMALL = {
+    "small": ("subpixel", 5000),
+    "small_resnet": ("resnet", 20_000),
+    "small_dcgan": ("dcgan", 20_000),
+}
 
 # For each figure: its config, and its meta-steps in the paper.
 FIGURES = {
@@ -47,7 +54,7 @@ FIGURES = {
 
 _FIGURE = flags.DEFINE_enum("figure", None, list(FIGURES), "Figure.", required=True)
 _SIZE = flags.DEFINE_enum(
-    "size", "small", ("small", "paper", "shipped"), "Size of the run."
+    "size", "small", (*SMALL, "paper", "shipped"), "Size of the run."
 )
 _STEPS = flags.DEFINE_integer(
     "meta_steps", None, "Meta-steps, instead of those of the size.", lower_bound=1
@@ -59,14 +66,16 @@ def make_config(name, size, steps):
     """Returns the config of a figure."""
     config = config_files.load(name)
     config.run.update(meta_steps=steps, save_every=200, sample_every=1000)
-    if size == "small":
+    if size in SMALL:
         small = config_files.load("subpixel")
-        # minibatch_std suits glyphs; it costs recognizability here (claims.jsonl).
-        config.networks.update(small.networks, minibatch_std=False)
-        config.networks.stages += config.dataset.image_size // 64  # also down to 4x4
+        config.networks.update(family=SMALL[size][0], width=small.networks.width)
         config.inner.update(small.inner, shots=config.inner.shots)
         config.sampling.update(small.sampling)
         config.outer.update(small.outer)
+    if size == "small":
+        config.networks.stages = 3 + config.dataset.image_size // 64  # down to 4x4
+    elif size in SMALL:
+        config.inner.steps, config.sampling.steps = 3, 10
     return config
 
 
@@ -75,7 +84,7 @@ def train(name, paper_steps):
 
     Returns None if the run was stopped; rerun the command to resume.
     """
-    steps = SMALL_STEPS if _SIZE.value == "small" else paper_steps
+    steps = SMALL[_SIZE.value][1] if _SIZE.value in SMALL else paper_steps
     steps = _STEPS.value or steps
     config = make_config(name, _SIZE.value, steps)
     workdir = pathlib.Path(f"runs/paper_{name}_{_SIZE.value}")
