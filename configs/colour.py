@@ -4,7 +4,7 @@ python -m figr_jax.main --config=configs/colour.py
 
 Networks and inner loop are those of configs/omniglot_fusion.py, with 3 channels and the
 paper's loss: the relativistic one gave worse images (docs/training.md). Gave the
-shipped emoji-32, in about 40 minutes on one CPU core, before networks.low_pass was
+shipped emoji-32, in half an hour on one CPU core, before networks.low_pass was
 added. The sampling settings were chosen on tuning classes
 (experiments/results/quality.jsonl). Held-out classes have at least 8 images; a report
 needs 9, or 8 if fewer than 20 held-out classes have 9. Prepare the data once:

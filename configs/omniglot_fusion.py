@@ -3,9 +3,9 @@
 python -m figr_jax.main --config=configs/omniglot_fusion.py
 
 Holds out the 150 characters of Boutin et al. (2022). A meta-step has 16 tasks, for a
-GPU: about 4 seconds on one CPU core, and 0.2 seconds on an H200. On a CPU use
---config.outer.tasks=1 --config.run.meta_steps=5000: that took about 40 core
-minutes and gave the shipped omniglot-32.
+GPU: about 7 seconds on one CPU core, and less than 0.1 seconds on an H200. On a CPU
+use --config.outer.tasks=1 --config.run.meta_steps=5000: that took 40 to 60 core minutes
+and gave the shipped omniglot-32.
 
 The sampling settings were chosen on tuning classes (experiments/results/quality.jsonl).
 """

@@ -97,12 +97,12 @@ def time_to_quality():
 
 
 def sketches():
-    """Returns the results for drawings that are in no data set."""
+    """Returns the results for new sketches of twenty kinds of things."""
     lines = ["## Sketches", ""]
     for path in sorted(RESULTS.glob("sketches_*.json")):
         record = json.loads(path.read_text())
         lines += [
-            f"`{record['checkpoint']}`, twenty kinds of drawings, four sketches each "
+            f"`{record['checkpoint']}`, twenty kinds of things, four sketches each "
             f"(red). The images vary {record['mean_variety']:.2f} times as much as the "
             f"sketches (mean pairwise distance); {record['copies']} of "
             f"{record['images'] * len(record['kinds']):,} are copies by the studio's "

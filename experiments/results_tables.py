@@ -64,9 +64,9 @@ def sweeps():
         "trained on Omniglot, split `weak`, 4 shots. Means over 50 tuning "
         "classes, 32 images each. Until commit 5bf3756 the loss of "
         "configs/omniglot_fusion.py was `wgan_gp`. Commit 932dbf2-dirty had the code "
-        "of two patches, which was switched off in all other trials. Trials of commit "
-        "8b279cb-dirty were measured at their end only, by a copy of sweep.py with the "
-        "code of the patches that their rows name. "
+        "of two patches, which was switched off in all other trials. Trials of commits "
+        "8b279cb-dirty and 60cfb0b-dirty were measured at their end only, by a copy of "
+        "sweep.py with the code of the patches that their rows name. "
         f"{OLD_SIMCLR}",
         "",
         *table([*head, *METRICS, "commit"], rows),

@@ -1,4 +1,4 @@
-"""Images generated from sketches of twenty kinds that no data set contains.
+"""Images generated from new sketches of twenty kinds of things.
 
 python experiments/sketches.py --checkpoint=sketch-32
 
