@@ -4,7 +4,7 @@ python -m figr_jax.main --config=configs/omniglot_fusion.py
 
 Holds out the 150 characters of Boutin et al. (2022). A meta-step has 16 tasks, for a
 GPU: about 7 seconds on one CPU core, and less than 0.1 seconds on an H200. On a CPU
-use --config.outer.tasks=1 --config.run.meta_steps=5000: that took 40 to 60 core minutes
+use --config.outer.tasks=1 --config.run.meta_steps=5000: that took an hour of one core
 and gave the shipped omniglot-32.
 
 The sampling settings were chosen on tuning classes (experiments/results/quality.jsonl).

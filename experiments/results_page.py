@@ -77,7 +77,7 @@ def weights():
     for path in sorted(RESULTS.glob("curves_*.png")):
         name = path.stem.removeprefix("curves_")
         lines += [
-            f"Losses, and metrics of ten held-out classes, while {name} trained "
+            f"Losses, and metrics of ten tuning classes, while {name} trained "
             f"(`python -m figr_jax.evaluate --curves=runs/{name}`):",
             "",
             f"![curves]({path.name})",

@@ -80,7 +80,10 @@ def main():
         "control_copies": sum(kind["control_copies"] for kind in kinds.values()),
         "kinds": kinds,
     }
-    print(f"mean variety {record['mean_variety']:.2f}, {record['copies']} copies")
+    print(
+        f"mean variety {record['mean_variety']:.2f}, {record['copies']} copies; of "
+        f"further sketches, {record['control_copies']}"
+    )
     name = f"sketches_{pathlib.Path(_CHECKPOINT.value).name}"
     pictures.save(records.RESULTS / f"{name}.png", np.concatenate(rows))
     records.write(f"{name}.json", record)

@@ -169,8 +169,8 @@ class FewShotGenerator:
             hint = f" (did you mean {heldout[near[0]]!r}?)" if near else ""
             raise BadInput(
                 f"{name!r} is not a held-out class of this model{hint}; it has "
-                f"{len(heldout)}, such as {next(iter(heldout.values()))!r} (the run's "
-                "split.json lists all)"
+                f"{len(heldout)}, such as {next(iter(heldout.values()))!r}; "
+                "figr_jax.load(PATH).info['split']['heldout'] lists all"
             )
         dataset, shots = self.config.dataset, self.config.inner.shots
         bank = banks.load(dataset.name, dataset.image_size, dataset.channels, data_dir)
