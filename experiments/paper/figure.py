@@ -11,10 +11,10 @@ Figures: 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 
 Sizes: `paper` trains the unchanged config of the experiment. `small`, `small_resnet`
 and `small_dcgan` train on two CPU cores within hours: the same config at width 16, with
 the learning rates of configs/subpixel.py. `small` takes the networks of that config and
-5,000 meta-steps; the others take the paper's networks and 20,000 meta-steps of 3 inner
-steps each. `shipped` trains nothing and uses shipped weights. Figures 5, 8 and 9 show 4
-and 7 after longer training, so they have only `paper`. Rerun the command to resume a
-stopped run.
+5,000 meta-steps. The others take the paper's ResNet or DCGAN and 20,000 meta-steps of 3
+inner steps each, and sample with 10. `shipped` trains nothing and uses shipped weights.
+Figures 5, 8 and 9 show 4 and 7 after longer training, so they have only `paper`. Rerun
+the command to resume a stopped run.
 
 Writes figure_<figure>_<size>.png and .json into experiments/results: the first four
 held-out classes of the random split (for figure 3: the only one), not cherry-picked,
@@ -66,15 +66,16 @@ def make_config(name, size, steps):
     """Returns the config of a figure."""
     config = config_files.load(name)
     config.run.update(meta_steps=steps, save_every=200, sample_every=1000)
-    if size in SMALL:
-        small = config_files.load("subpixel")
-        config.networks.update(family=SMALL[size][0], width=small.networks.width)
-        config.inner.update(small.inner, shots=config.inner.shots)
-        config.sampling.update(small.sampling)
-        config.outer.update(small.outer)
+    if size not in SMALL:
+        return config
+    small = config_files.load("subpixel")
+    config.networks.update(family=SMALL[size][0], width=small.networks.width)
+    config.inner.update(small.inner, shots=config.inner.shots)
+    config.sampling.update(small.sampling)
+    config.outer.update(small.outer)
     if size == "small":
         config.networks.stages = 3 + config.dataset.image_size // 64  # down to 4x4
-    elif size in SMALL:
+    else:
         config.inner.steps, config.sampling.steps = 3, 10
     return config
 
