@@ -137,7 +137,7 @@ def folders(tmp_path):
         (["--heldout=latin capital ligature i"], "did you mean"),
         (
             ["--heldout=zzz"],
-            "it has 50, such as 'LATIN CAPITAL LIGATURE IJ' (the run's",
+            "it has 50, such as 'LATIN CAPITAL LIGATURE IJ'; figr_jax.load",
         ),
         (["--support="], "(empty): no such file or folder"),
         (["--support={}/broken", "--count=0"], "--count=0"),
