@@ -4,7 +4,7 @@ python -m figr_jax.main --config=configs/sketch64.py
 
 Data and inner loop are those of configs/sketch.py. The networks have one stage more and
 half the width, so their layers at 32x32 pixels and below have the sizes of sketch-32,
-and only narrow layers work at full resolution. A meta-step takes 2.8 times as long as
+and only narrow layers work at full resolution. A meta-step takes 2.7 times as long as
 at 32x32. The sampling settings were chosen on tuning classes of Omniglot: images are
 farther from the support than with those of configs/sketch.py
 (experiments/results/quality.jsonl). Two runs on one CPU core, of 1.5 and 1.0 hours,
