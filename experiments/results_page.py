@@ -238,6 +238,7 @@ def main():
     ]
     parts = (
         weights,
+        results_tables.algorithms,
         reports,
         results_tables.tuning,
         results_tables.sweeps,

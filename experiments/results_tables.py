@@ -1,11 +1,15 @@
-"""Tables of the page of all results: logs of trials, claims, low data and speed."""
+"""Tables of the page of all results, except those of single reports and figures."""
 
 import json
 
 import claims
 from records import RESULTS, read_log
 
+from figr_jax.common import pictures
+from figr_jax.evaluation import presentation
+
 METRICS = ("recognizability", "diversity", "kid", "recall", "pooled_copying")
+PAPER_FAMILIES = "resnet", "dcgan"
 
 
 def table(head, rows):
@@ -25,6 +29,53 @@ OLD_SIMCLR = (
     "Rows of commit c69d23e and earlier have a diversity and a Z_U of an older SimCLR; "
     "these two cannot be compared with later rows."
 )
+
+
+def algorithms():
+    """Returns the paper's algorithm and ours, of the reports of the same characters."""
+    found = {}
+    for path in sorted(RESULTS.glob("report_*/report.json")):
+        report = json.loads(path.read_text())
+        dataset = report["checkpoint"]["config"]["dataset"]
+        is_omniglot = report["checkpoint"]["dataset"] == "omniglot"
+        if is_omniglot and dataset["image_size"] == 32:
+            found[path.parent.name.removeprefix("report_")] = report
+    points, rows = {}, []
+    for name, report in found.items():
+        config, arm = report["checkpoint"]["config"], report["arms"]["model"]
+        family = config["networks"]["family"]
+        who = "the paper's" if family in PAPER_FAMILIES else "ours"
+        points[f"{name} ({who})"] = _place(arm)
+        cells = [f"[{name}](report_{name}/report.md)", who, family]
+        cells += [config["inner"]["loss"], f"{report['checkpoint']['meta_steps']:,}"]
+        rows.append([*cells, *(presentation.cell(arm, m) for m in METRICS)])
+    controls = next(iter(found.values()))["arms"]
+    for name in ("support jittered", "held-out real"):
+        points[name] = _place(controls[name])
+        cells = [presentation.cell(controls[name], m) for m in METRICS]
+        rows.append([name, "", "", "", "", *cells])
+    anchors = presentation.find_anchors("omniglot", points["held-out real"][0])
+    picture = pictures.plane(points, anchors, "diversity", "recognizability")
+    pictures.save(RESULTS / "plane_algorithms.png", picture)
+    return [
+        "## The paper's algorithm and ours",
+        "",
+        "The same 50 characters of Omniglot. *The paper's*: its networks and its loss, "
+        "with an inner loop that sees the support only through the critic; smaller "
+        "networks (width 16), fewer meta-steps and other learning rates than in the "
+        "paper, so these rows are not the paper's results. *Ours*: FIGR with networks "
+        "whose generator sees the support.",
+        "",
+        *table(["", "algorithm", "networks", "loss", "meta-steps", *METRICS], rows),
+        "",
+        "![plane](plane_algorithms.png)",
+        "",
+    ]
+
+
+def _place(arm):
+    """Returns diversity and recognizability: a point of the plane."""
+    return arm["diversity"]["mean"], arm["recognizability"]["mean"]
 
 
 def tuning():

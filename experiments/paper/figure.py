@@ -10,9 +10,11 @@ Figures: 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 
 
 Sizes: `paper` trains the unchanged config of the experiment. `small`, `small_resnet`
 and `small_dcgan` train on two CPU cores within hours: the same config at width 16, with
-the learning rates of configs/subpixel.py. `small` takes the networks of that config and
-5,000 meta-steps. The others take the paper's ResNet or DCGAN and 20,000 meta-steps of 3
-inner steps each, and sample with 10. `shipped` trains nothing and uses shipped weights.
+the learning rates of configs/subpixel.py and one stage fewer. `small` takes the
+networks of that config and 5,000 meta-steps. The others take the paper's ResNet or
+DCGAN and 20,000 meta-steps of 5 inner steps each, and sample with 10; of Omniglot they
+hold out the characters of the shipped weights. `shipped` trains nothing and uses
+shipped weights.
 Figures 5, 8 and 9 show 4 and 7 after longer training, so they have only `paper`. Rerun
 the command to resume a stopped run.
 
@@ -73,10 +75,11 @@ def make_config(name, size, steps):
     config.inner.update(small.inner, shots=config.inner.shots)
     config.sampling.update(small.sampling)
     config.outer.update(small.outer)
-    if size == "small":
-        config.networks.stages = 3 + config.dataset.image_size // 64  # down to 4x4
-    else:
-        config.inner.steps, config.sampling.steps = 3, 10
+    config.networks.stages = 3 + config.dataset.image_size // 64  # down to 4x4
+    if size != "small":
+        config.inner.steps, config.sampling.steps = 5, 10
+        if name == "omniglot":
+            config.dataset.split = "weak"
     return config
 
 
