@@ -212,7 +212,6 @@ def others():
             (
                 "figure_",
                 "inputs",
-                "low_data",
                 "sketches",
                 "time_to_quality",
                 "untouched",

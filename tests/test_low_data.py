@@ -10,7 +10,7 @@ from figr_jax import training
 from figr_jax.common.errors import BadInput
 from figr_jax.data import bank as banks
 
-OPTIONS = low_data.Options(real=(4,), generated=6, steps=60, batch=16)
+OPTIONS = low_data.Options(generated=6, steps=60, batch=16)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,7 @@ def test_good_images_help_and_noise_does_not(trained, monkeypatch):
     found = {}
     for name, function in {"perfect": generate, "noise": noise}.items():
         monkeypatch.setattr(low_data, "_generate", function)
-        classes, accuracy = low_data.measure(model, bank, OPTIONS)
-        (found[name],) = accuracy.values()
+        _, found[name] = low_data.measure(model, bank, 4, OPTIONS)
     arms = {
         name: {arm: value["mean"] for arm, value in arms.items()}
         for name, arms in found.items()
@@ -89,4 +88,4 @@ def test_generated_images_are_of_disjoint_supports(trained, monkeypatch):
 def test_low_data_accuracy_with_too_few_images(trained):
     model, bank = trained
     with pytest.raises(BadInput, match="0 held-out classes with more than 999 images"):
-        low_data.measure(model, bank, OPTIONS._replace(real=(4, 999)))
+        low_data.measure(model, bank, 999, OPTIONS)
