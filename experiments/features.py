@@ -16,7 +16,7 @@ from absl import flags
 import figr_jax
 from figr_jax import build
 from figr_jax.common import command, compilation
-from figr_jax.evaluation import controls, judging, metrics, samples
+from figr_jax.evaluation import controls, evaluators, metrics, samples
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "sketch-32", "A run's folder, or the name of shipped weights."
@@ -27,11 +27,11 @@ COUNT = 32
 EMBEDDINGS = "prototypical", "simclr"
 
 
-def measure(judge, sets, draw):
+def measure(evaluator, sets, draw):
     """Measures one row: embedding to its diversity and pooled Z_U."""
     row = {}
     groups = (sets, draw.reference, draw.supports)
-    features = [judge.features([np.asarray(x) for x in group]) for group in groups]
+    features = [evaluator.features([np.asarray(x) for x in group]) for group in groups]
     for i, name in enumerate(EMBEDDINGS):
         ours, real, support = ([x[i] for x in group] for group in features)
         # As many as there are real images: diversity depends on how many there are.
@@ -43,7 +43,7 @@ def measure(judge, sets, draw):
         ]
         row[name] = {
             "diversity": float(np.mean(diversity)),
-            "pooled_copying": judging.pool(np.array([scores])),
+            "pooled_copying": evaluators.pool(np.array([scores])),
         }
     return row
 
@@ -63,7 +63,7 @@ def main():
         "support jittered": controls.jitter_all(draw, COUNT),
         "model": list(drawn[:, 0]),
     }
-    rows = {name: measure(measured.judge, x, draw) for name, x in sets.items()}
+    rows = {name: measure(measured.evaluator, x, draw) for name, x in sets.items()}
     for name, row in rows.items():
         print(name, row)
     record = {"checkpoint": _CHECKPOINT.value, "dataset": _DATASET.value, "rows": rows}

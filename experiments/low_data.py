@@ -1,4 +1,4 @@
-"""Low-data accuracy of classifiers of few real images, with and without generated ones.
+"""Accuracy of classifiers of few real images, with and without generated ones.
 
 python experiments/low_data.py --checkpoint=omniglot-32 --steps=1500
 
@@ -16,10 +16,12 @@ Departures, and choices where their protocol gives no detail:
   batches of 16). With generated images, half of each batch is real.
 - Traditional augmentation: random affine and elastic transforms.
 - The model adapts to disjoint supports of as many shots as it was trained with
-  (theirs: 3), or of all real images if they are fewer, and draws equally from each.
+  (theirs: 3), or to all real images if there are fewer, and generates equally many
+  images from each. Left-over real images are in no support.
 - The classes are the held-out ones of the checkpoint (theirs, for Omniglot: 1,200 seen
   and 212 unseen). The test uses all other real images of these classes.
-- One choice of real images and one classifier per value: the interval is over classes.
+- Each value is of one choice of real images and one trained classifier. Its interval
+  shows the variation over classes only.
 """
 
 import functools
@@ -40,7 +42,7 @@ from figr_jax.data import bank as banks
 from figr_jax.evaluation import controls, metrics, samples
 from figr_jax.networks import layers
 
-# For each arm: whether it uses generated images, and whether it transforms its images.
+# For each arm: whether it uses generated images, and whether it augments its images.
 ARMS = {
     "no augmentation": (False, False),
     "traditional augmentation": (False, True),
@@ -70,7 +72,7 @@ class Options(NamedTuple):
     """Options for training the classifiers.
 
     Attributes:
-      generated: images to draw of each class.
+      generated: images to generate per class.
       steps: of each classifier.
       batch: images in a step.
       seed: of every random draw.
@@ -196,15 +198,15 @@ def _compile(classes, arm, options):
         return _float(images[labels, which]), labels
 
     def batch(key, known, drawn):
-        uses_generated, transforms = ARMS[arm]
+        uses_generated, augments = ARMS[arm]
         keys = jax.random.split(key, 3)
         images, labels = pick(keys[0], known, options.batch)
         if uses_generated:
             half = options.batch // 2
             new_images, new_labels = pick(keys[2], drawn, half)
-            images = images.at[half:].set(new_images)
-            labels = labels.at[half:].set(new_labels)
-        if transforms:
+            images = images.at[:half].set(new_images)
+            labels = labels.at[:half].set(new_labels)
+        if augments:
             images = controls.transform(keys[1], images)
         return images, labels
 

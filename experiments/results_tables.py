@@ -1,4 +1,4 @@
-"""Tables of the page of all results, except those of single reports and figures."""
+"""Tables of the results page that read several files or a log."""
 
 import json
 
@@ -9,7 +9,6 @@ from figr_jax.common import pictures
 from figr_jax.evaluation import presentation
 
 METRICS = ("recognizability", "diversity", "kid", "recall", "pooled_copying")
-PAPER_FAMILIES = "resnet", "dcgan"
 
 
 def table(head, rows):
@@ -32,26 +31,31 @@ OLD_SIMCLR = (
 
 
 def algorithms():
-    """Returns the paper's algorithm and ours, of the reports of the same characters."""
-    found = {}
+    """Returns the table of all Omniglot reports; writes their plot.
+
+    The paper's algorithm and ours, measured on the same characters at 32x32.
+    """
+    reports = {}
     for path in sorted(RESULTS.glob("report_*/report.json")):
         report = json.loads(path.read_text())
         dataset = report["checkpoint"]["config"]["dataset"]
         is_omniglot = report["checkpoint"]["dataset"] == "omniglot"
         if is_omniglot and dataset["image_size"] == 32:
-            found[path.parent.name.removeprefix("report_")] = report
+            reports[path.parent.name.removeprefix("report_")] = report
+    classes = reports["omniglot"]["classes"]
     points, rows = {}, []
-    for name, report in found.items():
+    for name, report in reports.items():
+        assert report["classes"] == classes, f"report_{name}: has other classes"
         config, arm = report["checkpoint"]["config"], report["arms"]["model"]
         family = config["networks"]["family"]
-        who = "the paper's" if family in PAPER_FAMILIES else "ours"
-        points[f"{name} ({who})"] = _place(arm)
+        who = "ours" if family == "fusion" else "the paper's"
+        points[f"{name} ({who})"] = _point(arm)
         cells = [f"[{name}](report_{name}/report.md)", who, family]
         cells += [config["inner"]["loss"], f"{report['checkpoint']['meta_steps']:,}"]
         rows.append([*cells, *(presentation.cell(arm, m) for m in METRICS)])
-    controls = next(iter(found.values()))["arms"]
+    controls = reports["omniglot"]["arms"]
     for name in ("support jittered", "held-out real"):
-        points[name] = _place(controls[name])
+        points[name] = _point(controls[name])
         cells = [presentation.cell(controls[name], m) for m in METRICS]
         rows.append([name, "", "", "", "", *cells])
     anchors = presentation.find_anchors("omniglot", points["held-out real"][0])
@@ -60,11 +64,11 @@ def algorithms():
     return [
         "## The paper's algorithm and ours",
         "",
-        "The same 50 characters of Omniglot. *The paper's*: its networks and its loss, "
-        "with an inner loop that sees the support only through the critic; smaller "
-        "networks (width 16), fewer meta-steps and other learning rates than in the "
-        "paper, so these rows are not the paper's results. *Ours*: FIGR with networks "
-        "whose generator sees the support.",
+        f"The same {len(classes)} characters of Omniglot. *The paper's*: its networks "
+        "and its loss; the generator does not see the support. These rows are not the "
+        "paper's results: the networks are smaller (width 16, 3 stages), the inner "
+        "optimizer is Adam with 5 steps, the learning rates are ours, and there are "
+        "fewer meta-steps. *Ours*: FIGR; the generator sees the support.",
         "",
         *table(["", "algorithm", "networks", "loss", "meta-steps", *METRICS], rows),
         "",
@@ -73,8 +77,8 @@ def algorithms():
     ]
 
 
-def _place(arm):
-    """Returns diversity and recognizability: a point of the plane."""
+def _point(arm):
+    """Returns diversity and recognizability: a point in the plane."""
     return arm["diversity"]["mean"], arm["recognizability"]["mean"]
 
 
@@ -137,8 +141,10 @@ PUBLISHED = {
 
 def low_data():
     """Returns the low-data accuracy."""
-    records = {record["real"]: record for record in read_log("low_data.jsonl")}
-    last = list(records.values())[-1]
+    log = read_log("low_data.jsonl")
+    same = "checkpoint", "dataset", "options"
+    last = log[-1]
+    records = {x["real"]: x for x in log if all(x[k] == last[k] for k in same)}
     rows = []
     for arm in last["accuracy"]:
         values = [record["accuracy"][arm] for record in records.values()]
@@ -146,7 +152,8 @@ def low_data():
         rows.append([arm, *cells])
     for arm, values in PUBLISHED.items():
         published = dict(zip((5, 10, 15), values, strict=True))
-        rows.append([f"published: {arm}", *(f"{published[n]:.1%}" for n in records)])
+        cells = [f"{published[n]:.1%}" if n in published else "" for n in records]
+        rows.append([f"published: {arm}", *cells])
     head = ["", *(f"{count} real images" for count in records)]
     return [
         "## Low-data accuracy",

@@ -5,7 +5,7 @@ import ast
 from figr_jax import build, config
 from figr_jax.common import errors
 from figr_jax.data import bank as banks
-from figr_jax.evaluation import controls, embedding, judging, samples, supports
+from figr_jax.evaluation import controls, embedding, evaluators, samples, supports
 
 METRICS = (
     *("recognizability", "diversity", "kid", "recall", "precision"),
@@ -34,7 +34,7 @@ def parse(setting):
 
 
 class Tuning:
-    """Tuning classes of a model's data set, with a support each, and a judge."""
+    """Tuning classes of a model's data set, with a support each, and an evaluator."""
 
     def __init__(
         self, model, dataset=None, data_dir=None, classes=50, count=32, seed=0
@@ -61,7 +61,7 @@ class Tuning:
         )
         self.dataset, self._count, self._seed = bank.dataset, count, seed
         self.draw = supports.draw_supports(bank, self.classes, shots, seed, eligible)
-        self.judge = judging.Judge(*embedding.load_all(bank, split))
+        self.evaluator = evaluators.Evaluator(*embedding.load_all(bank, split))
 
     @property
     def supports(self):
@@ -101,8 +101,8 @@ class Tuning:
         return {name: self._summarize(drawn) for name, drawn in sets.items()}
 
     def _summarize(self, sets):
-        judged = judging.judge_all(self.judge, [sets], [self.draw])
-        summary = judging.summary(judged, 0)
+        measured = evaluators.evaluate_sets(self.evaluator, [sets], [self.draw])
+        summary = evaluators.summary(measured, 0)
         return {metric: summary[metric] for metric in METRICS}
 
 

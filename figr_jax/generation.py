@@ -108,8 +108,8 @@ class FewShotGenerator:
         Args:
           given: one or more image files, folders of images, PIL images, or arrays
             `[H, W]` or `[H, W, C]` of uint8 in [0, 255].
-          invert: whether to swap dark and light; None swaps each grey image whose
-            background is nearer to the inverse of the training images' background.
+          invert: whether to swap dark and light; None decides for each grey image, see
+            `drawings.prepare`.
           redraw: False only resizes the images and swaps dark and light.
 
         Returns:

@@ -252,12 +252,15 @@ def test_photos_of_data_that_is_no_drawings_stay_as_they_are():
     assert not drawings.prepare([thin_lines()], SIZE, style).redrawn.any()
 
 
-def test_colour_is_cropped_and_centred():
+def test_colour_is_cropped_centred_and_inverted_on_request():
     image = Image.new("RGB", (600, 400), "white")
     ImageDraw.Draw(image).ellipse((20, 20, 80, 80), fill="red")
     prepared = drawings.prepare([np.asarray(image)], SIZE, STYLE)
     assert prepared.redrawn.all()
     np.testing.assert_array_equal(prepared.support[0, 16, 16], (255, 0, 0))
+    inverted = drawings.prepare([np.asarray(image)], SIZE, STYLE, invert=True)
+    assert inverted.swapped.all()
+    np.testing.assert_array_equal(inverted.support, 255 - prepared.support)
 
 
 def test_faults_are_named(tmp_path, capsys):

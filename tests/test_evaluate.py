@@ -20,8 +20,8 @@ from figr_jax.evaluation import (
     curves,
     embedding,
     embedding_training,
+    evaluators,
     human,
-    judging,
     light,
     measurement,
     metrics,
@@ -122,9 +122,9 @@ def test_one_image_again_and_again_is_seen(small, workdir, bank):
     split = model.split(bank)
     eligible = supports.find_eligible(bank, split.indices(bank.names)[1], 4)
     draw = supports.draw_supports(bank, eligible, 4, 0)
-    judge = judging.Judge(*embedding.load_all(bank, split))
+    evaluator = evaluators.Evaluator(*embedding.load_all(bank, split))
     constant = [np.repeat(x[:1], 16, 0) for x in draw.supports]
-    real, constant = judge(draw.real, draw), judge(constant, draw)
+    real, constant = evaluator(draw.real, draw), evaluator(constant, draw)
     for name in ("recall", "diversity", "vendi"):
         assert constant[name].mean() < 0.75 * real[name].mean(), name
 
@@ -154,22 +154,22 @@ def test_a_report_goes_on_where_it_stopped(made, small, workdir, bank, monkeypat
         calls.append(options["label"])
         return run(*args, **options)
 
-    judged, judge_all = [], judging.judge_all
+    seen, evaluate_sets = [], evaluators.evaluate_sets
 
-    def watch(judge, drawn, draws, k=None):
-        judged.extend(draws)
-        return judge_all(judge, drawn, draws, k)
+    def watch(evaluator, drawn, draws, k=None):
+        seen.extend(draws)
+        return evaluate_sets(evaluator, drawn, draws, k)
 
     monkeypatch.setattr(samples, "adapt_and_draw", count)
-    monkeypatch.setattr(judging, "judge_all", watch)
+    monkeypatch.setattr(evaluators, "evaluate_sets", watch)
     lost = sorted(out.glob("images/*/model-*.npz"))[0]
     lost.write_bytes(lost.read_bytes()[:100])  # cut by a kill
     again = report.make(figr_jax.load(workdir), bank, out, OPTIONS)
     assert calls == ["model"]
     assert again["arms"] == result["arms"]  # and the same seed gives the same report
-    # Whatever the shots are, the same real images judge.
-    first = [draw.supports.shape[1] for draw in judged].index(2)
-    two, four = judged[first : first + 2]
+    # Whatever the shots are, all are compared with the same real images.
+    first = [draw.supports.shape[1] for draw in seen].index(2)
+    two, four = seen[first : first + 2]
     np.testing.assert_array_equal(two.supports, four.supports[:, :2])
     for name in ("reference", "real"):
         for x, y in zip(getattr(two, name), getattr(four, name), strict=True):

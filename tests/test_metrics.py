@@ -7,7 +7,7 @@ import prdc
 import pytest
 import vendi_score.vendi
 
-from figr_jax.evaluation import judging, metrics, supports
+from figr_jax.evaluation import evaluators, metrics, supports
 
 
 @pytest.fixture
@@ -135,7 +135,9 @@ def test_bootstrap_intervals_cover_the_mean(draw):
     covered = 0
     for _ in range(100):
         values = draw.normal(size=30)
-        low, high = metrics.bootstrap(lambda i, v=values: v[i].mean(), 30, draws=200)
+        low, high = metrics.bootstrap(
+            lambda i, v=values: v[i].mean(), 30, resamplings=200
+        )
         covered += low < 0 < high
     assert 85 <= covered <= 100
 
@@ -143,17 +145,17 @@ def test_bootstrap_intervals_cover_the_mean(draw):
 @pytest.mark.parametrize("draws, low, high", [(1, 0.97, 1.03), (3, 0.6, 1.03)])
 def test_the_pooled_score_is_a_z_score(draws, low, high):
     scores = np.random.default_rng(0).standard_normal((4000, draws, 50))
-    pooled = [judging.pool(one) for one in scores]
+    pooled = [evaluators.pool(one) for one in scores]
     assert low < np.std(pooled) < high and abs(np.mean(pooled)) < 0.06
-    copied = judging.pool(scores[0] - 1)  # by a deviation in each class
-    assert abs(copied - judging.pool(scores[0]) + 50**0.5) < 1e-6
+    copied = evaluators.pool(scores[0] - 1)  # by a deviation in each class
+    assert abs(copied - evaluators.pool(scores[0]) + 50**0.5) < 1e-6
 
 
 def test_two_rows_are_compared_class_by_class():
     random = np.random.default_rng(0)
     found = []
     for one, other in random.standard_normal((60, 2, 1, 50)):
-        row = judging.compare({"copying": one}, {"copying": other}, 0)
+        row = evaluators.compare({"copying": one}, {"copying": other}, 0)
         found.append(row["pooled_copying"]["mean"])
     assert 0.8 < np.std(found) < 1.2
 
@@ -183,7 +185,7 @@ def test_blemishes_are_seen_on_light_and_on_dark_ground():
     dirty[:, 28:30] = 100
     for ground in (clean, dirty), (255 - clean, 255 - dirty):
         draw = supports.Draw(None, None, [ground[0]], [ground[0]])
-        found = judging._find_blemishes([ground[0], ground[1]], draw)
+        found = evaluators._find_blemishes([ground[0], ground[1]], draw)
         assert found["specks"][0] == found["haze"][0] == 0
         assert found["specks"][1] == pytest.approx(7 / (7 + 3 * 16))
         assert found["haze"][1] == pytest.approx(2 / 32)

@@ -9,18 +9,19 @@ Figures: 3 (MNIST, unseen 9), 4 and 5 (Omniglot), 6 (Omniglot, 64x64, 8 shots), 
 `python -m figr_jax.prepare --dataset=open_icons --report=FOLDER`.
 
 Sizes: `paper` trains the unchanged config of the experiment. `small`, `small_resnet`
-and `small_dcgan` train on two CPU cores within hours: the same config at width 16, with
-the learning rates of configs/subpixel.py and one stage fewer. `small` takes the
-networks of that config and 5,000 meta-steps. The others take the paper's ResNet or
-DCGAN and 20,000 meta-steps of 5 inner steps each, and sample with 10; of Omniglot they
-hold out the characters of the shipped weights. `shipped` trains nothing and uses
-shipped weights.
+and `small_dcgan` train on two CPU cores within hours: the same config at width 16, down
+to features of 4x4, with the optimizers, learning rates and sampling settings of
+configs/subpixel.py. `small` trains subpixel networks for 5,000 meta-steps. The others
+train the paper's ResNet or DCGAN for 20,000 meta-steps of 5 inner steps each, and
+sample with 10; of Omniglot they hold out the characters of the shipped weights.
+`shipped` trains nothing and uses shipped weights.
 Figures 5, 8 and 9 show 4 and 7 after longer training, so they have only `paper`. Rerun
 the command to resume a stopped run.
 
-Writes figure_<figure>_<size>.png and .json into experiments/results: the first four
-held-out classes of the random split (for figure 3: the only one), not cherry-picked,
-each with its support in red.
+Writes figure_<figure>_<size>.png and .json into experiments/results: four held-out
+classes (for figure 3: the only one), not cherry-picked, each with its support in red.
+The sizes that train show classes evenly spaced over the held-out ones; `shipped` shows
+the first ones that the weights have examples of.
 """
 
 import json
@@ -75,10 +76,10 @@ def make_config(name, size, steps):
     config.inner.update(small.inner, shots=config.inner.shots)
     config.sampling.update(small.sampling)
     config.outer.update(small.outer)
-    config.networks.stages = 3 + config.dataset.image_size // 64  # down to 4x4
+    config.networks.stages = 3 + config.dataset.image_size // 64
     if size != "small":
         config.inner.steps, config.sampling.steps = 5, 10
-        if name == "omniglot":
+        if config.dataset.name == "omniglot":
             config.dataset.split = "weak"
     return config
 
@@ -99,10 +100,11 @@ def train(name, paper_steps):
     rates = [json.loads(line).get("meta_steps_per_second") for line in records]
     rates = sorted(rate for rate in rates if rate)
     split = json.loads((workdir / "split.json").read_text())
+    shown = sample_grid.spread(np.array(split["heldout"]), sample_grid.GRID_CLASSES)
     return (workdir / "samples" / f"{steps}.png").read_bytes(), {
         "meta_steps": steps,
         "meta_steps_per_second": rates[len(rates) // 2],
-        "heldout": split["heldout"][: sample_grid.GRID_CLASSES],
+        "heldout": shown.tolist(),
         "config": config.to_dict(),
     }
 

@@ -65,8 +65,10 @@ def prepare(drawings, size, style, invert=None, redraw=True):
       drawings: list of `[H, W, C]` uint8, of any sizes.
       size: height and width of the result, pixels.
       style: `styles.Style` of the model's data.
-      invert: whether to swap dark and light; None swaps each grey image whose
-        background is nearer to the inverse of the model's.
+      invert: whether to swap dark and light. None decides for each grey image: a
+        redrawn one is swapped if its ink is lighter than its paper and the model's is
+        not, or the reverse; any other if its background is nearer to the inverse of the
+        model's. It never swaps images in colour.
       redraw: False only resizes images, whatever they look like.
 
     Returns:
@@ -83,7 +85,8 @@ def prepare(drawings, size, style, invert=None, redraw=True):
     for i in np.flatnonzero(redrawn):
         if drawings[i].shape[-1] == 3:
             centred = images.centre(drawings[i], style.middle.extent)
-            support[i] = images.fit(centred, size)
+            fitted = images.fit(centred, size)
+            support[i] = 255 - fitted if swapped[i] else fitted
             continue
         traced = trace(drawings[i])
         drawn = _draw(traced.ink, size, style)

@@ -35,7 +35,7 @@ class Split(NamedTuple):
         return tuple(name for name in self.heldout if name not in set(self.report))
 
     def indices(self, names):
-        """Class indices for meta-training and held out.
+        """Returns the indices of the training and the held-out classes.
 
         Args:
           names: names of all classes.

@@ -5,7 +5,7 @@ from figr_jax.common import files, provenance
 from figr_jax.common.errors import BadInput
 from figr_jax.evaluation import (
     controls,
-    judging,
+    evaluators,
     measurement,
     presentation,
 )
@@ -34,11 +34,13 @@ def make(models, bank, out, options):
     split = _find_shared(models, bank)
     work = measurement.prepare(bank, split, shots, options, out)
     draws = work.draw_all()
-    arms = judging.judge_arms(work.judge, _draw_arms(work, models, draws), draws)
-    rows = {name: judging.summary(arm, options.seed) for name, arm in arms.items()}
+    arms = evaluators.evaluate_arms(
+        work.evaluator, _draw_arms(work, models, draws), draws
+    )
+    rows = {name: evaluators.summary(arm, options.seed) for name, arm in arms.items()}
     base, *others = models
     differences = {
-        f"{name} less {base}": judging.compare(arms[name], arms[base], options.seed)
+        f"{name} less {base}": evaluators.compare(arms[name], arms[base], options.seed)
         for name in others
     }
     result = {
@@ -46,7 +48,7 @@ def make(models, bank, out, options):
         "checkpoints": {name: recipe.identify(model) for name, model in models.items()},
         "options": options._asdict(),
         "classes": work.names,
-        "neighbours": judging.neighbours(draws),
+        "neighbours": evaluators.neighbours(draws),
         "arms": rows,
         "differences": differences,
         "provenance": provenance.describe(),

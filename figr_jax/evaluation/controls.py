@@ -87,17 +87,17 @@ def copy(support, count):
     return jnp.resize(support, (count, *support.shape[1:]))
 
 
-def embed_classes(judge, bank, classes):
+def embed_classes(evaluator, bank, classes):
     """Returns the mean features of a few images of each class: `[classes, F]`."""
     images = (bank.class_images(c) for c in classes)
-    return judge.class_means([x[:: -(-len(x) // _FEW)] for x in images])
+    return evaluator.class_means([x[:: -(-len(x) // _FEW)] for x in images])
 
 
-def make_controls(judge, draw, bank, training, known, count):
+def make_controls(evaluator, draw, bank, training, known, count):
     """Makes the controls that use no model.
 
     Args:
-      judge: `judging.Judge`.
+      evaluator: `evaluators.Evaluator`.
       draw: `supports.Draw`.
       bank: `bank.Bank`.
       training: indices of the training classes.
@@ -107,7 +107,7 @@ def make_controls(judge, draw, bank, training, known, count):
     Returns:
       A dict: name to a list of `[m, H, W, C]` uint8, one a class.
     """
-    distances = distance.cdist(judge.class_means(draw.supports), known)
+    distances = distance.cdist(evaluator.class_means(draw.supports), known)
     nearest = training[distances.argmin(1)]
     return {
         "held-out real": draw.real,

@@ -26,7 +26,7 @@ _RATE = 2e-3  # of Adam, after a warm-up
 _WARM_UP = 50  # steps
 _BATCH = 64  # images of a step of SimCLR, each seen twice
 _TEMPERATURE = 0.5  # of NT-Xent
-_DRAWS = 10  # of prototypes, for the accuracy; each draw judges all other images
+_DRAWS = 10  # of prototypes, for the accuracy; each draw classifies all other images
 _SHOW_EVERY = 100  # steps
 
 

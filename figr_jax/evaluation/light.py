@@ -7,7 +7,7 @@ import numpy as np
 
 from figr_jax import build
 from figr_jax.common.errors import say
-from figr_jax.evaluation import embedding, judging, samples, supports
+from figr_jax.evaluation import embedding, evaluators, samples, supports
 
 CLASSES = 10
 COUNT = 32  # images of each class
@@ -34,7 +34,7 @@ class Light:
             bank, split, kind, shots, CLASSES, seed
         )
         self._draw = supports.draw_supports(bank, classes, shots, seed, eligible)
-        self._judge = judging.Judge(*embedding.load_all(bank, split))
+        self._evaluator = evaluators.Evaluator(*embedding.load_all(bank, split))
         self._networks = build.networks(cfg)
         self._sampling = build.sampling(cfg)
         real = self._measure(self._draw.real)
@@ -42,7 +42,7 @@ class Light:
         say(f"evaluation of held-out real images, for comparison: {metrics}")
 
     def _measure(self, drawn):
-        values = self._judge(drawn, self._draw)
+        values = self._evaluator(drawn, self._draw)
         return {name: float(np.mean(values[name])) for name in METRICS}
 
     def __call__(self, slow):

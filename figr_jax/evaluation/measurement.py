@@ -1,4 +1,4 @@
-"""Options, classes and judge that reports, comparisons and the plane share."""
+"""Options, classes and evaluator that reports, comparisons and the plane share."""
 
 import pathlib
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from figr_jax.common import files
 from figr_jax.common.errors import BadInput, say
 from figr_jax.data import bank as banks
-from figr_jax.evaluation import embedding, judging, presentation, samples, supports
+from figr_jax.evaluation import embedding, evaluators, presentation, samples, supports
 
 
 class Options(NamedTuple):
@@ -71,10 +71,10 @@ class Measurement(NamedTuple):
 
     Attributes:
       bank: `bank.Bank`.
-      eligible: indices of the held-out classes that can be judged.
+      eligible: indices of the held-out classes that can be evaluated.
       classes: indices of the classes to measure.
       shots: largest number of support images.
-      judge: `judging.Judge`.
+      evaluator: `evaluators.Evaluator`.
       folder: `pathlib.Path` of the folder that gets the results.
       options: `Options`.
     """
@@ -83,7 +83,7 @@ class Measurement(NamedTuple):
     eligible: np.ndarray
     classes: np.ndarray
     shots: int
-    judge: judging.Judge
+    evaluator: evaluators.Evaluator
     folder: pathlib.Path
     options: Options
 
@@ -95,7 +95,7 @@ class Measurement(NamedTuple):
     @property
     def ways(self):
         """Returns the number of classes among which an image is recognized."""
-        return min(judging.WAYS, len(self.eligible))
+        return min(evaluators.WAYS, len(self.eligible))
 
     def draw_supports(self, classes, shots, seed):
         """Draws a support for each class, see `supports.draw_supports`."""
@@ -115,9 +115,9 @@ class Measurement(NamedTuple):
         )
 
     def summarize(self, sets, draw, k=None):
-        """Summarizes one draw, see `judging.judge_all`."""
-        values = judging.judge_all(self.judge, [sets], [draw], k)
-        return judging.summary(values, self.options.seed)
+        """Summarizes one draw, see `evaluators.evaluate_sets`."""
+        values = evaluators.evaluate_sets(self.evaluator, [sets], [draw], k)
+        return evaluators.summary(values, self.options.seed)
 
 
 def prepare(bank, split, shots, options, out, flag="--out"):
@@ -140,12 +140,12 @@ def prepare(bank, split, shots, options, out, flag="--out"):
     classes, eligible = supports.choose_classes(
         bank, split, "report", shots, options.classes, options.seed
     )
-    judge = judging.Judge(*embedding.load_all(bank, split))
+    evaluator = evaluators.Evaluator(*embedding.load_all(bank, split))
     folder = files.make_folder(out, flag)
-    work = Measurement(bank, eligible, classes, shots, judge, folder, options)
-    if work.ways < judging.WAYS:
+    work = Measurement(bank, eligible, classes, shots, evaluator, folder, options)
+    if work.ways < evaluators.WAYS:
         say(
             f"recognizability is {work.ways}-way: no more held-out classes can be "
-            "judged"
+            "evaluated"
         )
     return work

@@ -13,7 +13,7 @@ _SPECK = 1 / 256  # of the pixels of an image: 4 of 32x32
 
 
 def recognizability(features, labels, prototypes, ways=20):
-    """Computes the share of images that are nearest to the prototype of their class.
+    """Computes for each image how often its own class has the nearest prototype.
 
     The 20-way 1-shot accuracy of Boutin et al. (2022, section 3) and Snell et al.
     (2017), averaged exactly over all choices of the `ways - 1` other classes. An image
@@ -104,7 +104,7 @@ def kid(x, y):
 
 
 def manifold(real, generated, k):
-    """Precision, recall, density and coverage, image by image.
+    """Computes precision, recall, density and coverage, image by image.
 
     Balls around the points of a set, as large as the distance to the k-th nearest other
     point of the set, stand for its manifold (Kynkaanniemi et al. 2019, equations 1 and
@@ -139,7 +139,7 @@ def manifold(real, generated, k):
 
 
 def copying(generated, real, support):
-    """Z_U: whether generated images are nearer to the support than real ones are.
+    """Computes Z_U: below 0 if generated images are nearer to the support than real.
 
     The Mann-Whitney z-score of the distances to the nearest image of the support
     (Meehan et al. 2020, section 3): far below 0 for copies, about 0 for new drawings.
@@ -160,7 +160,7 @@ def copying(generated, real, support):
 
 
 def specks(ink):
-    """Share of the ink in specks: connected pieces below `_SPECK` of the image.
+    """Computes the share of the ink in specks: pieces below `_SPECK` of the image.
 
     Args:
       ink: `[n, H, W]`.
@@ -179,7 +179,7 @@ def specks(ink):
 
 
 def haze(ink):
-    """Share of grey pixels: with between 10 % and 90 % of full ink.
+    """Computes the share of grey pixels: with between 10 % and 90 % of full ink.
 
     Args:
       ink: `[n, H, W]`.
@@ -203,7 +203,7 @@ def wilson(right, count):
     return float(interval.low), float(interval.high)
 
 
-def bootstrap(statistic, classes, seed=0, draws=1000):
+def bootstrap(statistic, classes, seed=0, resamplings=1000):
     """Computes the 95 % bootstrap interval of a statistic over classes: low and high.
 
     Resamples classes, not images: images of a class are not independent.
@@ -212,8 +212,9 @@ def bootstrap(statistic, classes, seed=0, draws=1000):
       statistic: function of `[classes]` indices of classes, with repetitions.
       classes: number of classes.
       seed: seed of the resampling.
-      draws: number of resamplings.
+      resamplings: number of them.
     """
-    draw = np.random.default_rng(seed)
-    statistics = [statistic(draw.integers(0, classes, classes)) for _ in range(draws)]
+    rng = np.random.default_rng(seed)
+    samples = (rng.integers(0, classes, classes) for _ in range(resamplings))
+    statistics = [statistic(sample) for sample in samples]
     return tuple(np.quantile(statistics, [0.025, 0.975]).tolist())

@@ -15,7 +15,7 @@ from figr_jax.common import files, pictures, provenance
 from figr_jax.common.errors import say
 from figr_jax.evaluation import (
     controls,
-    judging,
+    evaluators,
     measurement,
     metrics,
     presentation,
@@ -61,7 +61,7 @@ def measure(model, bank, out, options):
         "classes": work.names,
         "prototypes": len(prototypes),
         "samples": COUNT,
-        "rows": _measure_all(work.judge, sets, prototypes, seed),
+        "rows": _measure_all(work.evaluator, sets, prototypes, seed),
         "anchors": presentation.ANCHORS,
         "provenance": provenance.describe(),
     }
@@ -79,9 +79,9 @@ def _find_human_drawings(bank, classes, exemplars):
     ]
 
 
-def _measure_all(judge, sets, prototypes, seed):
+def _measure_all(evaluator, sets, prototypes, seed):
     """Measures each row of the plane: see `measure`."""
-    values = {name: _judge(judge, x, prototypes) for name, x in sets.items()}
+    values = {name: _evaluate(evaluator, x, prototypes) for name, x in sets.items()}
     scale = values["human drawings"]["diversity"]
     return {
         name: {
@@ -103,12 +103,12 @@ def _plot(result):
     return pictures.plane(points, anchors, *labels)
 
 
-def _judge(judge, sets, prototypes):
+def _evaluate(evaluator, sets, prototypes):
     """Measures both metrics of each class: a dict of `[classes]`."""
-    ((prototypes, _),) = judge.features([prototypes])
+    ((prototypes, _),) = evaluator.features([prototypes])
     values = {"recognizability": [], "diversity": []}
-    for label, (classy, varied) in enumerate(judge.features(sets)):
-        right = metrics.recognizability(classy, label, prototypes, judging.WAYS)
+    for label, (classy, varied) in enumerate(evaluator.features(sets)):
+        right = metrics.recognizability(classy, label, prototypes, evaluators.WAYS)
         values["recognizability"].append(right.mean())
         values["diversity"].append(metrics.diversity(varied))
     return {metric: np.array(x) for metric, x in values.items()}

@@ -94,11 +94,11 @@ ANCHORS = {
 }
 
 
-def render_sheet(judge, supports, generated):
+def render_sheet(evaluator, supports, generated):
     """Renders a sheet of classes: support, images, and the nearest of the support.
 
     Args:
-      judge: `judging.Judge`, whose features define the nearest support image.
+      evaluator: `evaluators.Evaluator`: its features define the nearest support image.
       supports: `[classes, shots, H, W, C]` uint8.
       generated: `[classes, m, H, W, C]` uint8; the first ones are shown.
 
@@ -107,7 +107,7 @@ def render_sheet(judge, supports, generated):
     """
     rows = []
     for support, images in zip(supports, generated[:, :_SHOWN], strict=True):
-        (_, ours), (_, theirs) = judge.features([images, support])
+        (_, ours), (_, theirs) = evaluator.features([images, support])
         near = support[distance.cdist(ours, theirs).argmin(1)]
         rows.append(pictures.compare(support, images, near))
     return pictures.stack(rows)

@@ -8,7 +8,7 @@ from figr_jax.common import files, pictures, provenance
 from figr_jax.common.errors import BadInput
 from figr_jax.evaluation import (
     controls,
-    judging,
+    evaluators,
     measurement,
     presentation,
     sections,
@@ -44,15 +44,15 @@ def make(model, bank, out, options, joint=None):
     random = jax.jit(model.networks.init)(jax.random.key(options.seed))
     draws = work.draw_all()
     drawn, seconds = _draw_arms(work, model, joint, random, draws)
-    arms = judging.judge_arms(work.judge, drawn, draws)
+    arms = evaluators.evaluate_arms(work.evaluator, drawn, draws)
     right = arms["model"]["recognizability"].mean(0)
     shown = _choose_shown(right, options.seed)
     result = {
         **_describe(work, model),
         "joint": joint and recipe.identify(joint),
-        "neighbours": judging.neighbours(draws),
-        "arms": {x: judging.summary(arm, options.seed) for x, arm in arms.items()},
-        "model_less_jittered": judging.compare(
+        "neighbours": evaluators.neighbours(draws),
+        "arms": {x: evaluators.summary(arm, options.seed) for x, arm in arms.items()},
+        "model_less_jittered": evaluators.compare(
             arms["model"], arms["support jittered"], options.seed
         ),
         "recognizability_of_classes": dict(zip(work.names, right, strict=True)),
@@ -67,7 +67,7 @@ def make(model, bank, out, options, joint=None):
         )
     for which, rows in shown.items():
         given, generated = draws[0].supports[rows], drawn["model"][0][rows]
-        sheet = presentation.render_sheet(work.judge, given, generated)
+        sheet = presentation.render_sheet(work.evaluator, given, generated)
         pictures.save(work.folder / f"{which}_classes.png", sheet)
     presentation.write_plots(work.folder, result)
     files.write_json(work.folder / "report.json", result)
@@ -90,7 +90,7 @@ def _describe(work, model):
         "options": work.options._asdict(),
         "classes": work.names,
         "ways": work.ways,
-        "embeddings": {e.record["kind"]: e.record for e in work.judge.embeddings},
+        "embeddings": {e.record["kind"]: e.record for e in work.evaluator.embeddings},
     }
 
 
@@ -128,7 +128,7 @@ def _draw_arms(work, model, joint, random, draws):
     training, _ = model.split(work.bank).indices(work.bank.names)
     # A class of one image has no spread.
     training = training[np.diff(work.bank.class_start)[training] > 1]
-    known = controls.embed_classes(work.judge, work.bank, training)
+    known = controls.embed_classes(work.evaluator, work.bank, training)
     for draw in draws:
         for name, slow in sources.items():
             made, taken = images.adapt_and_draw(
@@ -138,7 +138,7 @@ def _draw_arms(work, model, joint, random, draws):
             if name == "model":
                 seconds.append(taken)
         made = controls.make_controls(
-            *(work.judge, draw, work.bank, training, known, work.options.count)
+            *(work.evaluator, draw, work.bank, training, known, work.options.count)
         )
         for name, sets in made.items():
             drawn.setdefault(name, []).append(sets)

@@ -4,7 +4,7 @@ import numpy as np
 
 from figr_jax import build, sampling
 from figr_jax.common.errors import say
-from figr_jax.evaluation import judging, supports
+from figr_jax.evaluation import evaluators, supports
 
 CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50)
 CURVE_SHOTS = (1, 2, 4, 8)
@@ -77,7 +77,7 @@ def measure_scratch(work, model, random, draws, generated):
         "from scratch", sampling.Sampling(inner), random, draw
     )
     made, alike = made[:, 0], generated[np.isin(work.classes, few)]
-    name, k = f"{len(few)} classes, one draw:", judging.neighbours(draws)
+    name, k = f"{len(few)} classes, one draw:", evaluators.neighbours(draws)
     return {
         f"{name} from scratch, {SCRATCH_STEPS} steps": work.summarize(made, draw, k),
         f"{name} model": work.summarize(alike, draw, k),

@@ -6,13 +6,13 @@ import numpy as np
 
 from figr_jax.common.errors import BadInput, say
 
-BESIDE = 5  # images that judge a class: a prototype, and two halves of two
+BESIDE = 5  # images to evaluate a class with: a prototype, and two halves of two
 _ENOUGH_CLASSES = 20  # see `find_eligible`
 _MOST = 64  # real images of a class in each half, at most
 
 
 class Draw(NamedTuple):
-    """One draw of supports, and what they are judged by.
+    """One draw of supports, and the images that evaluate them.
 
     Attributes:
       supports: `[classes, shots, H, W, C]` uint8.
@@ -67,11 +67,11 @@ def _shuffle(bank, index, seed):
 
 
 def find_eligible(bank, heldout, shots):
-    """Finds the held-out classes that can be judged; prints how many cannot.
+    """Finds the held-out classes that can be evaluated; prints how many cannot.
 
-    A class can be judged if it has `BESIDE` images besides the support. If fewer than
-    20 classes have as many, `BESIDE - 1` are enough; such a class uses the prototype
-    also as a reference image, see `Draw`.
+    A class can be evaluated if it has `BESIDE` images besides the support. If fewer
+    than 20 classes have as many, `BESIDE - 1` are enough; such a class uses the
+    prototype also as a reference image, see `Draw`.
 
     Args:
       bank: `bank.Bank`.
@@ -103,7 +103,7 @@ def find_eligible(bank, heldout, shots):
 
 
 def choose(classes, count, seed):
-    """Some of the classes by seed, sorted; all if `count` is 0 or too many."""
+    """Chooses some classes by seed, sorted; all if `count` is 0 or too many."""
     order = np.random.default_rng(seed).permutation(len(classes))
     return np.sort(classes[order[: count or None]])
 
@@ -120,7 +120,7 @@ def choose_classes(bank, split, kind, shots, count, seed):
       seed: seed of the choice.
 
     Returns:
-      Indices of the chosen classes, and of all held-out classes that can be judged;
+      Indices of the chosen classes, and of all held-out classes that can be evaluated;
       those that are not chosen give distractors. Both are sorted.
 
     Raises:

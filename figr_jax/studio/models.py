@@ -75,11 +75,11 @@ class Model:
             label: np.stack([recipe.decode(text, channels) for text in texts])
             for label, texts in self.generator.info.get("examples", {}).items()
         }
-        shipped_with = self.generator.info.get("report")
-        self._report = shipped_with or read_report(f"{path}/report")
+        report = self.generator.info.get("report")
+        self._report = report or read_report(f"{path}/report")
 
-    def see(self, originals):
-        """Prepares images for the model, see `drawings.prepare`.
+    def prepare(self, originals):
+        """Prepares images for the model and finds their faults.
 
         Args:
           originals: list of `[H, W, C]` uint8, of any size.

@@ -110,7 +110,7 @@ def _check_networks(cfg, model, slow):
         if f"networks.{name}" in config.FIXED and value != cfg.networks[name]:
             warn(
                 f"--config.networks.{name}={cfg.networks[name]}: {path} was trained "
-                f"with {value}; its images get worse before they get better"
+                f"with {value}; images are worse at first; set {value} to avoid this"
             )
 
 

@@ -33,7 +33,7 @@ def adapt(
     model = common.find_model(asked.model, shelf)
     generator, networks = model.generator, model.generator.networks
     originals, coloured = common.decode(asked.support, networks.channels)
-    prepared, hints = model.see(originals)
+    prepared, hints = model.prepare(originals)
     if prepared.blank.all():
         raise HTTPException(400, hints[0])
     if coloured:

@@ -48,7 +48,7 @@ def see(asked: schema.Drawings, shelf: common.Shelf) -> schema.Seen:
     """Returns drawings as the model sees them: cropped, centred, in its polarity."""
     model = common.find_model(asked.model, shelf)
     originals, _ = common.decode(asked.images, model.generator.networks.channels)
-    prepared, hints = model.see(originals)
+    prepared, hints = model.prepare(originals)
     return {
         "images": [recipe.encode(image) for image in prepared.support],
         "swapped": prepared.swapped.tolist(),

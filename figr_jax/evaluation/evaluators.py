@@ -21,7 +21,7 @@ def neighbours(draws):
     return max(1, min(5, min(sizes) // 2))
 
 
-class Judge:
+class Evaluator:
     """Compares generated with real images in the features of two embeddings."""
 
     def __init__(self, prototypical, simclr):
@@ -30,11 +30,11 @@ class Judge:
         self._known = {}
 
     def class_means(self, sets):
-        """Mean prototypical features of each set: `[sets, F]`."""
+        """Computes the mean prototypical features of each set: `[sets, F]`."""
         return np.stack([x.mean(0) for x in self.embeddings[0].of_sets(sets)])
 
     def features(self, sets):
-        """Features of sets of images.
+        """Computes the features of sets of images.
 
         Args:
           sets: list of `[n, H, W, C]` uint8.
@@ -65,32 +65,33 @@ class Judge:
           A dict of the metrics of each class, `[classes]` floats.
         """
         ((prototypes, _),) = self._remembered([draw.prototypes])
-        ours, reference = self.features(drawn), self._remembered(draw.reference)
+        reference = self._remembered(draw.reference)
         supports = self._remembered(draw.supports)
-        # As many as there are real ones: some metrics depend on how many images.
-        same = [len(x) for x in draw.real]
-        centre = np.concatenate([x for _, x in reference]).mean(0)
-        rows = []
-        for label, (classy, varied) in enumerate(ours):
-            (real_classy, real_varied), few = reference[label], varied[: same[label]]
-            right = metrics.recognizability(classy, label, prototypes, WAYS)
+        centre = np.concatenate([simclr for _, simclr in reference]).mean(0)
+        rows, generated = [], []
+        for label, (prototypical, simclr) in enumerate(self.features(drawn)):
+            real_prototypical, real_simclr = reference[label]
+            # Diversity, the Vendi score and the manifold metrics depend on the number
+            # of images, so they use as many as there are real ones.
+            count = len(draw.real[label])
+            right = metrics.recognizability(prototypical, label, prototypes, WAYS)
             rows.append(
                 {
                     "recognizability": right.mean(),
-                    "diversity": metrics.diversity(few),
-                    "vendi": metrics.vendi(few - centre),
-                    "kid": metrics.kid(real_classy, classy),
-                    "copying": metrics.copying(varied, real_varied, supports[label][1]),
+                    "diversity": metrics.diversity(simclr[:count]),
+                    "vendi": metrics.vendi(simclr[:count] - centre),
+                    "kid": metrics.kid(real_prototypical, prototypical),
+                    "copying": metrics.copying(simclr, real_simclr, supports[label][1]),
                 }
             )
+            generated.append(prototypical[:count])
         measured = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        ours = [f[0][:m] for f, m in zip(ours, same, strict=True)]
-        reference = [f[0] for f in reference]
+        real = [prototypical for prototypical, _ in reference]
         k = k or neighbours([draw])
-        near = metrics.manifold(np.concatenate(reference), np.concatenate(ours), k)
+        near = metrics.manifold(np.concatenate(real), np.concatenate(generated), k)
         for name, values in near.items():
-            of = reference if name in ("recall", "coverage") else ours
-            ends = np.cumsum([len(f) for f in of])[:-1]
+            sets = real if name in ("recall", "coverage") else generated
+            ends = np.cumsum([len(x) for x in sets])[:-1]
             measured[name] = np.array([x.mean() for x in np.split(values, ends)])
         return measured | _find_blemishes(drawn, draw)
 
@@ -131,14 +132,15 @@ def pool(scores):
     """Pools z-scores over classes: the sum over the root of their number (Stouffer).
 
     Classes are independent, draws of a class are not: they share its images. So each
-    draw is pooled by itself, and the median over draws is taken. It deviates like a
-    z-score if the draws agree, and by 0.67 if three draws are independent.
+    draw is pooled by itself, and the median over draws is taken. If nothing is copied,
+    its standard deviation is 1 if all draws agree, and 0.67 for three independent
+    draws.
 
     Args:
       scores: `[draws, classes]`, standard normal if nothing is copied.
 
     Returns:
-      A number; of one draw standard normal if nothing is copied.
+      A number; for one draw, standard normal if nothing is copied.
     """
     return float(np.median(scores.sum(1) / np.sqrt(scores.shape[1])))
 
@@ -146,9 +148,9 @@ def pool(scores):
 def compare(values, others, seed):
     """Summarizes the differences between two rows of the table, class by class.
 
-    The difference of two z-scores has twice their variance: the pooled one is divided
-    by the root of 2. Both rows are compared with the same real images, so its deviation
-    is at most 1.
+    The difference of two independent z-scores has variance 2, so the pooled difference
+    is divided by sqrt(2). The rows share their real images, so the standard deviation
+    of the result is at most 1.
 
     Args:
       values: dict: name of a metric to `[draws, classes]` floats.
@@ -161,30 +163,30 @@ def compare(values, others, seed):
     return differences
 
 
-def judge_all(judge, drawn, draws, k=None):
+def evaluate_sets(evaluator, drawn, draws, k=None):
     """Measures one row of the table: a dict of `[draws, classes]` floats.
 
     Args:
-      judge: `Judge`.
+      evaluator: `Evaluator`.
       drawn: for each draw and class `[m, H, W, C]` uint8.
       draws: list of `Draw`.
       k: of the manifold metrics; by default `neighbours(draws)`.
     """
     k = k or neighbours(draws)
-    judged = [judge(sets, draw, k) for sets, draw in zip(drawn, draws, strict=True)]
-    return {name: np.stack([one[name] for one in judged]) for name in judged[0]}
+    rows = [evaluator(sets, draw, k) for sets, draw in zip(drawn, draws, strict=True)]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def judge_arms(judge, arms, draws):
-    """Measures the rows of a table: a dict of name to the result of `judge_all`.
+def evaluate_arms(evaluator, arms, draws):
+    """Measures the rows of a table: a dict of name to the result of `evaluate_sets`.
 
     Args:
-      judge: `Judge`.
-      arms: dict of name to the images of a row, see `judge_all`.
+      evaluator: `Evaluator`.
+      arms: dict of name to the images of a row, see `evaluate_sets`.
       draws: list of `Draw`.
     """
-    judged = {}
+    rows = {}
     for name, drawn in arms.items():
         say(f"measuring: {name}")
-        judged[name] = judge_all(judge, drawn, draws)
-    return judged
+        rows[name] = evaluate_sets(evaluator, drawn, draws)
+    return rows
