@@ -111,7 +111,7 @@ def test_the_studio_keeps_the_colours_of_uploads(workdir):
     file = io.BytesIO()
     disc(RED).save(file, "PNG")
     decoded, _ = common.decode([base64.b64encode(file.getvalue()).decode()], 3)
-    prepared, hints = models.Model("discs", workdir).see(decoded * 2)
+    prepared, hints = models.Model("discs", workdir).prepare(decoded * 2)
     assert prepared.support.shape == (2, 8, 8, 3)
     np.testing.assert_array_equal(prepared.support[0, 4, 4], RED)
     assert len(hints) == 1 and "the same" in hints[0]
