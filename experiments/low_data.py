@@ -1,6 +1,6 @@
 """Accuracy of classifiers of few real images, with and without generated ones.
 
-python experiments/low_data.py --checkpoint=omniglot-32 --steps=1500
+python experiments/low_data.py --checkpoint=omniglot-32
 
 The one public table with FIGR on Omniglot is that of MatchingGAN (Hong et al. 2020) and
 F2GAN (Hong et al. 2020): a classifier of unseen classes is trained on 5, 10 or 15 real
@@ -19,7 +19,7 @@ Departures, and choices where their protocol gives no detail:
   (theirs: 3), or to all real images if there are fewer, and generates equally many
   images from each. Left-over real images are in no support.
 - The classes are the held-out ones of the checkpoint (theirs, for Omniglot: 1,200 seen
-  and 212 unseen). The test uses all other real images of these classes.
+  and 212 unseen), tuning classes included. The test uses their other real images.
 - Each value is of one choice of real images and one trained classifier. Its interval
   shows the variation over classes only.
 """
@@ -61,7 +61,7 @@ _REAL = flags.DEFINE_multi_integer(
     "real", [5, 10, 15], "Numbers of real images per class.", lower_bound=1
 )
 _STEPS = flags.DEFINE_integer(
-    "steps", 3000, "Training steps of each classifier.", lower_bound=1
+    "steps", 1500, "Training steps of each classifier.", lower_bound=1
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of all sampling.", lower_bound=0, upper_bound=2**31 - 1
@@ -79,7 +79,7 @@ class Options(NamedTuple):
     """
 
     generated: int = 512
-    steps: int = 3000
+    steps: int = 1500
     batch: int = 64
     seed: int = 0
 

@@ -192,7 +192,8 @@ def figures():
         for path in paths:
             record = json.loads(path.read_text())
             lines += [
-                f"Ours, `{record['size']}`, after {record['meta_steps']:,} meta-steps; "
+                f"Ours, `{record['size']}` ({record['config']['networks']['family']} "
+                f"networks), after {record['meta_steps']:,} meta-steps; "
                 f"classes: {', '.join(record['heldout'])}. {source(record, path.name)}",
                 "",
                 f"![figure {number}]({path.stem}.png)",

@@ -58,6 +58,7 @@ def algorithms():
         points[name] = _point(controls[name])
         cells = [presentation.cell(controls[name], m) for m in METRICS]
         rows.append([name, "", "", "", "", *cells])
+    titles = [presentation.METRICS[metric][0] for metric in METRICS]
     anchors = presentation.find_anchors("omniglot", points["held-out real"][0])
     picture = pictures.plane(points, anchors, "diversity", "recognizability")
     pictures.save(RESULTS / "plane_algorithms.png", picture)
@@ -70,7 +71,7 @@ def algorithms():
         "optimizer is Adam with 5 steps, the learning rates are ours, and there are "
         "fewer meta-steps. *Ours*: FIGR; the generator sees the support.",
         "",
-        *table(["", "algorithm", "networks", "loss", "meta-steps", *METRICS], rows),
+        *table(["", "algorithm", "networks", "loss", "meta-steps", *titles], rows),
         "",
         "![plane](plane_algorithms.png)",
         "",
@@ -129,13 +130,15 @@ def sweeps():
     ]
 
 
-# Low-data accuracy on Omniglot with 5, 10 and 15 real images, from the papers of
-# MatchingGAN and F2GAN.
+# Low-data accuracy with 5, 10 and 15 real images, from the papers of MatchingGAN and
+# F2GAN.
 PUBLISHED = {
-    "no augmentation": (0.6622, 0.8187, 0.8331),
-    "traditional augmentation": (0.6732, 0.8228, 0.8395),
-    "FIGR": (0.6923, 0.8312, 0.8489),
-    "F2GAN": (0.9193, 0.9248, 0.9712),
+    "omniglot": {
+        "no augmentation": (0.6622, 0.8187, 0.8331),
+        "traditional augmentation": (0.6732, 0.8228, 0.8395),
+        "FIGR": (0.6923, 0.8312, 0.8489),
+        "F2GAN": (0.9193, 0.9248, 0.9712),
+    }
 }
 
 
@@ -145,12 +148,14 @@ def low_data():
     same = "checkpoint", "dataset", "options"
     last = log[-1]
     records = {x["real"]: x for x in log if all(x[k] == last[k] for k in same)}
+    records = dict(sorted(records.items()))
     rows = []
     for arm in last["accuracy"]:
         values = [record["accuracy"][arm] for record in records.values()]
         cells = [f"{x['mean']:.1%} ({x['low']:.1%}, {x['high']:.1%})" for x in values]
         rows.append([arm, *cells])
-    for arm, values in PUBLISHED.items():
+    dataset = last["dataset"]["name"]
+    for arm, values in PUBLISHED.get(dataset, {}).items():
         published = dict(zip((5, 10, 15), values, strict=True))
         cells = [f"{published[n]:.1%}" if n in published else "" for n in records]
         rows.append([f"published: {arm}", *cells])
@@ -158,7 +163,7 @@ def low_data():
     return [
         "## Low-data accuracy",
         "",
-        f"Omniglot: accuracy of a classifier of {last['unseen_classes']} unseen "
+        f"{dataset}: accuracy of a classifier of {last['unseen_classes']} unseen "
         "classes, against the number of real images per class in its training. "
         f"{source(last, 'low_data.jsonl')}. Do not compare the published rows with the "
         "others: their classes and their classifier differ. "

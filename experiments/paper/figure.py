@@ -136,8 +136,8 @@ def main():
     """Makes the picture, writes it and its settings."""
     if _FIGURE.value in ("5", "8", "9") and _SIZE.value != "paper":
         raise errors.BadInput(
-            f"--figure={_FIGURE.value} --size={_SIZE.value}: must be --size=paper; the "
-            f"others of figure {'4' if _FIGURE.value == '5' else '7'} show the same run"
+            f"--figure={_FIGURE.value} --size={_SIZE.value}: must be --size=paper; it "
+            f"continues the run of figure {'4' if _FIGURE.value == '5' else '7'}"
         )
     compilation.keep_programs()
     name, paper_steps = FIGURES[_FIGURE.value]
