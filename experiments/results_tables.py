@@ -68,8 +68,8 @@ def algorithms():
         f"The same {len(classes)} characters of Omniglot. *The paper's*: its networks "
         "and its loss; the generator does not see the support. These rows are not the "
         "paper's results: the networks are smaller (width 16, 3 stages), the inner "
-        "optimizer is Adam with 5 steps, the learning rates are ours, and there are "
-        "fewer meta-steps. *Ours*: FIGR; the generator sees the support.",
+        "optimizer is Adam with 5 steps (10 when sampling), the learning rates differ, "
+        "and there are fewer meta-steps. *Ours*: FIGR; the generator sees the support.",
         "",
         *table(["", "algorithm", "networks", "loss", "meta-steps", *titles], rows),
         "",
