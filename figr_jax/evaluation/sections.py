@@ -38,12 +38,14 @@ def measure_curves(work, model):
     curves = {"inner steps": curve(summaries, draw)}
     # The same classes for every number of shots, so those that have enough for all.
     counts = np.diff(work.bank.class_start)[work.classes]
-    all_shots = [n for n in CURVE_SHOTS if (counts >= n + supports.BESIDE).sum() > 1]
+    all_shots = [
+        n for n in CURVE_SHOTS if (counts >= n + supports.EVALUATION_IMAGES).sum() > 1
+    ]
     for n in CURVE_SHOTS[len(all_shots) :]:
         say(f"no curve for {n} shots: the classes have too few images")
     if not all_shots:
         return curves
-    enough = work.classes[counts >= all_shots[-1] + supports.BESIDE]
+    enough = work.classes[counts >= all_shots[-1] + supports.EVALUATION_IMAGES]
 
     few = supports.choose(enough, wanted, seed)
     # And the same real images to compare with: metrics depend on how many there are.

@@ -6,7 +6,7 @@ import numpy as np
 
 from figr_jax.common.errors import BadInput, say
 
-BESIDE = 5  # images to evaluate a class with: a prototype, and two halves of two
+EVALUATION_IMAGES = 5  # per class, besides the support: a prototype, two halves of 2
 _ENOUGH_CLASSES = 20  # see `find_eligible`
 _MOST = 64  # real images of a class in each half, at most
 
@@ -52,7 +52,7 @@ def draw_supports(bank, classes, shots, seed, eligible=()):
         supports.append(images[:shots])
         prototypes.append(images[-1])
         others = images[shots:-1]
-        if len(others) < BESIDE - 1:
+        if len(others) < EVALUATION_IMAGES - 1:
             others = np.roll(images[shots:], 1, axis=0)  # the prototype first
         reference.append(others[::2][:_MOST])
         real.append(others[1::2][:_MOST])
@@ -69,9 +69,9 @@ def _shuffle(bank, index, seed):
 def find_eligible(bank, heldout, shots):
     """Finds the held-out classes that can be evaluated; prints how many cannot.
 
-    A class can be evaluated if it has `BESIDE` images besides the support. If fewer
-    than 20 classes have as many, `BESIDE - 1` are enough; such a class uses the
-    prototype also as a reference image, see `Draw`.
+    A class can be evaluated if it has `EVALUATION_IMAGES` images that are not in the
+    support. If fewer than 20 classes have so many, one less is enough; such a class
+    also uses the prototype as a reference image, see `Draw`.
 
     Args:
       bank: `bank.Bank`.
@@ -85,8 +85,8 @@ def find_eligible(bank, heldout, shots):
       BadInput: if there are fewer than 2.
     """
     counts = np.diff(bank.class_start)[heldout]
-    is_scarce = np.sum(counts >= shots + BESIDE) < _ENOUGH_CLASSES
-    needed = BESIDE - 1 if is_scarce else BESIDE
+    is_scarce = np.sum(counts >= shots + EVALUATION_IMAGES) < _ENOUGH_CLASSES
+    needed = EVALUATION_IMAGES - 1 if is_scarce else EVALUATION_IMAGES
     least = shots + needed
     enough = heldout[counts >= least]
     if len(enough) < 2:
