@@ -107,10 +107,12 @@ def _evaluate(evaluator, sets, prototypes):
     """Measures both metrics of each class: a dict of `[classes]`."""
     ((prototypes, _),) = evaluator.features([prototypes])
     values = {"recognizability": [], "diversity": []}
-    for label, (classy, varied) in enumerate(evaluator.features(sets)):
-        right = metrics.recognizability(classy, label, prototypes, evaluators.WAYS)
+    for label, (prototypical, simclr) in enumerate(evaluator.features(sets)):
+        right = metrics.recognizability(
+            prototypical, label, prototypes, evaluators.WAYS
+        )
         values["recognizability"].append(right.mean())
-        values["diversity"].append(metrics.diversity(varied))
+        values["diversity"].append(metrics.diversity(simclr))
     return {metric: np.array(x) for metric, x in values.items()}
 
 
