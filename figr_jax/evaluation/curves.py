@@ -6,6 +6,7 @@ import pathlib
 from figr_jax.common import files, outputs, pictures
 from figr_jax.common.errors import BadInput
 from figr_jax.data import images
+from figr_jax.evaluation import light
 
 
 def read(workdir):
@@ -54,11 +55,12 @@ def plot(workdirs, out):
     Raises:
       BadInput: see `read`.
     """
-    lines = {}
+    lines = {name: {} for name in light.METRICS}  # before the losses
     for workdir in workdirs:
         for name, points in read(workdir).items():
             exact = [(step, value, value, value) for step, value in points]
-            lines.setdefault(name.replace("_", " "), {})[str(workdir)] = exact
+            lines.setdefault(name, {})[str(workdir)] = exact
+    lines = {name.replace("_", " "): named for name, named in lines.items() if named}
     out = files.make_folder(out, "--out")
     outputs.check(out, ["curves.png"], "curves", "--out")
     drawn = images.encode(pictures.curves(lines, "meta-step"))
