@@ -25,6 +25,7 @@ from figr_jax.data import bank as banks
 from figr_jax.data import feed
 from figr_jax.data.builders.open_icons.open_icons import OpenIcons
 from figr_jax.data.images import to_uint8
+from figr_jax.evaluation import embedding_training, light
 from figr_jax.training import block
 
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -140,6 +141,22 @@ def test_every_shipped_config_runs_a_meta_step(path, tmp_path, all_data):
     assert np.isfinite(list(record.values())).all()
     assert record["update_norm"] > 0
     assert figr_jax.load(tmp_path).config == cfg
+
+
+def test_a_run_on_a_mix_measures_each_of_its_data_sets(all_data, tmp_path, monkeypatch):
+    steps = {"prototypical": 2, "simclr": 2}
+    for name, value in (("STEPS", steps), ("_WAYS", 20), ("_BATCH", 16)):
+        monkeypatch.setattr(embedding_training, name, value)
+    cfg = quick(meta_steps=2, evaluate_every=2)
+    cfg.dataset.update(name="mix:omniglot,glyphs", heldout=20)
+    training.train(cfg, tmp_path, all_data)
+    measured = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert list(measured) == ["step"] + [
+        f"{name}/{metric}"
+        for name in ("omniglot", "glyphs")
+        for metric in light.METRICS
+    ]
+    assert np.isfinite(list(measured.values())).all()
 
 
 def test_the_folder_of_a_run(workdir):

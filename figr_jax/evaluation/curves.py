@@ -55,12 +55,14 @@ def plot(workdirs, out):
     Raises:
       BadInput: see `read`.
     """
-    lines = {name: {} for name in light.METRICS}  # before the losses
+    lines = {}
     for workdir in workdirs:
         for name, points in read(workdir).items():
             exact = [(step, value, value, value) for step, value in points]
-            lines.setdefault(name, {})[str(workdir)] = exact
-    lines = {name.replace("_", " "): named for name, named in lines.items() if named}
+            lines.setdefault(name.replace("_", " "), {})[str(workdir)] = exact
+    # The metrics of images before the losses.
+    names = sorted(lines, key=lambda name: name.split("/")[-1] not in light.METRICS)
+    lines = {name: lines[name] for name in names}
     out = files.make_folder(out, "--out")
     outputs.check(out, ["curves.png"], "curves", "--out")
     drawn = images.encode(pictures.curves(lines, "meta-step"))

@@ -71,8 +71,5 @@ def load_all(bank, split):
     """
     names = datasets.parts(bank.dataset)
     if len(names) > 1:
-        raise BadInput(
-            f"{bank.dataset}: one data set at a time can be measured; train with "
-            "--config.run.evaluate_every=0"
-        )
+        raise BadInput(f"{bank.dataset}: one data set at a time can be measured")
     return [load(bank, split, kind) for kind in embedding_training.STEPS]

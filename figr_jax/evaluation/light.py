@@ -7,6 +7,8 @@ import numpy as np
 
 from figr_jax import build
 from figr_jax.common.errors import say
+from figr_jax.data import bank as banks
+from figr_jax.data import datasets
 from figr_jax.evaluation import embedding, evaluators, samples, supports
 
 CLASSES = 10
@@ -15,45 +17,74 @@ METRICS = ("recognizability", "diversity", "copying")
 
 
 class Light:
-    """Measures slow parameters on the same few tuning classes each time."""
+    """Measures slow parameters on the same few tuning classes each time.
 
-    def __init__(self, cfg, bank, split):
+    Of a mix, those of each data set.
+    """
+
+    def __init__(self, cfg, bank, split, data_dir=None):
         """Chooses the classes and loads the embeddings, or trains them once.
 
         Args:
           cfg: the run's config.
           bank: `bank.Bank`.
           split: `splits.Split`.
+          data_dir: where prepared data sets live; TFDS's own default if None.
 
         Raises:
           BadInput: if too few held-out classes have images to compare with.
         """
-        shots, seed = cfg.inner.shots, cfg.run.seed
-        kind = "tuning" if split.tuning else "heldout"  # of few, none is for tuning
-        classes, eligible = supports.choose_classes(
-            bank, split, kind, shots, CLASSES, seed
-        )
-        self._draw = supports.draw_supports(bank, classes, shots, seed, eligible)
-        self._evaluator = evaluators.Evaluator(*embedding.load_all(bank, split))
         self._networks = build.networks(cfg)
         self._sampling = build.sampling(cfg)
-        real = self._measure(self._draw.real)
+        self._parts = {}  # prefix of the metrics: a `supports.Draw`, an `Evaluator`
+        names = datasets.parts(bank.dataset)
+        for name in names:
+            if len(names) == 1:
+                self._parts[""] = _choose(cfg, bank, split)
+            else:
+                size, channels = cfg.dataset.image_size, cfg.dataset.channels
+                own = banks.load(name, size, channels, data_dir)
+                self._parts[f"{name}/"] = _choose(cfg, own, split.of_bank(own))
+        real = {}
+        for prefix, (draw, _) in self._parts.items():
+            real |= self._measure(prefix, draw.real)
         metrics = "  ".join(f"{name} {value:.3f}" for name, value in real.items())
         say(f"evaluation of held-out real images, for comparison: {metrics}")
 
-    def _measure(self, drawn):
-        values = self._evaluator(drawn, self._draw)
-        return {name: float(np.mean(values[name])) for name in METRICS}
+    def _measure(self, prefix, drawn):
+        draw, evaluator = self._parts[prefix]
+        values = evaluator(drawn, draw)
+        return {f"{prefix}{name}": float(np.mean(values[name])) for name in METRICS}
 
     def __call__(self, slow):
-        """Measures slow parameters: a dict of `METRICS`, means over classes."""
-        drawn, _ = samples.adapt_and_draw(
-            self._networks,
-            self._sampling,
-            slow,
-            self._draw.supports,
-            self._draw.seed,
-            COUNT,
-            label="evaluating",
-        )
-        return self._measure(drawn[:, 0])
+        """Measures slow parameters.
+
+        Args:
+          slow: `networks.GanParams`.
+
+        Returns:
+          A dict of `METRICS`, means over classes. Of a mix, those of each data set: the
+          names are then `omniglot/recognizability` and so on.
+        """
+        measured = {}
+        for prefix, (draw, _) in self._parts.items():
+            drawn, _ = samples.adapt_and_draw(
+                self._networks,
+                self._sampling,
+                slow,
+                draw.supports,
+                draw.seed,
+                COUNT,
+                label="evaluating",
+            )
+            measured |= self._measure(prefix, drawn[:, 0])
+        return measured
+
+
+def _choose(cfg, bank, split):
+    """Chooses classes of one data set: a `supports.Draw` and its `Evaluator`."""
+    shots, seed = cfg.inner.shots, cfg.run.seed
+    kind = "tuning" if split.tuning else "heldout"  # of few, none is for tuning
+    classes, eligible = supports.choose_classes(bank, split, kind, shots, CLASSES, seed)
+    draw = supports.draw_supports(bank, classes, shots, seed, eligible)
+    return draw, evaluators.Evaluator(*embedding.load_all(bank, split))

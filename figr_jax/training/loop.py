@@ -69,7 +69,9 @@ def _train(cfg, workdir, data_dir, mesh, start, log, writer):
     classes, heldout = split.indices(bank.names)
     # All processes load or train the embeddings, so that none waits for minutes in a
     # collective. Only the first one measures the run.
-    evaluator = light.Light(cfg, bank, split) if cfg.run.evaluate_every else None
+    evaluator = None
+    if cfg.run.evaluate_every:
+        evaluator = light.Light(cfg, bank, split, data_dir)
     with contextlib.closing(Store(workdir, step)) as store:
         run = Run(
             cfg=cfg,
