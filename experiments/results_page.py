@@ -73,14 +73,26 @@ def weights():
         rows.append([card, f"{info['step']:,}", f"{size / 1e6:.1f} MB", *cells])
     head = ["", "meta-steps", "size", "recognizability", "diversity"]
     head += ["jitter: recognizability", "jitter: diversity"]
-    lines = ["## Shipped weights", "", *table(head, rows), ""]
+    return ["## Shipped weights", "", *table(head, rows), ""]
+
+
+def curves():
+    """Returns the curves of training runs."""
+    lines = [
+        "## Training curves",
+        "",
+        "Metrics of ten tuning classes of each data set, then losses, while a run "
+        "trained. `icons_lp` gave the shipped `open_icons-32`; the others are [longer "
+        "than the runs that gave the shipped weights]"
+        "(../../docs/training.md#how-long-to-train).",
+        "",
+    ]
     for path in sorted(RESULTS.glob("curves_*.png")):
         name = path.stem.removeprefix("curves_")
         lines += [
-            f"Losses, and metrics of ten tuning classes, while {name} trained "
-            f"(`python -m figr_jax.evaluate --curves=runs/{name}`):",
+            f"`{name}`, by `python -m figr_jax.evaluate --curves=runs/{name}`:",
             "",
-            f"![curves]({path.name})",
+            f"![curves of {name}]({path.name})",
             "",
         ]
     return lines
@@ -238,6 +250,7 @@ def main():
     ]
     parts = (
         weights,
+        curves,
         results_tables.algorithms,
         reports,
         results_tables.tuning,
