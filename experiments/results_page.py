@@ -81,10 +81,9 @@ def curves():
     lines = [
         "## Training curves",
         "",
-        "Metrics of ten tuning classes of each data set, then losses, while a run "
-        "trained. `icons_lp` gave the shipped `open_icons-32`; the others are [longer "
-        "than the runs that gave the shipped weights]"
-        "(../../docs/training.md#how-long-to-train).",
+        "Metrics of ten tuning classes of each data set, losses, norms and speed while "
+        "a run trained. `icons_lp` gave the shipped `open_icons-32`; [how long to "
+        "train](../../docs/training.md#how-long-to-train) describes the others.",
         "",
     ]
     for path in sorted(RESULTS.glob("curves_*.png")):

@@ -162,7 +162,10 @@ SCHEMA = {
             0, 10_000, "meta-steps between sample grids; 0: none"
         ),
         "evaluate_every": fields.count(
-            0, 0, "meta-steps between evaluations on up to ten tuning classes; 0: none"
+            0,
+            0,
+            "meta-steps between evaluations on up to ten tuning classes of each data "
+            "set; 0: none",
         ),
         "save_every": fields.count(1, 1_000, "meta-steps between checkpoints"),
         "on_divergence": fields.one_of(

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from figr_jax.common import files
 from figr_jax.data import images
@@ -171,13 +172,14 @@ def plane(points, anchors, x, y):
     return _draw(figure)
 
 
-def curves(lines, x):
+def curves(lines, x, title=""):
     """Plots several quantities over x, one plot each, with intervals.
 
     Args:
       lines: dict of the title of a quantity to a dict of the name of a line to its
         points, a list of (x, mean, low, high).
       x: title of the shared x axis.
+      title: title of the whole picture.
 
     Returns:
       `[height, width, 3]` uint8.
@@ -186,12 +188,14 @@ def curves(lines, x):
     rows = -(-len(lines) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.4 * rows), dpi=100, layout="constrained")
     plots = np.ravel(figure.subplots(rows, columns, squeeze=False))
-    for axes, (title, named) in zip(plots, lines.items(), strict=False):
+    figure.suptitle(title, fontsize=10)
+    for axes, (quantity, named) in zip(plots, lines.items(), strict=False):
         for name, line in named.items():
             where, mean, low, high = map(np.asarray, zip(*line, strict=True))
             axes.plot(where, mean, ".-", markersize=3, linewidth=1, label=name)
             axes.fill_between(where, low, high, alpha=0.2)
-        axes.set(title=title, xlabel=x)
+        axes.set(title=quantity, xlabel=x)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.title.set_size(9)
         axes.grid(alpha=0.3)
         if len(named) > 1:

@@ -59,12 +59,19 @@ def plot(workdirs, out):
     for workdir in workdirs:
         for name, points in read(workdir).items():
             exact = [(step, value, value, value) for step, value in points]
-            lines.setdefault(name.replace("_", " "), {})[str(workdir)] = exact
+            lines.setdefault(name, {})[str(workdir)] = exact
     # The metrics of images before the losses.
     names = sorted(lines, key=lambda name: name.split("/")[-1] not in light.METRICS)
-    lines = {name: lines[name] for name in names}
+    lines = {_words(name): lines[name] for name in names}
+    title = f"{workdirs[0]}" if len(workdirs) == 1 else ""  # else a legend names them
     out = files.make_folder(out, "--out")
     outputs.check(out, ["curves.png"], "curves", "--out")
-    drawn = images.encode(pictures.curves(lines, "meta-step"))
+    drawn = images.encode(pictures.curves(lines, "meta-step", title))
     outputs.write(out, {"curves.png": drawn}, "curves")
     return out / "curves.png"
+
+
+def _words(name):
+    """Writes the name of a quantity in words; the name of its data set stays."""
+    dataset, slash, quantity = name.rpartition("/")
+    return dataset + slash + quantity.replace("_", " ")

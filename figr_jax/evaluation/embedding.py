@@ -71,5 +71,8 @@ def load_all(bank, split):
     """
     names = datasets.parts(bank.dataset)
     if len(names) > 1:
-        raise BadInput(f"{bank.dataset}: one data set at a time can be measured")
+        raise BadInput(
+            f"{bank.dataset}: one data set at a time can be measured; give --dataset "
+            f"one of {', '.join(names)}"
+        )
     return [load(bank, split, kind) for kind in embedding_training.STEPS]

@@ -19,7 +19,7 @@ METRICS = ("recognizability", "diversity", "copying")
 class Light:
     """Measures slow parameters on the same few tuning classes each time.
 
-    Of a mix, those of each data set.
+    For a mix, it measures each data set by itself.
     """
 
     def __init__(self, cfg, bank, split, data_dir=None):
@@ -36,20 +36,19 @@ class Light:
         """
         self._networks = build.networks(cfg)
         self._sampling = build.sampling(cfg)
-        self._parts = {}  # prefix of the metrics: a `supports.Draw`, an `Evaluator`
-        names = datasets.parts(bank.dataset)
-        for name in names:
-            if len(names) == 1:
-                self._parts[""] = _choose(cfg, bank, split)
-            else:
-                size, channels = cfg.dataset.image_size, cfg.dataset.channels
-                own = banks.load(name, size, channels, data_dir)
-                self._parts[f"{name}/"] = _choose(cfg, own, split.of_bank(own))
-        real = {}
+        names, parts = datasets.parts(bank.dataset), {"": bank}
+        if len(names) > 1:
+            size = cfg.dataset.image_size, cfg.dataset.channels
+            parts = {f"{name}/": banks.load(name, *size, data_dir) for name in names}
+        # By prefix of the metrics: a `supports.Draw` and its `Evaluator`.
+        self._parts = {
+            prefix: _prepare(cfg, own, split.of_bank(own))
+            for prefix, own in parts.items()
+        }
         for prefix, (draw, _) in self._parts.items():
-            real |= self._measure(prefix, draw.real)
-        metrics = "  ".join(f"{name} {value:.3f}" for name, value in real.items())
-        say(f"evaluation of held-out real images, for comparison: {metrics}")
+            real = self._measure(prefix, draw.real)
+            metrics = "  ".join(f"{name} {value:.3f}" for name, value in real.items())
+            say(f"evaluation of held-out real images, for comparison: {metrics}")
 
     def _measure(self, prefix, drawn):
         draw, evaluator = self._parts[prefix]
@@ -81,8 +80,12 @@ class Light:
         return measured
 
 
-def _choose(cfg, bank, split):
-    """Chooses classes of one data set: a `supports.Draw` and its `Evaluator`."""
+def _prepare(cfg, bank, split):
+    """Chooses the classes of one data set, and loads or trains its embeddings.
+
+    Returns:
+      A `supports.Draw` and its `Evaluator`.
+    """
     shots, seed = cfg.inner.shots, cfg.run.seed
     kind = "tuning" if split.tuning else "heldout"  # of few, none is for tuning
     classes, eligible = supports.choose_classes(bank, split, kind, shots, CLASSES, seed)
