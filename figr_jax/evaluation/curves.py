@@ -63,7 +63,8 @@ def plot(workdirs, out):
     # The metrics of images before the losses.
     names = sorted(lines, key=lambda name: name.split("/")[-1] not in light.METRICS)
     lines = {_words(name): lines[name] for name in names}
-    title = f"{workdirs[0]}" if len(workdirs) == 1 else ""  # else a legend names them
+    # With several runs, a legend names them.
+    title = str(workdirs[0]) if len(workdirs) == 1 else ""
     out = files.make_folder(out, "--out")
     outputs.check(out, ["curves.png"], "curves", "--out")
     drawn = images.encode(pictures.curves(lines, "meta-step", title))
